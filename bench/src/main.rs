@@ -1,0 +1,50 @@
+//! What a request costs under mainstay, beside bare hyper and bare axum of the same lock file.
+//!
+//! `cargo run --release -p bench` prints the table of DESIGN §9 for the current tree. The program
+//! starts itself again as each of the servers, so that all of them are one build.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
+
+mod args;
+mod callgrind;
+mod instructions;
+mod measure;
+mod perf;
+mod process;
+mod roles;
+mod servers;
+mod table;
+
+use std::process::ExitCode;
+
+use roles::Role;
+
+/// What may go wrong here is told to whoever sits before the terminal, and ends the run.
+type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let done = callgrind::step_under().and_then(|()| match Role::from_environment() {
+        None => bench(),
+        Some(Role::Hyper) => roles::hyper(),
+        Some(Role::Axum) => roles::axum(),
+        Some(Role::Mainstay) => Ok(roles::mainstay()),
+        Some(Role::Load) => roles::load(),
+    });
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench() -> Fallible<ExitCode> {
+    let options = args::parse(std::env::args_os().skip(1))?;
+    let programs = options.programs();
+    let speeds = measure::rounds(&programs, &options)?;
+    let (counts, method) = instructions::each(&programs);
+    print!("{}", table::markdown(&programs, &speeds, &counts, &table::settings(&options, &method)));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,232 @@
+//! Starting the servers to be measured, all in the same shape: single-thread processes that accept
+//! from one shared listener.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use e2e::load;
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    Fallible, callgrind,
+    process::{self, Guarded, wait_until},
+    roles::{ROLE, Role},
+};
+
+/// The variable that names the program in whose place this one is started.
+pub(crate) const PROGRAM: &str = "BENCH_PROGRAM";
+
+/// A server boots slowly under callgrind on a busy machine.
+const BOOT: Duration = Duration::from_secs(60);
+
+/// One row of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    Hyper,
+    Axum,
+    /// axum under the mainstay of this tree.
+    Mainstay,
+    /// Any other program that links mainstay.
+    Other(PathBuf),
+}
+
+impl Program {
+    /// Its name in the table.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Program::Hyper => "bare hyper".to_owned(),
+            Program::Axum => "bare axum".to_owned(),
+            Program::Mainstay => "axum + mainstay".to_owned(),
+            Program::Other(path) => {
+                path.file_name().unwrap_or(path.as_os_str()).display().to_string()
+            }
+        }
+    }
+
+    /// Starts it with this many serving processes and waits until all of them serve; with
+    /// `counting`, under callgrind, which leaves its files in that directory.
+    ///
+    /// # Errors
+    /// When it does not start, with what it has written to standard error.
+    pub(crate) fn start(&self, processes: usize, counting: Option<&Path>) -> Fallible<Running> {
+        let own = std::env::current_exe()?;
+        let launch = |path: &Path, role| Launch::new(path, role, counting);
+        match self {
+            Program::Hyper => launch(&own, Some(Role::Hyper))?.bare(processes),
+            Program::Axum => launch(&own, Some(Role::Axum))?.bare(processes),
+            Program::Mainstay => launch(&own, Some(Role::Mainstay))?.supervised(processes),
+            Program::Other(path) if counting.is_some() => {
+                launch(path, None)?.replaced(processes, &own)
+            }
+            Program::Other(path) => launch(path, None)?.supervised(processes),
+        }
+    }
+}
+
+/// A server that serves. Dropped, it is killed.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// The processes that answer requests.
+    pub(crate) workers: Vec<u32>,
+    /// All its processes, with those that only look after the others.
+    pub(crate) all: Vec<u32>,
+    children: Vec<Guarded>,
+    /// Its directory, removed with it.
+    launch: Launch,
+}
+
+impl Running {
+    /// Stops it in good order, so that callgrind writes its counts.
+    ///
+    /// # Errors
+    /// When it does not end within a minute.
+    pub(crate) fn stop(mut self) -> Fallible<()> {
+        for child in &mut self.children {
+            child.stop(BOOT)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is started, and the directory with its configuration, control socket and log.
+#[derive(Debug)]
+struct Launch {
+    home: TempDir,
+    path: PathBuf,
+    role: Option<Role>,
+    counting: Option<PathBuf>,
+    stands_for: Option<PathBuf>,
+}
+
+impl Launch {
+    fn new(path: &Path, role: Option<Role>, counting: Option<&Path>) -> Fallible<Launch> {
+        let (path, counting) = (path.to_owned(), counting.map(Path::to_owned));
+        Ok(Launch { home: TempDir::new()?, path, role, counting, stands_for: None })
+    }
+
+    /// Processes of this program that share a listener made here.
+    fn bare(self, processes: usize) -> Fallible<Running> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let mut children = Vec::new();
+        for _ in 0..processes {
+            let stdin = OwnedFd::from(listener.try_clone()?);
+            children.push(Guarded(self.command()?.stdin(stdin).spawn()?));
+        }
+        drop(listener);
+        if !wait_until(BOOT, || answers(address)) {
+            return Err(self.complaint());
+        }
+        let workers: Vec<u32> = children.iter().map(|child| child.0.id()).collect();
+        Ok(Running { address, all: workers.clone(), workers, children, launch: self })
+    }
+
+    /// A program that links mainstay, with its supervisor and watch.
+    fn supervised(self, processes: usize) -> Fallible<Running> {
+        // The port is free again when the listener is dropped; nobody else is expected to take it.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        fs::write(self.home.path().join("mainstay.toml"), self.configuration(address, processes))?;
+        let child = Guarded(self.command()?.args(["serve", "-c", "mainstay.toml"]).spawn()?);
+        let workers = self.wait_ready(address, processes, &[])?;
+        let all = process::family(&[child.0.id()])?;
+        Ok(Running { address, workers, all, children: vec![child], launch: self })
+    }
+
+    /// The same for a program that knows nothing of callgrind: started from a copy, whose place is
+    /// then taken by this program, so that a reload starts the worker through `step_under`.
+    fn replaced(mut self, processes: usize, own: &Path) -> Fallible<Running> {
+        let copy = self.home.path().join("program");
+        fs::copy(&self.path, &copy)?;
+        self.stands_for = Some(std::mem::replace(&mut self.path, copy));
+        let mut server = self.supervised(processes)?;
+        // Moved there, because a program that is running cannot be written to.
+        let next = server.launch.home.path().join("next");
+        fs::copy(own, &next)?;
+        fs::rename(&next, &server.launch.path)?;
+        server.children[0].signal(Signal::HUP)?;
+        server.workers = server.launch.wait_ready(server.address, processes, &server.workers)?;
+        Ok(server)
+    }
+
+    /// The shape of the bare servers; whatever costs a request anything is left as it comes.
+    fn configuration(&self, address: SocketAddr, processes: usize) -> String {
+        let control = self.home.path().join("control.sock");
+        format!(
+            "[server]\nbind = \"{address}\"\nadmin = \"\"\ncontrol = {control:?}\n\n\
+             [workers]\ncount = {processes}\nthreads = 1\n\n[health]\ndrain_delay = \"0s\"\n"
+        )
+    }
+
+    /// The workers, once all of them are ready and none of `former` is left.
+    fn wait_ready(
+        &self,
+        address: SocketAddr,
+        processes: usize,
+        former: &[u32],
+    ) -> Fallible<Vec<u32>> {
+        let mut workers = Vec::new();
+        let ready = wait_until(BOOT, || {
+            workers = self.workers().unwrap_or_default();
+            let all_ready = workers.len() == processes && workers.iter().all(|(_, ready)| *ready);
+            all_ready && !workers.iter().any(|(pid, _)| former.contains(pid)) && answers(address)
+        });
+        if ready {
+            Ok(workers.into_iter().map(|(pid, _)| pid).collect())
+        } else {
+            Err(self.complaint())
+        }
+    }
+
+    /// Pids of the workers and whether each is ready; none while nothing answers.
+    fn workers(&self) -> Option<Vec<(u32, bool)>> {
+        let mut ask = self.command().ok()?;
+        let told = ask
+            .args(["status", "--json", "-c", "mainstay.toml"])
+            .stdout(Stdio::piped())
+            .output()
+            .ok()?;
+        let status: Value = serde_json::from_slice(&told.stdout).ok()?;
+        let pid = |worker: &Value| u32::try_from(worker["pid"].as_u64()?).ok();
+        status["workers"]
+            .as_array()?
+            .iter()
+            .map(|worker| Some((pid(worker)?, worker["state"] == "ready")))
+            .collect()
+    }
+
+    /// Sees nothing of this program's environment and writes to the log.
+    fn command(&self) -> Fallible<Command> {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
+        let mut command = Command::new(&self.path);
+        command.env_clear().current_dir(self.home.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.envs(self.role.map(|role| (ROLE, role.name())));
+        command.envs(self.counting.as_ref().map(|results| (callgrind::RESULTS, results)));
+        command.envs(self.stands_for.as_ref().map(|program| (PROGRAM, program)));
+        Ok(command)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.path().join("stderr.log")
+    }
+
+    fn complaint(&self) -> Box<dyn std::error::Error> {
+        let told = fs::read_to_string(self.log()).unwrap_or_default();
+        format!("{} does not serve; it said:\n{told}", self.path.display()).into()
+    }
+}
+
+fn answers(address: SocketAddr) -> bool {
+    load::get(&address.into(), "/", Duration::from_secs(5)).is_ok_and(|answer| answer.status == 200)
+}

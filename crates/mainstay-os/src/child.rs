@@ -1,0 +1,271 @@
+//! Processes: starting one with chosen descriptors, signalling and awaiting it by pidfd, and
+//! replacing the running program in place.
+
+use crate::{fds, signals};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::process::{Pid, PidfdFlags, Signal as RawSignal, WaitId, WaitIdOptions, WaitIdStatus};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It left with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+/// What a process had used when it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Largest resident memory, bytes.
+    pub peak_rss: u64,
+    /// Processor time, user and system together.
+    pub cpu: Duration,
+}
+
+impl From<libc::rusage> for Usage {
+    fn from(usage: libc::rusage) -> Usage {
+        let time = |time: libc::timeval| {
+            Duration::from_secs(time.tv_sec.unsigned_abs())
+                + Duration::from_micros(time.tv_usec.unsigned_abs())
+        };
+        Usage {
+            // Linux counts it in KiB.
+            peak_rss: usage.ru_maxrss.unsigned_abs() * 1024,
+            cpu: time(usage.ru_utime) + time(usage.ru_stime),
+        }
+    }
+}
+
+/// What to start.
+#[derive(Debug)]
+pub struct Program<'a> {
+    /// The file to execute.
+    pub path: &'a OsStr,
+    /// Its name as it sees it (`argv[0]`).
+    pub name: &'a OsStr,
+    /// Its further arguments.
+    pub args: &'a [OsString],
+    /// Variables set on top of this process's environment.
+    pub env: &'a [(&'a str, String)],
+    /// Variables removed from it.
+    pub env_remove: &'a [&'a str],
+    /// Descriptors that stay open in it, under the same numbers.
+    pub keep: &'a [BorrowedFd<'a>],
+}
+
+impl Program<'_> {
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.path);
+        command.arg0(self.name).args(self.args);
+        for name in self.env_remove {
+            command.env_remove(name);
+        }
+        command.envs(self.env.iter().map(|(name, value)| (*name, value)));
+        command
+    }
+
+    fn keep_numbers(&self) -> Vec<RawFd> {
+        self.keep.iter().map(AsRawFd::as_raw_fd).collect()
+    }
+
+    /// Starts the program as a child in a process group of its own (a terminal's Ctrl-C is for the
+    /// supervisor alone), with the awaited signals blocked from its first instruction, and with
+    /// `death` sent to it when the calling thread's process dies.
+    ///
+    /// # Errors
+    /// When the file cannot be executed or the system has no room for a process.
+    pub fn spawn(&self, death: signals::Signal) -> io::Result<Child> {
+        let keep = self.keep_numbers();
+        let parent = rustix::process::getpid();
+        let death = raw(death);
+        let mut command = self.command();
+        command.process_group(0);
+        let prepare = move || {
+            keep_open(&keep)?;
+            signals::block()?;
+            rustix::process::set_parent_process_death_signal(Some(death))?;
+            // The parent may have died before the line above took effect.
+            if rustix::process::getppid() != Some(parent) {
+                return Err(io::Error::other("the parent is gone"));
+            }
+            Ok(())
+        };
+        // SAFETY: between fork and exec the closure only makes system calls (fcntl, sigprocmask,
+        // prctl, getppid) on values captured before; it neither allocates nor locks. The one error
+        // that allocates is on a path whose process ends at once.
+        unsafe { command.pre_exec(prepare) };
+        #[expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
+        let child = command.spawn()?;
+        let pid = Pid::from_child(&child);
+        // Nothing but this crate reaps, so the pid is still ours here.
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        Ok(Child { pid, pidfd })
+    }
+
+    /// Replaces the running program by this one under the same pid, keeping children and the
+    /// descriptors in `keep`. Returns only when that failed; everything is then as before.
+    #[must_use]
+    pub fn replace(&self) -> io::Error {
+        let keep = self.keep_numbers();
+        let mut command = self.command();
+        let prepare = move || {
+            keep_open(&keep)?;
+            signals::block()
+        };
+        // SAFETY: the closure only makes system calls on values captured before.
+        unsafe { command.pre_exec(prepare) };
+        let error = command.exec();
+        for fd in self.keep {
+            // Back to close-on-exec: the exec that was to inherit them did not happen.
+            if fds::keep_across_exec(fd, false).is_err() {
+                break;
+            }
+        }
+        // The standard library emptied the mask on its way to exec.
+        match signals::block() {
+            Ok(()) => error,
+            Err(mask) => mask,
+        }
+    }
+}
+
+fn keep_open(keep: &[RawFd]) -> io::Result<()> {
+    keep.iter().try_for_each(|number| {
+        // SAFETY: the caller of `spawn` or `replace` holds a borrow of each for the whole call.
+        let fd = unsafe { BorrowedFd::borrow_raw(*number) };
+        fds::keep_across_exec(fd, true)
+    })
+}
+
+fn raw(signal: signals::Signal) -> RawSignal {
+    use signals::Signal;
+    match signal {
+        Signal::Hup => RawSignal::HUP,
+        Signal::Int => RawSignal::INT,
+        Signal::Quit => RawSignal::QUIT,
+        Signal::Abrt => RawSignal::ABORT,
+        Signal::Kill => RawSignal::KILL,
+        Signal::Usr1 => RawSignal::USR1,
+        Signal::Usr2 => RawSignal::USR2,
+        Signal::Term => RawSignal::TERM,
+        Signal::Chld => RawSignal::CHILD,
+        Signal::Ttin => RawSignal::TTIN,
+        Signal::Ttou => RawSignal::TTOU,
+        Signal::Winch => RawSignal::WINCH,
+    }
+}
+
+/// A child process that has not been reaped. Its pidfd is readable once it has ended.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    pidfd: OwnedFd,
+}
+
+impl Child {
+    /// Takes up a child that this process had before it replaced its program.
+    ///
+    /// # Errors
+    /// When `pid` is not an unreaped child of this process.
+    pub fn adopt(pid: u32) -> io::Result<Child> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), options)?;
+        Ok(Child { pid, pidfd })
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Sends `signal`; to a process that has ended, nothing happens.
+    ///
+    /// # Errors
+    /// What the system says, for instance when the child changed its user.
+    pub fn signal(&self, signal: signals::Signal) -> io::Result<()> {
+        match rustix::process::pidfd_send_signal(&self.pidfd, raw(signal)) {
+            Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reaps the child if it has ended, and tells what it used.
+    ///
+    /// # Errors
+    /// What the system says; `ECHILD` if something else reaped it.
+    pub fn try_reap(&self) -> io::Result<Option<(Ended, Usage)>> {
+        let mut status = 0;
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+        let pid = self.pid.as_raw_nonzero().get();
+        // SAFETY: both pointers are valid for a write. The pid is ours: it was not reaped before.
+        let reaped =
+            unsafe { libc::wait4(pid, &raw mut status, libc::WNOHANG, usage.as_mut_ptr()) };
+        match reaped {
+            0 => return Ok(None),
+            1.. => {}
+            _ => return Err(io::Error::last_os_error()),
+        }
+        // SAFETY: zeroed bytes are a valid rusage, and the call has filled it.
+        let usage = unsafe { usage.assume_init() };
+        let ended = if libc::WIFEXITED(status) {
+            Ended::Code(libc::WEXITSTATUS(status))
+        } else {
+            Ended::Signal(libc::WTERMSIG(status))
+        };
+        Ok(Some((ended, Usage::from(usage))))
+    }
+}
+
+impl AsFd for Child {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+fn ended(status: &WaitIdStatus) -> Option<Ended> {
+    if let Some(code) = status.exit_status() {
+        return Some(Ended::Code(code));
+    }
+    status.terminating_signal().map(Ended::Signal)
+}
+
+/// Reaps one ended child whose pid is not `known`: as process 1 of a container, this one inherits
+/// orphans that nobody else awaits. Returns its pid and end, or `None` when there is none.
+///
+/// # Errors
+/// What the system says, except that having no children is not an error.
+pub fn reap_stranger(known: impl Fn(u32) -> bool) -> io::Result<Option<(u32, Ended)>> {
+    let Some(pid) = peek_ended()? else { return Ok(None) };
+    if known(pid.as_raw_nonzero().get().unsigned_abs()) {
+        return Ok(None);
+    }
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    let status = rustix::process::waitid(WaitId::Pid(pid), options)?;
+    Ok(status.as_ref().and_then(ended).map(|end| (pid.as_raw_nonzero().get().unsigned_abs(), end)))
+}
+
+/// The pid of a child that has ended, which stays unreaped; rustix does not tell it.
+fn peek_ended() -> io::Result<Option<Pid>> {
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the pointer is valid for the write of one siginfo.
+    if unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options) } != 0 {
+        let error = io::Error::last_os_error();
+        return if error.raw_os_error() == Some(libc::ECHILD) { Ok(None) } else { Err(error) };
+    }
+    // SAFETY: zeroed bytes are a valid siginfo, and the call may have filled it.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: after waitid the pid field is set, or zero when no child has ended.
+    Ok(Pid::from_raw(unsafe { info.si_pid() }))
+}

@@ -1,0 +1,61 @@
+//! Descriptors that cross `exec`: named by number in the environment, taken over once, checked.
+
+use rustix::io::FdFlags;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Mutex;
+
+/// Numbers taken so far: taking one twice would give a descriptor two owners.
+static TAKEN: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+
+/// Takes over descriptor `number`, inherited from the process that executed this program, and marks
+/// it close-on-exec again.
+///
+/// # Errors
+/// When no such descriptor is open, when it is one of the standard three, or when it was taken
+/// before.
+pub fn take(number: RawFd) -> io::Result<OwnedFd> {
+    if number <= 2 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not an inherited descriptor"));
+    }
+    let mut taken = TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if taken.contains(&number) {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "descriptor taken before"));
+    }
+    // SAFETY: the borrow lives for these two calls; a number that is not open is reported by fcntl.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    let flags = rustix::io::fcntl_getfd(borrowed)?;
+    rustix::io::fcntl_setfd(borrowed, flags | FdFlags::CLOEXEC)?;
+    taken.push(number);
+    // SAFETY: the number is open (checked above), was passed to this program to be owned by it, and
+    // the list above gives it one owner only.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Whether `number` is an open descriptor of this process.
+#[must_use]
+pub fn is_open(number: RawFd) -> bool {
+    if number < 0 {
+        return false;
+    }
+    // SAFETY: the borrow lives for this call; a number that is not open is reported by fcntl.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    rustix::io::fcntl_getfd(borrowed).is_ok()
+}
+
+/// Keeps `fd` open across `exec` (or no longer). Async-signal-safe, so usable between fork and
+/// exec.
+///
+/// # Errors
+/// What the system says, which for an open descriptor is nothing.
+pub fn keep_across_exec(fd: impl AsFd, keep: bool) -> io::Result<()> {
+    let fd = fd.as_fd();
+    let flags = rustix::io::fcntl_getfd(fd)?;
+    let flags = if keep { flags - FdFlags::CLOEXEC } else { flags | FdFlags::CLOEXEC };
+    Ok(rustix::io::fcntl_setfd(fd, flags)?)
+}
+
+/// The numbers of `fds`, for a variable that names them to a child.
+pub fn numbers<'a>(fds: impl IntoIterator<Item = &'a OwnedFd>) -> Vec<RawFd> {
+    fds.into_iter().map(AsRawFd::as_raw_fd).collect()
+}

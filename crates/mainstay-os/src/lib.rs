@@ -1,0 +1,22 @@
+//! The operating-system floor of mainstay, and the only home of `unsafe` in it.
+//!
+//! * [`segment`]: the shared memory that every process of a service maps; the one truth about
+//!   workers, requests in flight, counters and log lines.
+//! * [`fds`]: descriptors that survive `exec`, taken over by number and checked.
+//! * [`child`]: starting a process in a role, signalling and awaiting it without pid races, and
+//!   replacing the running program in place.
+//! * [`signals`]: blocked signals read from a descriptor.
+//! * [`listener`]: sealing a listener, so that its queue can be emptied before it is closed.
+//!
+//! Nothing here knows HTTP, configuration, log formats or metric names. Linux only.
+
+pub mod segment;
+
+#[cfg(not(loom))]
+pub mod child;
+#[cfg(not(loom))]
+pub mod fds;
+#[cfg(not(loom))]
+pub mod listener;
+#[cfg(not(loom))]
+pub mod signals;

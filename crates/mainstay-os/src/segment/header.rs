@@ -1,0 +1,73 @@
+//! The service-wide words: who runs, since when, in which state. The supervisor alone writes them.
+
+use super::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Release},
+};
+
+/// Words before the first slot: the layout's stamp, then the fields below.
+pub(crate) const WORDS: usize = 64;
+
+/// Words taken by the layout's stamp, with room to grow.
+const FIRST_FIELD: usize = 16;
+
+/// View of the header.
+#[derive(Clone, Copy, Debug)]
+pub struct Header<'a> {
+    words: &'a [AtomicU64],
+}
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $offset:literal $get:ident $set:ident;)*) => {
+        impl Header<'_> {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $get(&self) -> u64 {
+                    self.words[FIRST_FIELD + $offset].load(Acquire)
+                }
+                /// Sets the field of the same name; for the supervisor alone.
+                pub fn $set(&self, value: u64) {
+                    self.words[FIRST_FIELD + $offset].store(value, Release);
+                }
+            )*
+        }
+    };
+}
+
+fields! {
+    /// When the service started, monotonic nanoseconds.
+    0 started_mono set_started_mono;
+    /// When the service started, nanoseconds since the Unix epoch.
+    1 started_wall set_started_wall;
+    /// The generation that serves, counted from 1 by reloads.
+    2 generation set_generation;
+    /// The service's health state, as `mainstay` numbers them.
+    3 state set_state;
+    /// Pid of the supervisor.
+    4 supervisor_pid set_supervisor_pid;
+    /// When the supervisor's loop last went round, monotonic nanoseconds.
+    5 supervisor_beat set_supervisor_beat;
+    /// Workers that should be ready.
+    6 target set_target;
+    /// The level of the log, as `mainstay` numbers them.
+    7 log_level set_log_level;
+    /// When a temporary level ends, monotonic nanoseconds; 0 while the level is the configured one.
+    8 log_level_until set_log_level_until;
+    /// The configured level, to which a temporary one reverts.
+    9 log_level_base set_log_level_base;
+    /// When the service began to drain, monotonic nanoseconds; 0 while it does not.
+    10 draining_since set_draining_since;
+    /// Heartbeats are expected at least this often, nanoseconds.
+    11 heartbeat_interval set_heartbeat_interval;
+    /// Which table of counters the cells mean.
+    12 schema set_schema;
+    /// Pid of watch, 0 while there is none.
+    13 watch_pid set_watch_pid;
+}
+
+impl<'a> Header<'a> {
+    pub(crate) fn new(words: &'a [AtomicU64]) -> Header<'a> {
+        Header { words: &words[..WORDS] }
+    }
+}

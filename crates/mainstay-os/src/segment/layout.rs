@@ -1,0 +1,130 @@
+//! Where everything is: sizes chosen at start, offsets computed from them, and the stamp by which
+//! two programs recognise that they mean the same.
+
+use super::atomic::{AtomicU64, Ordering::Relaxed};
+use super::{header, inflight, ring, slot};
+use std::fmt;
+
+/// `mainstay` in ASCII.
+const MAGIC: u64 = u64::from_le_bytes(*b"mainstay");
+/// Raised whenever the meaning of a word changes.
+const VERSION: u64 = 1;
+/// A segment larger than this is a mistake, or an attack on the mapper.
+const MAX_WORDS: usize = 1 << 27;
+
+/// The sizes of a segment, fixed for its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Number of slots: workers of two generations and a few, the supervisor and watch.
+    pub slots: usize,
+    /// Counters in each slot's block.
+    pub counters: usize,
+    /// Requests in flight that a slot can describe at once; more are served without a description
+    /// and counted as such.
+    pub in_flight: usize,
+    /// Bytes of each slot's log ring, rounded up to a multiple of 8.
+    pub ring_bytes: usize,
+}
+
+/// Why a segment was refused. Two programs that disagree refuse each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayoutError {
+    /// The words do not begin with the magic number, or are too few to hold a header.
+    NotASegment,
+    /// Made by a program of another layout version.
+    Version {
+        /// What the segment says.
+        found: u64,
+        /// What this program knows.
+        known: u64,
+    },
+    /// The sizes in the header do not give the size of the memory.
+    Size,
+}
+
+impl fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LayoutError::NotASegment => f.write_str("not a mainstay segment"),
+            LayoutError::Version { found, known } => {
+                write!(f, "segment layout {found}, but this program knows layout {known}")
+            }
+            LayoutError::Size => f.write_str("the segment's size does not match its header"),
+        }
+    }
+}
+
+impl std::error::Error for LayoutError {}
+
+impl Layout {
+    fn slot_words(self) -> usize {
+        slot::FIXED_WORDS
+            + self.counters.next_multiple_of(8)
+            + self.in_flight * inflight::ENTRY_WORDS
+            + ring::words(self.ring_bytes)
+    }
+
+    /// Words of the whole segment.
+    #[must_use]
+    pub fn words(self) -> usize {
+        header::WORDS + self.slots * self.slot_words()
+    }
+
+    /// The words of slot `index`, which the caller has checked against `slots`.
+    pub(crate) fn slot(self, words: &[AtomicU64], index: usize) -> &[AtomicU64] {
+        let begin = header::WORDS + index * self.slot_words();
+        &words[begin..begin + self.slot_words()]
+    }
+
+    /// Writes the stamp into a fresh segment.
+    pub(crate) fn stamp(self, words: &[AtomicU64]) {
+        for (word, value) in words.iter().zip(self.stamp_words()) {
+            word.store(value, Relaxed);
+        }
+    }
+
+    fn stamp_words(self) -> [u64; 7] {
+        [
+            MAGIC,
+            VERSION,
+            self.words() as u64,
+            self.slots as u64,
+            self.counters as u64,
+            self.in_flight as u64,
+            self.ring_bytes as u64,
+        ]
+    }
+
+    /// Reads the stamp of a segment that somebody else made.
+    ///
+    /// # Errors
+    /// [`LayoutError`] unless magic, version and all sizes agree with the words at hand.
+    pub fn read(words: &[AtomicU64]) -> Result<Layout, LayoutError> {
+        if words.len() < header::WORDS || words[0].load(Relaxed) != MAGIC {
+            return Err(LayoutError::NotASegment);
+        }
+        let found = words[1].load(Relaxed);
+        if found != VERSION {
+            return Err(LayoutError::Version { found, known: VERSION });
+        }
+        let size = |index: usize| {
+            usize::try_from(words[index].load(Relaxed)).ok().filter(|size| *size <= MAX_WORDS)
+        };
+        let layout = match (size(3), size(4), size(5), size(6)) {
+            (Some(slots), Some(counters), Some(in_flight), Some(ring_bytes)) => {
+                Layout { slots, counters, in_flight, ring_bytes }
+            }
+            _ => return Err(LayoutError::Size),
+        };
+        // u128: four sizes below 2^27 cannot overflow it, whatever a stranger wrote.
+        let slot = slot::FIXED_WORDS as u128
+            + layout.counters.next_multiple_of(8) as u128
+            + layout.in_flight as u128 * inflight::ENTRY_WORDS as u128
+            + ring::words(layout.ring_bytes) as u128;
+        let words_by_header = header::WORDS as u128 + layout.slots as u128 * slot;
+        if words_by_header != words.len() as u128 || size(2) != Some(words.len()) {
+            return Err(LayoutError::Size);
+        }
+        Ok(layout)
+    }
+}

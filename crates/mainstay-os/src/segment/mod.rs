@@ -1,0 +1,97 @@
+//! The shared segment: one array of atomic words that supervisor, workers and watch all map.
+//!
+//! **Everything in it is a 64-bit atomic word**, text included, so no read of it is ever undefined,
+//! whatever another process does or dies doing. Structure is laid over the words by [`Layout`]:
+//! a header, then `slots` equal slots, each with an assignment line, a progress line, a counter
+//! block, a table of requests in flight and a ring of log lines.
+//!
+//! Invariants (ARCHITECTURE.md has the reasons):
+//! 1. A counter block belongs to its slot, never to a pid; no counter ever goes down.
+//! 2. Each line of a slot has exactly one writer at a time: the supervisor for the assignment, the
+//!    process that holds the slot for everything else, the drainer for the ring's tail. Between two
+//!    holders the supervisor alone clears what is live.
+//! 3. Nothing read from the segment is used as an index or a length without a bound check.
+//! 4. Whatever a process killed at any instruction leaves behind is valid to read.
+
+mod cells;
+mod header;
+mod inflight;
+mod layout;
+#[cfg(not(loom))]
+mod map;
+mod ring;
+mod slot;
+mod text;
+
+pub use cells::Cells;
+pub use header::Header;
+pub use inflight::{InFlight, InFlightTable, MAX_METHOD, MAX_PATH, Started};
+pub use layout::{Layout, LayoutError};
+#[cfg(not(loom))]
+pub use map::MapError;
+pub use ring::{Ring, RingRecord};
+pub use slot::{Phase, Slot};
+
+/// The atomic word of the segment; loom's own under `--cfg loom`.
+pub(crate) mod atomic {
+    #[cfg(loom)]
+    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};
+    #[cfg(not(loom))]
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
+}
+
+use std::sync::Arc;
+
+/// A mapped segment. Cloning shares the mapping.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    cells: Arc<Cells>,
+    layout: Layout,
+}
+
+impl Segment {
+    /// A segment on the heap of this process: for tests, and for the HTTP stack embedded in a
+    /// program that has no supervisor.
+    #[must_use]
+    pub fn on_heap(layout: Layout) -> Segment {
+        let segment = Segment { cells: Arc::new(Cells::on_heap(layout.words())), layout };
+        layout.stamp(segment.cells.words());
+        segment
+    }
+
+    /// Lays `layout`, already verified against the cells, over them.
+    #[cfg(not(loom))]
+    pub(crate) fn from_parts(cells: Cells, layout: Layout) -> Segment {
+        Segment { cells: Arc::new(cells), layout }
+    }
+
+    /// The sizes this segment was made with.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The service-wide part, written by the supervisor alone.
+    #[must_use]
+    pub fn header(&self) -> Header<'_> {
+        Header::new(self.cells.words())
+    }
+
+    /// Slot `index`, or `None` beyond [`Layout::slots`].
+    #[must_use]
+    pub fn slot(&self, index: usize) -> Option<Slot<'_>> {
+        (index < self.layout.slots)
+            .then(|| Slot::new(self.layout.slot(self.cells.words(), index), self.layout))
+    }
+
+    /// Every slot in order of its index.
+    pub fn slots(&self) -> impl Iterator<Item = Slot<'_>> {
+        (0..self.layout.slots).filter_map(|index| self.slot(index))
+    }
+
+    /// The sum of counter `index` over all slots: a total of the service, past holders included.
+    #[must_use]
+    pub fn total(&self, index: usize) -> u64 {
+        self.slots().map(|slot| slot.counter(index)).fold(0, u64::wrapping_add)
+    }
+}

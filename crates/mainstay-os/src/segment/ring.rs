@@ -1,0 +1,123 @@
+//! The ring of log lines of one slot: whole records from the slot's holder to the one drainer.
+//!
+//! A record becomes visible by one store of the head, after all of its bytes; a writer killed
+//! before that store has written nothing. A full ring refuses the record and counts it: nobody
+//! ever waits here.
+
+use super::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use super::text;
+
+// The writer's line.
+const HEAD: usize = 0;
+const DROPPED: usize = 1;
+// The drainer's line.
+const TAIL: usize = 8;
+const TOLD: usize = 9;
+/// Words before the data.
+const FIXED_WORDS: usize = 16;
+
+/// Words of a ring with room for `bytes` bytes.
+pub(crate) const fn words(bytes: usize) -> usize {
+    FIXED_WORDS + text::words_for(bytes)
+}
+
+/// A record as the drainer gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingRecord<'a> {
+    /// What the writer said the bytes are; the ring does not look at it.
+    pub kind: u16,
+    /// The bytes as written.
+    pub bytes: &'a [u8],
+}
+
+/// View of one ring. One process writes at a time, one drains.
+#[derive(Clone, Copy, Debug)]
+pub struct Ring<'a> {
+    words: &'a [AtomicU64],
+}
+
+impl<'a> Ring<'a> {
+    pub(crate) fn new(words: &'a [AtomicU64]) -> Ring<'a> {
+        Ring { words }
+    }
+
+    fn data(&self) -> &'a [AtomicU64] {
+        &self.words[FIXED_WORDS..]
+    }
+
+    /// Puts a record in, or counts it as dropped when there is no room and returns false.
+    /// `bytes` may be at most 2³² − 1 and must fit the ring.
+    pub fn push(&self, kind: u16, bytes: &[u8]) -> bool {
+        let data = self.data();
+        let head = self.words[HEAD].load(Relaxed);
+        let tail = self.words[TAIL].load(Acquire);
+        let need = 1 + text::words_for(bytes.len()) as u64;
+        let used = head.wrapping_sub(tail).min(data.len() as u64);
+        let Ok(len) = u32::try_from(bytes.len()) else { return self.drop_one() };
+        if need > data.len() as u64 - used {
+            return self.drop_one();
+        }
+        let at = (head % data.len() as u64) as usize;
+        data[at].store(u64::from(kind) << 32 | u64::from(len), Relaxed);
+        let first = (at + 1) % data.len();
+        let until_end = (data.len() - first) * 8;
+        let (now, wrapped) = bytes.split_at(bytes.len().min(until_end));
+        text::store(&data[first..], now);
+        text::store(data, wrapped);
+        self.words[HEAD].store(head.wrapping_add(need), Release);
+        true
+    }
+
+    fn drop_one(&self) -> bool {
+        self.words[DROPPED].fetch_add(1, Relaxed);
+        false
+    }
+
+    /// Takes the oldest record, copying it to `buffer`; `None` when the ring is empty. A ring whose
+    /// words make no sense is emptied, never followed.
+    pub fn pop<'b>(&self, buffer: &'b mut Vec<u8>) -> Option<RingRecord<'b>> {
+        let data = self.data();
+        let tail = self.words[TAIL].load(Relaxed);
+        let head = self.words[HEAD].load(Acquire);
+        let used = head.wrapping_sub(tail);
+        if used == 0 || data.is_empty() {
+            return None;
+        }
+        let at = (tail % data.len() as u64) as usize;
+        let word = data[at].load(Relaxed);
+        let len = (word & 0xffff_ffff) as usize;
+        let need = 1 + text::words_for(len) as u64;
+        if used > data.len() as u64 || need > used {
+            self.words[TAIL].store(head, Release);
+            return None;
+        }
+        buffer.clear();
+        let first = (at + 1) % data.len();
+        let until_end = ((data.len() - first) * 8).min(len);
+        text::load(&data[first..], until_end, buffer);
+        text::load(data, len - until_end, buffer);
+        self.words[TAIL].store(tail.wrapping_add(need), Release);
+        Some(RingRecord { kind: (word >> 32 & 0xffff) as u16, bytes: buffer })
+    }
+
+    /// Nothing waits to be drained.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words[HEAD].load(Acquire) == self.words[TAIL].load(Relaxed)
+    }
+
+    /// Records refused for want of room, since the segment was made.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.words[DROPPED].load(Relaxed)
+    }
+
+    /// Records refused since the last call; for the drainer, which tells them.
+    pub fn dropped_untold(&self) -> u64 {
+        let dropped = self.dropped();
+        dropped.saturating_sub(self.words[TOLD].swap(dropped, Relaxed))
+    }
+}

@@ -1,0 +1,241 @@
+//! One slot: who holds it, how it is doing, what it has counted.
+
+use super::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use super::{InFlightTable, Layout, Ring, inflight, ring};
+
+/// Assignment and progress lines, a cache line pair each so that their writers do not disturb each
+/// other.
+pub(crate) const FIXED_WORDS: usize = 32;
+
+/// What the holder of a slot is doing. Written by the supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u64)]
+pub enum Phase {
+    /// Nobody holds the slot.
+    Free = 0,
+    /// Started, not yet READY.
+    Booting = 1,
+    /// Serving.
+    Ready = 2,
+    /// Told to finish what it has and leave.
+    Draining = 3,
+    /// Told to abort, or killed; not yet reaped.
+    Dying = 4,
+}
+
+impl Phase {
+    fn from_word(word: u64) -> Phase {
+        // A word that this program does not know is nobody's slot.
+        [Phase::Free, Phase::Booting, Phase::Ready, Phase::Draining, Phase::Dying]
+            .into_iter()
+            .find(|phase| *phase as u64 == word)
+            .unwrap_or(Phase::Free)
+    }
+
+    /// The word that status output uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Free => "free",
+            Phase::Booting => "booting",
+            Phase::Ready => "ready",
+            Phase::Draining => "draining",
+            Phase::Dying => "dying",
+        }
+    }
+}
+
+// Assignment line: written by the supervisor alone.
+const PHASE: usize = 0;
+const PID: usize = 1;
+const GENERATION: usize = 2;
+const SPAWNED: usize = 3;
+const EPOCH: usize = 4;
+const SERVED_BEFORE: usize = 5;
+// Progress line: written by the holder, cleared by the supervisor between holders.
+const HEARTBEAT: usize = 16;
+const RSS: usize = 17;
+const GAUGE_IN_FLIGHT: usize = 18;
+const GAUGE_CONNECTIONS: usize = 19;
+const READY_AT: usize = 20;
+const IN_FLIGHT_HIGH: usize = 21;
+const LIVE: std::ops::Range<usize> = 16..FIXED_WORDS;
+
+/// View of one slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot<'a> {
+    words: &'a [AtomicU64],
+    layout: Layout,
+}
+
+impl<'a> Slot<'a> {
+    pub(crate) fn new(words: &'a [AtomicU64], layout: Layout) -> Slot<'a> {
+        Slot { words, layout }
+    }
+
+    /// Hands the slot to a new holder: live gauges and in-flight entries of the last one are
+    /// cleared, counters and ring go on. `served` is the value of the counter from which the new
+    /// holder's own requests count. For the supervisor alone, and only while nobody holds the slot.
+    pub fn hand_out(&self, generation: u64, spawned: u64, served: u64) {
+        self.in_flight().clear();
+        for word in &self.words[LIVE] {
+            word.store(0, Relaxed);
+        }
+        self.words[PID].store(0, Relaxed);
+        self.words[GENERATION].store(generation, Relaxed);
+        self.words[SPAWNED].store(spawned, Relaxed);
+        self.words[SERVED_BEFORE].store(served, Relaxed);
+        self.words[EPOCH].fetch_add(1, Relaxed);
+        self.words[PHASE].store(Phase::Booting as u64, Release);
+    }
+
+    /// Takes the slot back from a holder that was reaped. For the supervisor alone.
+    pub fn take_back(&self) {
+        self.words[PHASE].store(Phase::Free as u64, Release);
+        self.words[PID].store(0, Release);
+        self.in_flight().clear();
+        for word in &self.words[LIVE] {
+            word.store(0, Relaxed);
+        }
+    }
+
+    /// Names the process that was started for the slot. For the supervisor alone.
+    pub fn set_pid(&self, pid: u32) {
+        self.words[PID].store(u64::from(pid), Release);
+    }
+
+    /// Moves the slot on. For the supervisor alone.
+    pub fn set_phase(&self, phase: Phase) {
+        self.words[PHASE].store(phase as u64, Release);
+    }
+
+    /// What the holder is doing.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        Phase::from_word(self.words[PHASE].load(Acquire))
+    }
+
+    /// The holder's pid, or 0.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        u32::try_from(self.words[PID].load(Acquire)).unwrap_or(0)
+    }
+
+    /// The generation the holder runs.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.words[GENERATION].load(Relaxed)
+    }
+
+    /// When the holder was started, monotonic nanoseconds.
+    #[must_use]
+    pub fn spawned(&self) -> u64 {
+        self.words[SPAWNED].load(Relaxed)
+    }
+
+    /// How often the slot has been handed out: tells two holders apart.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.words[EPOCH].load(Relaxed)
+    }
+
+    /// What earlier holders of the slot had counted when this one got it.
+    #[must_use]
+    pub fn served_before(&self) -> u64 {
+        self.words[SERVED_BEFORE].load(Relaxed)
+    }
+
+    /// The holder's sign of life at `now` (monotonic nanoseconds), with its resident memory.
+    pub fn beat(&self, now: u64, rss_bytes: u64) {
+        self.words[RSS].store(rss_bytes, Relaxed);
+        self.words[HEARTBEAT].store(now, Release);
+    }
+
+    /// The holder says when it became ready, monotonic nanoseconds.
+    pub fn set_ready_at(&self, now: u64) {
+        self.words[READY_AT].store(now, Release);
+    }
+
+    /// When the holder became ready, or 0.
+    #[must_use]
+    pub fn ready_at(&self) -> u64 {
+        self.words[READY_AT].load(Acquire)
+    }
+
+    /// The last sign of life, monotonic nanoseconds; 0 before the first.
+    #[must_use]
+    pub fn heartbeat(&self) -> u64 {
+        self.words[HEARTBEAT].load(Acquire)
+    }
+
+    /// Resident memory at the last sign of life, bytes.
+    #[must_use]
+    pub fn rss_bytes(&self) -> u64 {
+        self.words[RSS].load(Relaxed)
+    }
+
+    /// Requests being served.
+    #[must_use]
+    pub fn gauge_in_flight(&self) -> u64 {
+        self.words[GAUGE_IN_FLIGHT].load(Relaxed)
+    }
+
+    /// Connections open.
+    #[must_use]
+    pub fn gauge_connections(&self) -> u64 {
+        self.words[GAUGE_CONNECTIONS].load(Relaxed)
+    }
+
+    /// A request began.
+    pub fn request_began(&self) {
+        self.words[GAUGE_IN_FLIGHT].fetch_add(1, Relaxed);
+    }
+
+    /// A request ended.
+    pub fn request_ended(&self) {
+        self.words[GAUGE_IN_FLIGHT].fetch_sub(1, Relaxed);
+    }
+
+    /// A connection was accepted.
+    pub fn connection_opened(&self) {
+        self.words[GAUGE_CONNECTIONS].fetch_add(1, Relaxed);
+    }
+
+    /// A connection was closed.
+    pub fn connection_closed(&self) {
+        self.words[GAUGE_CONNECTIONS].fetch_sub(1, Relaxed);
+    }
+
+    /// Adds to counter `index` and returns its new value; an index beyond the block is ignored.
+    pub fn add(&self, index: usize, by: u64) -> u64 {
+        self.counters().get(index).map_or(0, |cell| cell.fetch_add(by, Relaxed).wrapping_add(by))
+    }
+
+    /// Reads counter `index`; 0 beyond the block.
+    #[must_use]
+    pub fn counter(&self, index: usize) -> u64 {
+        self.counters().get(index).map_or(0, |cell| cell.load(Relaxed))
+    }
+
+    fn counters(&self) -> &'a [AtomicU64] {
+        &self.words[FIXED_WORDS..FIXED_WORDS + self.layout.counters]
+    }
+
+    /// The requests that the holder has in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> InFlightTable<'a> {
+        let begin = FIXED_WORDS + self.layout.counters.next_multiple_of(8);
+        let len = self.layout.in_flight * inflight::ENTRY_WORDS;
+        InFlightTable::new(&self.words[begin..begin + len], &self.words[IN_FLIGHT_HIGH])
+    }
+
+    /// The slot's log lines on their way to the writer.
+    #[must_use]
+    pub fn ring(&self) -> Ring<'a> {
+        let len = ring::words(self.layout.ring_bytes);
+        Ring::new(&self.words[self.words.len() - len..])
+    }
+}

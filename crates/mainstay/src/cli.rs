@@ -1,0 +1,466 @@
+//! The command line: sub-commands, and the flags of the key table.
+//!
+//! Parsing is pure. Values of flags are not judged here but with the other layers, so that a bad
+//! worker count is told in the same words wherever it stands.
+
+use std::{ffi::OsString, fmt::Write as _, path::PathBuf, time::Duration};
+
+use clap::{Arg, ArgAction, ArgMatches, builder::OsStringValueParser, error::ErrorKind};
+
+use crate::config::{
+    Config, Level,
+    keys::{FILE_VARIABLE, KEYS, Key},
+    render, units,
+};
+
+/// What the program is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Run the service.
+    Serve,
+    /// Judge the configuration and end.
+    Check,
+    /// Print the configuration and end.
+    Config { default: bool, json: bool },
+    /// Print the state of the running service.
+    Status { json: bool },
+    /// Look at its workers, or change their number.
+    Workers(WorkersCommand),
+    /// Print the requests in flight.
+    Requests { json: bool },
+    /// Load configuration and program anew.
+    Reload { wait: bool },
+    /// End the service.
+    Stop { quick: bool },
+    /// Change the log level, for a while or for good.
+    LogLevel { level: Level, duration: Option<Duration> },
+}
+
+/// What `workers` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WorkersCommand {
+    /// Print them.
+    List { json: bool },
+    /// So many more, 1 to 512.
+    Add(u32),
+    /// So many fewer, 1 to 512.
+    Remove(u32),
+    /// Replace this one, or all of them one by one.
+    Recycle { pid: Option<u32> },
+}
+
+/// A command line taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Invocation {
+    pub command: Command,
+    /// The file of `-c`.
+    pub config_file: Option<PathBuf>,
+    /// Settings by the path of their key.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+/// A command line that ends the program at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Help or version: for stdout, exit code 0.
+    Help(String),
+    /// A mistake: for stderr, exit code 64.
+    Usage(String),
+}
+
+/// Every sub-command with its description, in the order of `--help`.
+const COMMANDS: &[(&str, &str)] = &[
+    ("serve", "Run the service (this is what happens without a command)"),
+    ("check", "Judge the configuration and end: 0 when it is good, 78 when not"),
+    ("config", "Print every setting with its value and its origin"),
+    ("status", "Print the state of the running service"),
+    ("workers", "List the workers, add, remove or replace some"),
+    ("requests", "Print the requests that are in flight"),
+    ("reload", "Load configuration and program anew, without losing a request"),
+    ("stop", "End the service once its requests are answered"),
+    ("log-level", "Change the log level, for a while or until the next reload"),
+];
+
+/// What `workers` can do.
+const WORKERS: &[(&str, &str)] = &[
+    ("list", "Print the workers (this is what happens without a command)"),
+    ("add", "Start more workers"),
+    ("remove", "Drain and end some workers"),
+    ("recycle", "Replace a worker, or all of them one by one"),
+];
+
+/// Every exit code with its meaning.
+pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "success"),
+    (1, "the service could not start, or the command was refused"),
+    (2, "no running service answered on the control socket"),
+    (3, "a worker failed to boot"),
+    (4, "the application failed to load"),
+    (64, "mistake on the command line"),
+    (78, "mistake in the configuration"),
+];
+
+impl Exit {
+    /// The exit code that belongs to it.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Help(_) => 0,
+            Self::Usage(_) => 64,
+        }
+    }
+}
+
+/// Takes a command line apart. `args` begins behind the program's name.
+///
+/// # Errors
+/// A text to print instead, and thereby the exit code.
+pub(crate) fn parse(
+    program: &str,
+    version: &str,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<Invocation, Exit> {
+    let args = args.into_iter();
+    let matches = match command(program).try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            return Err(Exit::Help(error.to_string()));
+        }
+        Err(error) => return Err(Exit::Usage(error.to_string())),
+    };
+    // clap takes a version that lives as long as the program; ours is the application's.
+    let scopes = scopes(&matches);
+    if scopes.iter().any(|it| it.get_flag("version")) {
+        return Err(Exit::Help(format!("{program} {version}\n")));
+    }
+    let config_file = scopes.iter().find_map(|it| it.get_one::<OsString>("config"));
+    Ok(Invocation {
+        command: chosen(&matches),
+        config_file: config_file.map(PathBuf::from),
+        flags: settings(&scopes),
+    })
+}
+
+fn command(program: &str) -> clap::Command {
+    let json = || switch("json", "Print JSON");
+    let n = |what| {
+        Arg::new("n")
+            .value_name("N")
+            .value_parser(clap::value_parser!(u32).range(1..=512))
+            .help(format!("How many to {what}, 1 to 512 [default: 1]"))
+    };
+    let workers = common(described(COMMANDS, "workers"), false)
+        .arg(json())
+        .subcommand(common(described(WORKERS, "list"), false).arg(json()))
+        .subcommand(common(described(WORKERS, "add"), false).arg(n("add")))
+        .subcommand(common(described(WORKERS, "remove"), false).arg(n("remove")))
+        .subcommand(common(described(WORKERS, "recycle"), false).arg(pid()));
+    let default = switch("default", "Print the built-in defaults with what each setting means");
+    let wait = switch("wait", "Wait for the outcome; on failure print the reason and end with 1");
+    let quick = switch("quick", "Do not wait for the requests in flight");
+    common(clap::Command::new("mainstay"), true)
+        .bin_name(program)
+        .no_binary_name(true)
+        .args_override_self(true)
+        .after_help(exit_codes())
+        .subcommand(common(described(COMMANDS, "serve"), true))
+        .subcommand(common(described(COMMANDS, "check"), true))
+        .subcommand(common(described(COMMANDS, "config"), true).arg(default).arg(json()))
+        .subcommand(common(described(COMMANDS, "status"), false).arg(json()))
+        .subcommand(workers)
+        .subcommand(common(described(COMMANDS, "requests"), false).arg(json()))
+        .subcommand(common(described(COMMANDS, "reload"), false).arg(wait))
+        .subcommand(common(described(COMMANDS, "stop"), false).arg(quick))
+        .subcommand(common(described(COMMANDS, "log-level"), false).arg(level()).arg(duration()))
+}
+
+fn described(table: &'static [(&str, &str)], name: &'static str) -> clap::Command {
+    let row = table.iter().find(|(it, _)| *it == name);
+    clap::Command::new(name).about(row.expect("every command has its row").1)
+}
+
+/// What every command takes. All settings are taken everywhere, so that a command reaches the
+/// service under the same flags that started it; their help is shown where they matter.
+fn common(command: clap::Command, shown: bool) -> clap::Command {
+    let settings = KEYS
+        .iter()
+        .filter_map(|key| setting(key).map(|arg| arg.hide(!shown && key.path != "server.control")));
+    command
+        .disable_help_subcommand(true)
+        .arg(config_flag())
+        .args(settings)
+        .arg(switch("version", "Print the version").short('V'))
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn config_flag() -> Arg {
+    Arg::new("config")
+        .long("config")
+        .short('c')
+        .value_name("FILE")
+        .value_parser(OsStringValueParser::new())
+        .help(format!(
+            "Configuration file\n[default: mainstay.toml, if it exists] [env: {FILE_VARIABLE}]"
+        ))
+}
+
+/// The flag of a key, if it has one.
+fn setting(key: &Key) -> Option<Arg> {
+    let flag = key.flag?;
+    let variables: Vec<String> = [key.variable()]
+        .into_iter()
+        .chain(key.aliases.iter().map(|it| it.var.to_owned()))
+        .collect();
+    let default = match key.default {
+        "" => String::new(),
+        default => format!("[default: {default}] "),
+    };
+    // clap without its terminal feature does not break lines.
+    let doc = render::wrapped(key.doc, 68).join("\n");
+    let help = format!("{doc}\n{default}[env: {}]", variables.join(", "));
+    let mut arg = Arg::new(key.path)
+        .long(flag)
+        .value_name(key.kind.placeholder())
+        // Repeating a flag adds an address where a key takes several, and else the last one wins.
+        .action(ArgAction::Append)
+        .allow_hyphen_values(true)
+        .help_heading("Settings")
+        .help(help);
+    if let Some(short) = key.short {
+        arg = arg.short(short);
+    }
+    Some(arg)
+}
+
+fn pid() -> Arg {
+    Arg::new("pid")
+        .value_name("PID")
+        .value_parser(clap::value_parser!(u32).range(1..))
+        .help("Process id of the worker [default: all workers]")
+}
+
+fn level() -> Arg {
+    Arg::new("level")
+        .value_name("LEVEL")
+        .required(true)
+        .value_parser(|text: &str| text.parse::<Level>())
+        .help("debug, info, warning, error or critical")
+}
+
+fn duration() -> Arg {
+    Arg::new("for")
+        .long("for")
+        .value_name("DURATION")
+        .value_parser(|text: &str| match units::duration(text) {
+            Ok(it) if it.is_zero() => Err("is no time at all"),
+            other => other,
+        })
+        .help("Go back to the present level after this time, such as 10m")
+}
+
+/// The matches of the command and of those it stands below, the innermost first.
+fn scopes(matches: &ArgMatches) -> Vec<&ArgMatches> {
+    let mut found = matches.subcommand().map_or_else(Vec::new, |(_, inner)| scopes(inner));
+    found.push(matches);
+    found
+}
+
+fn chosen(matches: &ArgMatches) -> Command {
+    let Some((name, inner)) = matches.subcommand() else { return Command::Serve };
+    match name {
+        "serve" => Command::Serve,
+        "check" => Command::Check,
+        "config" => {
+            Command::Config { default: inner.get_flag("default"), json: inner.get_flag("json") }
+        }
+        "status" => Command::Status { json: inner.get_flag("json") },
+        "workers" => Command::Workers(chosen_of_workers(inner)),
+        "requests" => Command::Requests { json: inner.get_flag("json") },
+        "reload" => Command::Reload { wait: inner.get_flag("wait") },
+        "stop" => Command::Stop { quick: inner.get_flag("quick") },
+        "log-level" => Command::LogLevel {
+            level: *inner.get_one("level").expect("clap has asked for it"),
+            duration: inner.get_one("for").copied(),
+        },
+        other => unreachable!("clap knows a command {other} that is not handled"),
+    }
+}
+
+fn chosen_of_workers(matches: &ArgMatches) -> WorkersCommand {
+    let json = matches.get_flag("json");
+    let Some((name, inner)) = matches.subcommand() else { return WorkersCommand::List { json } };
+    let amount = || inner.get_one("n").copied().unwrap_or(1);
+    match name {
+        "list" => WorkersCommand::List { json: json || inner.get_flag("json") },
+        "add" => WorkersCommand::Add(amount()),
+        "remove" => WorkersCommand::Remove(amount()),
+        "recycle" => WorkersCommand::Recycle { pid: inner.get_one("pid").copied() },
+        other => unreachable!("clap knows a command {other} of workers that is not handled"),
+    }
+}
+
+/// What the flags say. What stands behind a command replaces what stands before it.
+fn settings(scopes: &[&ArgMatches]) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    for key in KEYS.iter().filter(|key| key.flag.is_some()) {
+        let said = scopes.iter().find_map(|scope| scope.get_many::<String>(key.path));
+        let Some(said) = said else { continue };
+        let said: Vec<&str> = said.map(String::as_str).collect();
+        let value = match said.as_slice() {
+            all if key.kind.takes_several() => all.join(","),
+            [.., last] => (*last).to_owned(),
+            [] => continue,
+        };
+        found.push((key.path, value));
+    }
+    found
+}
+
+fn exit_codes() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for (code, meaning) in EXIT_CODES {
+        writeln!(text, "  {code:>2}  {meaning}").expect("a String takes all");
+    }
+    text
+}
+
+/// What `config` prints: the configuration in force, or the defaults with their meaning; as TOML,
+/// or as JSON.
+pub(crate) fn render_effective(config: &Config, default: bool, json: bool) -> String {
+    match (default, json) {
+        (false, false) => render::effective_toml(config),
+        (false, true) => render::effective_json(config),
+        (true, false) => render::default_toml(),
+        (true, true) => render::default_json(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    fn parsed(line: &str) -> Result<Invocation, Exit> {
+        parse("shop", "1.2.3", line.split_whitespace().map(OsString::from))
+    }
+
+    fn command_of(line: &str) -> Command {
+        match parsed(line) {
+            Ok(found) => found.command,
+            Err(exit) => panic!("`{line}` ends with {exit:?}"),
+        }
+    }
+
+    #[test]
+    fn every_command_is_understood() {
+        use WorkersCommand as W;
+        let minutes = |n: u64| Some(Duration::from_secs(60 * n));
+        let cases = [
+            ("", Command::Serve),
+            ("serve", Command::Serve),
+            ("check", Command::Check),
+            ("config", Command::Config { default: false, json: false }),
+            ("config --default --json", Command::Config { default: true, json: true }),
+            ("status --json", Command::Status { json: true }),
+            ("workers", Command::Workers(W::List { json: false })),
+            ("workers --json", Command::Workers(W::List { json: true })),
+            ("workers list --json", Command::Workers(W::List { json: true })),
+            ("workers add", Command::Workers(W::Add(1))),
+            ("workers remove 2", Command::Workers(W::Remove(2))),
+            ("workers recycle", Command::Workers(W::Recycle { pid: None })),
+            ("workers recycle 77", Command::Workers(W::Recycle { pid: Some(77) })),
+            ("requests", Command::Requests { json: false }),
+            ("reload --wait", Command::Reload { wait: true }),
+            ("stop --quick", Command::Stop { quick: true }),
+            ("log-level warn", Command::LogLevel { level: Level::Warning, duration: None }),
+            (
+                "log-level debug --for 10m",
+                Command::LogLevel { level: Level::Debug, duration: minutes(10) },
+            ),
+        ];
+        for (line, command) in cases {
+            assert_eq!(command_of(line), command, "{line}");
+        }
+    }
+
+    #[test]
+    fn settings_are_taken_before_and_behind_the_command() {
+        for line in ["-w 2 -c a.toml serve", "serve -w 2 -c a.toml", "-w2 --config=a.toml"] {
+            let found = parsed(line).expect(line);
+            assert_eq!(found.flags, [("workers.count", "2".to_owned())], "{line}");
+            assert_eq!(found.config_file, Some(PathBuf::from("a.toml")), "{line}");
+        }
+        let found = parsed("-w 1 workers -w 2 add 3 -w 3 --control /run/c")
+            .expect("every command takes them");
+        let expected = [("server.control", "/run/c".to_owned()), ("workers.count", "3".to_owned())];
+        assert_eq!(found.flags, expected);
+    }
+
+    #[test]
+    fn an_address_repeated_is_added_and_anything_else_is_replaced() {
+        let found =
+            parsed("-b :80 -b unix:/x --bind :81 -w 2 -w 4").expect("flags may be repeated");
+        let expected =
+            [("server.bind", ":80,unix:/x,:81".to_owned()), ("workers.count", "4".to_owned())];
+        assert_eq!(found.flags, expected);
+    }
+
+    #[test]
+    fn values_are_judged_with_the_other_layers() {
+        let flags = parsed("--workers many --timeout -1").expect("any text is a value").flags;
+        let error = Config::resolve(&Sources { flags, ..Sources::default() }).unwrap_err();
+        let lines = error.to_string();
+        assert!(
+            lines.contains("error: --workers: workers.count = \"many\" is not a number"),
+            "{lines}"
+        );
+        assert!(
+            lines.contains("error: --timeout: workers.timeout = \"-1\" is not a duration"),
+            "{lines}"
+        );
+    }
+
+    #[test]
+    fn mistakes_are_usage_and_name_the_nearest() {
+        let cases = [
+            ("--workerz 2", "--workers"),
+            ("relod", "reload"),
+            ("log-level loud", "not a log level"),
+            ("log-level", "LEVEL"),
+            ("log-level debug --for soon", "is not a duration"),
+            ("workers add 0", "1..=512"),
+            ("--workers", "value is required"),
+            ("serve now", "now"),
+        ];
+        for (line, part) in cases {
+            match parsed(line) {
+                Err(Exit::Usage(text)) => assert!(text.contains(part), "{line}: {text}"),
+                other => panic!("`{line}` is {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn help_holds_every_command_flag_variable_and_exit_code() {
+        let Err(Exit::Help(text)) = parsed("--help") else { panic!("--help prints help") };
+        for (name, _) in COMMANDS {
+            assert!(text.contains(&format!("\n  {name}")), "{name} is missing in\n{text}");
+        }
+        for key in KEYS.iter().filter(|key| key.flag.is_some()) {
+            assert!(text.contains(&format!("--{}", key.flag.unwrap_or_default())), "{}", key.path);
+            assert!(text.contains(&key.variable()), "{}", key.path);
+        }
+        for (code, meaning) in EXIT_CODES {
+            assert!(text.contains(&format!("{code:>2}  {meaning}")), "{code}");
+        }
+    }
+
+    #[test]
+    fn the_version_is_the_application_s() {
+        for line in ["--version", "-V", "serve --version"] {
+            assert_eq!(parsed(line), Err(Exit::Help("shop 1.2.3\n".to_owned())), "{line}");
+        }
+    }
+}

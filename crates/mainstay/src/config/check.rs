@@ -1,0 +1,73 @@
+//! What can only be judged once all keys are known: values that contradict each other.
+
+use std::collections::HashSet;
+
+use super::{
+    Config,
+    error::{Origin, Problem},
+    value::Bind,
+};
+
+/// Problems between keys. Keys in `bad` have a problem of their own already: their values are
+/// not what the operator meant, so nothing is said about them.
+pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
+    let good = |keys: &[&str]| keys.iter().all(|key| !bad.contains(*key));
+    let mut found = Vec::new();
+    let mut seen = HashSet::new();
+    if good(&["server.bind"]) {
+        for bind in &config.server.bind {
+            if !chosen_by_system(bind) && !seen.insert(bind) {
+                let message = format!("names {bind} twice");
+                found.push(about(config, "server.bind", message, "name each address once"));
+            }
+        }
+    }
+    if good(&["server.bind", "server.admin"]) {
+        let admin = config.server.admin.as_ref().filter(|it| !chosen_by_system(it));
+        if admin.is_some_and(|it| seen.contains(it)) {
+            let message = "is one of server.bind".to_owned();
+            found.push(about(config, "server.admin", message, "give it an address of its own"));
+        }
+    }
+    let health = &config.health;
+    if good(&["health.live_path", "health.ready_path"]) && health.live_path == health.ready_path {
+        let message = "is health.live_path too".to_owned();
+        found.push(about(config, "health.ready_path", message, "give each a path of its own"));
+    }
+    found
+}
+
+/// Settings that are allowed and do nothing.
+pub(crate) fn warnings(config: &Config) -> Vec<String> {
+    let workers = &config.workers;
+    let mut found = Vec::new();
+    if workers.max_requests_jitter > 0 && workers.max_requests.is_none() {
+        let origin = origin(config, "workers.max_requests_jitter");
+        found.push(format!(
+            "{origin}: workers.max_requests_jitter does nothing while workers.max_requests is 0"
+        ));
+    }
+    found
+}
+
+/// With port 0 every listener gets another port.
+fn chosen_by_system(bind: &Bind) -> bool {
+    matches!(bind, Bind::Tcp { port: 0, .. })
+}
+
+fn origin(config: &Config, path: &str) -> Origin {
+    let entry = config.effective().iter().find(|it| it.key.path == path);
+    entry.expect("every key is effective").origin.clone()
+}
+
+fn about(config: &Config, path: &str, message: String, hint: &str) -> Problem {
+    let entry = config.effective().iter().find(|it| it.key.path == path);
+    let entry = entry.expect("every key is effective");
+    Problem {
+        origin: Some(entry.origin.clone()),
+        key: path.to_owned(),
+        value: Some(entry.shown()),
+        message,
+        hint: Some(hint.to_owned()),
+    }
+}

@@ -1,0 +1,292 @@
+//! The kinds of settings: how a raw value becomes a [`Value`], and what to say when it does not.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    error::Wrong,
+    units,
+    value::{AutoDuration, Bind, Count, Value},
+};
+
+/// What a key takes. Ranges include both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Text without control characters, at most 255 bytes.
+    Text,
+    /// A path of the file system; empty means none.
+    Path,
+    /// The path of a URL: begins with `/`.
+    UrlPath,
+    /// A whole number.
+    Count { min: u64, max: u64 },
+    /// A whole number, or `auto`.
+    CountOrAuto { min: u32, max: u32 },
+    /// `true` or `false`.
+    Bool,
+    /// A duration of `min` to 365 days.
+    Duration { min: Duration },
+    /// A duration, or `auto`.
+    DurationOrAuto,
+    /// A size in bytes.
+    Bytes,
+    /// One or more addresses; `port` is taken where none is given.
+    Binds { port: u16 },
+    /// One address or none.
+    OptionalBind { port: u16 },
+    /// A log level.
+    Level,
+}
+
+/// A value as it was said, before its key's kind has looked at it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Raw {
+    /// From a variable, a flag or the key table, where everything is text.
+    Untyped(String),
+    /// A TOML string.
+    Str(String),
+    /// A TOML integer; one beyond 128 bits is given as the nearest.
+    Int(i128),
+    /// A TOML boolean.
+    Bool(bool),
+    /// A TOML array of strings.
+    List(Vec<String>),
+    /// Anything that no key takes, by its name ("a table").
+    Other(&'static str),
+}
+
+impl Raw {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Untyped(_) => "text",
+            Self::Str(_) => "a string",
+            Self::Int(_) => "a number",
+            Self::Bool(_) => "a boolean",
+            Self::List(_) => "a list",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// The text of a string, typed or not.
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Untyped(text) | Self::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl Kind {
+    /// Reads a raw value.
+    ///
+    /// # Errors
+    /// What is wrong with it, with the accepted form as a hint.
+    pub(crate) fn parse(&self, raw: &Raw) -> Result<Value, Wrong> {
+        let read = match *self {
+            Self::Text => self.text(raw, plain).map(Value::Text),
+            Self::Path => self.text(raw, printable).map(|it| Value::Path(PathBuf::from(it))),
+            Self::UrlPath => self.text(raw, url_path).map(Value::Text),
+            Self::Count { min, max } => self.count(raw, min, max).map(Value::Count),
+            Self::CountOrAuto { .. } if is_auto(raw) => Ok(Value::CountOrAuto(Count::Auto)),
+            Self::CountOrAuto { min, max } => self.count(raw, min.into(), max.into()).map(|n| {
+                let n = u32::try_from(n).expect("the range of the kind is one of u32");
+                Value::CountOrAuto(Count::Fixed(n))
+            }),
+            Self::Bool => self.boolean(raw).map(Value::Bool),
+            Self::Duration { min } => self.duration(raw, min).map(Value::Duration),
+            Self::DurationOrAuto if is_auto(raw) => Ok(Value::DurationOrAuto(AutoDuration::Auto)),
+            Self::DurationOrAuto => self
+                .duration(raw, Duration::ZERO)
+                .map(|it| Value::DurationOrAuto(AutoDuration::Fixed(it))),
+            Self::Bytes => self.bytes(raw).map(Value::Bytes),
+            Self::Binds { port } => self.binds(raw, port).map(Value::Binds),
+            Self::OptionalBind { port } => self.optional_bind(raw, port).map(Value::Bind),
+            Self::Level => {
+                self.text(raw, |it| it.parse().map_err(|_| "is not a log level")).map(Value::Level)
+            }
+        };
+        read.map_err(|wrong| Wrong { hint: wrong.hint.or_else(|| Some(self.accepts())), ..wrong })
+    }
+
+    /// The accepted form, as an order: `use "auto" or 1 to 512`.
+    pub(crate) fn accepts(&self) -> String {
+        match self {
+            Self::Text => "use a text of at most 255 bytes".to_owned(),
+            Self::Path => "use a path, or \"\" for none".to_owned(),
+            Self::UrlPath => "use a path that begins with \"/\", such as \"/healthz\"".to_owned(),
+            Self::Count { min, max: u64::MAX } => format!("use a whole number from {min}"),
+            Self::Count { min, max } => format!("use {min} to {max}"),
+            Self::CountOrAuto { min, max } => format!("use \"auto\" or {min} to {max}"),
+            Self::Bool => "use true or false".to_owned(),
+            Self::Duration { min } if min.is_zero() => {
+                "use \"30s\", \"250ms\", \"2m\", \"1h\", or 0".to_owned()
+            }
+            Self::Duration { .. } => "use \"30s\", \"250ms\", \"2m\" or \"1h\"".to_owned(),
+            Self::DurationOrAuto => "use \"auto\", \"30s\", \"250ms\", \"2m\", or 0".to_owned(),
+            Self::Bytes => "use \"512 MiB\", \"2 GB\", or a number of bytes".to_owned(),
+            Self::Binds { .. } => {
+                "use \"HOST:PORT\", \"[::1]:80\", \":80\", \"unix:/path\" or \"fd://3\"".to_owned()
+            }
+            Self::OptionalBind { .. } => {
+                "use \"HOST:PORT\", \"unix:/path\" or \"fd://3\", or \"\" for none".to_owned()
+            }
+            Self::Level => "use debug, info, warning, error or critical".to_owned(),
+        }
+    }
+
+    /// What stands for the value in `--help`.
+    pub(crate) fn placeholder(&self) -> &'static str {
+        match self {
+            Self::Text => "TEXT",
+            Self::Path | Self::UrlPath => "PATH",
+            Self::Count { .. } => "N",
+            Self::CountOrAuto { .. } => "N|auto",
+            Self::Bool => "true|false",
+            Self::Duration { .. } => "DURATION",
+            Self::DurationOrAuto => "DURATION|auto",
+            Self::Bytes => "SIZE",
+            Self::Binds { .. } | Self::OptionalBind { .. } => "ADDRESS",
+            Self::Level => "LEVEL",
+        }
+    }
+
+    /// Whether repeating it adds to it.
+    pub(crate) fn takes_several(&self) -> bool {
+        matches!(self, Self::Binds { .. })
+    }
+
+    fn noun(&self) -> &'static str {
+        match self {
+            Self::Text | Self::Path | Self::UrlPath | Self::Level => "a string",
+            Self::Count { .. } => "a number",
+            Self::CountOrAuto { .. } => "a number or \"auto\"",
+            Self::Bool => "a boolean",
+            Self::Duration { .. } | Self::DurationOrAuto => "a duration",
+            Self::Bytes => "a size",
+            Self::Binds { .. } => "an address or a list of addresses",
+            Self::OptionalBind { .. } => "an address",
+        }
+    }
+
+    fn mismatch(&self, raw: &Raw) -> Wrong {
+        wrong(format!("is {}, not {}", raw.name(), self.noun()))
+    }
+
+    fn text<T>(
+        &self,
+        raw: &Raw,
+        read: impl FnOnce(&str) -> Result<T, &'static str>,
+    ) -> Result<T, Wrong> {
+        read(raw.text().ok_or_else(|| self.mismatch(raw))?).map_err(wrong)
+    }
+
+    fn count(&self, raw: &Raw, min: u64, max: u64) -> Result<u64, Wrong> {
+        let number = match raw {
+            Raw::Int(number) => *number,
+            // A variable is text by nature; a string in a typed file is a slip worth telling.
+            Raw::Untyped(text) => {
+                text.trim().parse::<i128>().map_err(|_| wrong("is not a number"))?
+            }
+            Raw::Str(text) if text.trim().parse::<i128>().is_ok() => {
+                let hint = Some("write the number without quotes".to_owned());
+                return Err(Wrong { hint, ..self.mismatch(raw) });
+            }
+            Raw::Str(_) => return Err(wrong("is not a number")),
+            _ => return Err(self.mismatch(raw)),
+        };
+        let inside = u64::try_from(number).ok().filter(|n| (min..=max).contains(n));
+        inside.ok_or_else(|| wrong("is out of range"))
+    }
+
+    fn boolean(&self, raw: &Raw) -> Result<bool, Wrong> {
+        match raw {
+            Raw::Bool(yes) => Ok(*yes),
+            Raw::Untyped(text) => match text.trim().to_ascii_lowercase().as_str() {
+                "true" | "yes" | "on" | "1" => Ok(true),
+                "false" | "no" | "off" | "0" => Ok(false),
+                _ => Err(wrong("is not a boolean")),
+            },
+            Raw::Str(text) if matches!(text.as_str(), "true" | "false") => {
+                let hint = Some("write it without quotes".to_owned());
+                Err(Wrong { hint, ..self.mismatch(raw) })
+            }
+            _ => Err(self.mismatch(raw)),
+        }
+    }
+
+    fn duration(&self, raw: &Raw, min: Duration) -> Result<Duration, Wrong> {
+        let found = match raw {
+            Raw::Int(seconds) => units::duration(&seconds.to_string()).map_err(wrong)?,
+            _ => self.text(raw, units::duration)?,
+        };
+        if found < min {
+            return Err(wrong(format!("is shorter than {}", units::show_duration(min))));
+        }
+        Ok(found)
+    }
+
+    fn bytes(&self, raw: &Raw) -> Result<u64, Wrong> {
+        match raw {
+            Raw::Int(bytes) => units::bytes(&bytes.to_string()).map_err(wrong),
+            _ => self.text(raw, units::bytes),
+        }
+    }
+
+    fn binds(&self, raw: &Raw, port: u16) -> Result<Vec<Bind>, Wrong> {
+        let named: Vec<&str> = match raw {
+            Raw::List(items) => items.iter().map(String::as_str).collect(),
+            Raw::Int(_) => return Err(wrong("is a port without an address")),
+            _ => raw.text().ok_or_else(|| self.mismatch(raw))?.split(',').collect(),
+        };
+        if named.iter().all(|it| it.trim().is_empty()) {
+            return Err(wrong("names no address"));
+        }
+        let many = named.len() > 1;
+        let read = |it: &&str| {
+            Bind::parse(it, port).map_err(|message| match many {
+                true => wrong(format!("has \"{}\", which {message}", it.trim())),
+                false => wrong(message),
+            })
+        };
+        named.iter().map(read).collect()
+    }
+
+    fn optional_bind(&self, raw: &Raw, port: u16) -> Result<Option<Bind>, Wrong> {
+        let read = |it: &str| match it.trim() {
+            "" => Ok(None),
+            it => Bind::parse(it, port).map(Some),
+        };
+        self.text(raw, read)
+    }
+}
+
+fn wrong(message: impl Into<String>) -> Wrong {
+    Wrong { message: message.into(), hint: None }
+}
+
+fn is_auto(raw: &Raw) -> bool {
+    raw.text().is_some_and(|it| it.trim().eq_ignore_ascii_case("auto"))
+}
+
+fn plain(text: &str) -> Result<String, &'static str> {
+    if text.len() > 255 { Err("is too long") } else { printable(text) }
+}
+
+fn printable(text: &str) -> Result<String, &'static str> {
+    // A name or a path ends up in log lines, where a line feed would forge one.
+    if text.chars().any(char::is_control) {
+        return Err("holds a control character");
+    }
+    Ok(text.trim().to_owned())
+}
+
+fn url_path(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    if !text.starts_with('/') {
+        return Err("does not begin with \"/\"");
+    }
+    // What a request's path can never equal would be an endpoint that never answers.
+    if text.bytes().any(|b| !b.is_ascii_graphic() || matches!(b, b'?' | b'#')) {
+        return Err("is not the path of a URL");
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,92 @@
+//! Loading: gathers the sources from file and environment and resolves them. The supervisor reads
+//! the file at start and at each reload; the processes it starts resolve the same text again, so
+//! that a file edited in between reaches none of them.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::error::Problem;
+use super::{Config, ConfigError, Sources, env, file};
+
+/// The configuration file as it was at one moment; without a file, that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Snapshot {
+    file: Option<(PathBuf, String)>,
+}
+
+impl Snapshot {
+    /// Reads the file named by the flag `-c`, else by `MAINSTAY_CONFIG`, else `mainstay.toml`.
+    ///
+    /// # Errors
+    /// A file that was named and cannot be read; the exit code that belongs to it is 78.
+    pub(crate) fn read(flag: Option<&Path>) -> Result<Snapshot, ConfigError> {
+        let variable = env::config_file();
+        let file = file::find(flag, variable.as_deref().map(Path::new))?;
+        Ok(Snapshot { file })
+    }
+
+    /// Lays environment and flags over the file and fills `[app]` from the files it names.
+    /// `app_defaults` is the application's own TOML text.
+    ///
+    /// # Errors
+    /// All problems that can be found; the exit code that belongs to it is 78.
+    pub(crate) fn resolve(
+        &self,
+        app_defaults: Option<&str>,
+        flags: &[(&'static str, String)],
+    ) -> Result<Config, ConfigError> {
+        let mut config = Config::resolve(&Sources {
+            app_defaults: app_defaults.map(str::to_owned),
+            file: self.file.clone(),
+            env: env::collect()?,
+            flags: flags.to_vec(),
+        })?;
+        file::fill_app(&mut config.app, &config.app_origins)?;
+        Ok(config)
+    }
+
+    /// Puts the snapshot into memory that children inherit.
+    ///
+    /// # Errors
+    /// When the system has none.
+    pub(crate) fn to_memory(&self) -> io::Result<OwnedFd> {
+        memory("mainstay-config", self)
+    }
+
+    /// Reads what another process put there.
+    ///
+    /// # Errors
+    /// When it is not a snapshot.
+    pub(crate) fn from_memory(fd: OwnedFd) -> Result<Snapshot, ConfigError> {
+        read_memory(fd).map_err(|error| {
+            let message = format!("cannot read the inherited configuration: {error}");
+            Problem::place(None, message, None).into()
+        })
+    }
+}
+
+/// A value as JSON in memory that is known by its descriptor alone.
+///
+/// # Errors
+/// When the system has no memory.
+pub(crate) fn memory(name: &str, value: &impl serde::Serialize) -> io::Result<OwnedFd> {
+    let fd = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?;
+    let text = serde_json::to_vec(value).map_err(io::Error::other)?;
+    let file = fs::File::from(fd);
+    file.write_all_at(&text, 0)?;
+    Ok(file.into())
+}
+
+/// Reads such a value, whatever the descriptor's position, which processes share.
+///
+/// # Errors
+/// When it is something else.
+pub(crate) fn read_memory<T: serde::de::DeserializeOwned>(fd: impl AsFd) -> io::Result<T> {
+    let file = fs::File::from(fd.as_fd().try_clone_to_owned()?);
+    let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut text = vec![0; len];
+    file.read_exact_at(&mut text, 0)?;
+    serde_json::from_slice(&text).map_err(io::Error::other)
+}

@@ -1,0 +1,153 @@
+//! Configuration: what was said in five places, resolved into plain values that know where they
+//! came from.
+//!
+//! [`Config::resolve`] is pure: it reads neither file nor environment. `load` gathers what it
+//! needs; `keys` is the one table that everything else follows.
+
+mod check;
+mod document;
+pub(crate) mod env;
+mod error;
+pub(crate) mod file;
+pub(crate) mod keys;
+mod kind;
+mod layers;
+pub(crate) mod load;
+#[cfg(test)]
+mod page;
+pub(crate) mod render;
+mod sections;
+#[cfg(test)]
+mod tests;
+pub(crate) mod units;
+mod value;
+
+use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
+
+pub(crate) use error::{ConfigError, Origin};
+use keys::Key;
+use sections::Values;
+pub use sections::{Health, Http, Log, Server, Workers};
+use value::Value;
+pub use value::{AutoDuration, Bind, Count, Level, UnknownLevel};
+
+/// The grace of a quick stop (INT, QUIT), in place of `workers.grace`.
+pub(crate) const QUICK_GRACE: Duration = Duration::from_secs(2);
+
+/// Everything that may say something about the configuration, unread.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    /// A TOML text that the application's code gives.
+    pub app_defaults: Option<String>,
+    /// The file's path as it is to be shown, and its text.
+    pub file: Option<(PathBuf, String)>,
+    /// Variables: those that begin with `MAINSTAY_`, and the aliases.
+    pub env: Vec<(String, String)>,
+    /// Flags by the path of their key, in the order of the command line.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+/// The configuration of a service: every key resolved, every value within its range.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// The service as a whole.
+    pub server: Server,
+    /// The worker processes.
+    pub workers: Workers,
+    /// Connections and requests.
+    pub http: Http,
+    /// The health endpoints.
+    pub health: Health,
+    /// What is written.
+    pub log: Log,
+    /// The application's own table. It may hold secrets, so `Debug` shows its names alone.
+    pub app: toml::Table,
+    pub(crate) effective: Vec<Effective>,
+    pub(crate) app_origins: Vec<(String, Origin)>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One key's value and where it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Effective {
+    pub key: &'static Key,
+    pub value: Value,
+    pub origin: Origin,
+}
+
+impl Effective {
+    /// The value as the file would have it; secrets are hidden.
+    pub(crate) fn shown(&self) -> String {
+        if self.key.secret { "\"(hidden)\"".to_owned() } else { self.value.to_toml() }
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Config {
+    /// Lays the layers over each other and judges the result.
+    ///
+    /// # Errors
+    /// All problems of all layers.
+    pub(crate) fn resolve(sources: &Sources) -> Result<Self, ConfigError> {
+        let layers = layers::merge(sources);
+        let mut problems = layers.problems;
+        let values = Values(&layers.effective);
+        let mut config = Self {
+            server: values.server(),
+            workers: values.workers(),
+            http: values.http(),
+            health: values.health(),
+            log: values.log(),
+            app: layers.app,
+            effective: layers.effective,
+            app_origins: layers.app_origins,
+            warnings: layers.warnings,
+        };
+        let bad: HashSet<String> = problems.iter().map(|it| it.key.clone()).collect();
+        problems.extend(check::problems(&config, &bad));
+        if !problems.is_empty() {
+            return Err(ConfigError::new(problems));
+        }
+        config.warnings.extend(check::warnings(&config));
+        Ok(config)
+    }
+
+    /// Every key with its value and origin, in the order of the table.
+    pub(crate) fn effective(&self) -> &[Effective] {
+        &self.effective
+    }
+
+    /// Takes back from `old` the shown values of keys that only a restart applies.
+    pub(crate) fn keep_restart_keys(&mut self, old: &Self) {
+        for (new, old) in self.effective.iter_mut().zip(&old.effective) {
+            if new.key.change == keys::Change::Restart {
+                *new = old.clone();
+            }
+        }
+    }
+
+    /// Keys whose values differ between this configuration and a new one.
+    pub(crate) fn changed(&self, new: &Self) -> Vec<&'static Key> {
+        let pairs = self.effective.iter().zip(&new.effective);
+        pairs.filter(|(old, new)| old.value != new.value).map(|(old, _)| old.key).collect()
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("server", &self.server)
+            .field("workers", &self.workers)
+            .field("http", &self.http)
+            .field("health", &self.health)
+            .field("log", &self.log)
+            .field("app", &self.app.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,61 @@
+//! docs/config.md, made from the key table. Only a test makes it: the program has no use for it.
+
+use super::{
+    Effective,
+    keys::SECTIONS,
+    render::{defaults, line, takes, ways},
+};
+
+/// The whole page.
+pub(crate) fn markdown() -> String {
+    let mut text = String::from(PREFACE);
+    let rows = defaults();
+    for (section, about) in SECTIONS {
+        line(&mut text, &format!("\n## [{section}]\n\n{about}\n"));
+        line(
+            &mut text,
+            "| key | default | takes | variables and flags | changes at | what it does |",
+        );
+        line(&mut text, "|---|---|---|---|---|---|");
+        for Effective { key, value, .. } in rows.iter().filter(|it| it.key.section() == *section) {
+            let takes = takes(key).replace('|', "\\|");
+            let ways = ways(key).iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(" ");
+            let (path, default, change) = (key.path, value.to_toml(), key.change.as_str());
+            let row =
+                format!("| `{path}` | `{default}` | {takes} | {ways} | {change} | {} |", key.doc);
+            line(&mut text, &row);
+        }
+    }
+    text.push_str(APP_PART);
+    text
+}
+
+const PREFACE: &str = "\
+<!-- Made from crates/mainstay/src/config/keys.rs. Change it there and run
+     MAINSTAY_BLESS=1 cargo test -p mainstay config -->
+# Configuration
+
+Settings come from five layers; a later one replaces what an earlier one says:
+built-in defaults, the application's defaults, the file, the environment, flags.
+Lists are replaced, never joined.
+
+- The file is `mainstay.toml` in the working directory, or the one named by `-c FILE` or
+  `MAINSTAY_CONFIG`, which must then exist.
+- Every key has a variable. Other variables that are listed beside it are aliases: they count
+  when its own variable is not set. An alias that says otherwise than its stronger is reported.
+- An unknown key, section or `MAINSTAY_*` variable is an error that names the nearest right one.
+- Durations are a whole number with `ms`, `s`, `m`, `h` or `d`, at most 365 days; a plain number
+  means seconds. Sizes are a whole number with `kB`, `MB`, `GB`, `TB` (steps of 1000) or `KiB`,
+  `MiB`, `GiB`, `TiB` (steps of 1024); a plain number means bytes.
+- `check` judges a configuration and ends; `config` prints the one in force with the origin of
+  each value; `config --default` prints a file of all defaults.
+- A mistake at start ends the program with exit code 78. A mistake at reload is reported, and the
+  old configuration stays in force.
+";
+
+const APP_PART: &str = "
+## [app]
+
+The application's own table; any keys. A key that ends in `_file` names a file: `x_file` fills `x`
+with the content of that file, blanks at both ends removed. Values of this table are never shown.
+";

@@ -1,0 +1,210 @@
+//! The sections of the configuration as plain values, and how they are read from the layers.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    Effective,
+    value::{AutoDuration, Bind, Count, Level, Value},
+};
+
+/// `[server]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Server {
+    /// Name of the service; none means the program's file name.
+    pub name: Option<String>,
+    /// Where requests are accepted; at least one.
+    pub bind: Vec<Bind>,
+    /// Where the watch process answers.
+    pub admin: Option<Bind>,
+    /// Connections that may wait on each socket, 1 to 65,535.
+    pub backlog: u32,
+    /// File for the supervisor's process id.
+    pub pidfile: Option<PathBuf>,
+    /// Path of the control socket; none means chosen by mainstay.
+    pub control: Option<PathBuf>,
+}
+
+/// `[workers]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Workers {
+    /// Number of processes, 1 to 512.
+    pub count: Count,
+    /// Threads of each runtime, 1 to 64.
+    pub threads: u32,
+    /// Requests after which a worker is replaced.
+    pub max_requests: Option<u64>,
+    /// Requests added to `max_requests` by chance, from 0 to this number included.
+    pub max_requests_jitter: u64,
+    /// Age at which a worker is replaced.
+    pub lifetime: Option<Duration>,
+    /// Resident memory in bytes at which a worker is replaced.
+    pub max_rss: Option<u64>,
+    /// Time until a new worker is ready; above zero.
+    pub boot_timeout: Duration,
+    /// Time without a heartbeat after which a worker counts as stuck.
+    pub timeout: Option<Duration>,
+    /// Time a draining worker has for its requests; may be zero.
+    pub grace: Duration,
+}
+
+/// `[http]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Http {
+    /// Time between two requests of a connection; zero means one request for each connection.
+    pub keep_alive: Duration,
+    /// Time for the head of a request; above zero.
+    pub header_timeout: Duration,
+    /// Time a client may be silent within a body; above zero.
+    pub body_timeout: Duration,
+    /// Time a client may take no data; above zero.
+    pub write_timeout: Duration,
+    /// Time that idle connections stay open at stop; may be zero.
+    pub linger: Duration,
+    /// Whether cleartext HTTP/2 is spoken.
+    pub h2: bool,
+}
+
+/// `[health]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Health {
+    /// Path of the liveness endpoint; begins with `/`.
+    pub live_path: String,
+    /// Path of the readiness endpoint; begins with `/`, and is another.
+    pub ready_path: String,
+    /// Time between the wish to stop and the last accept.
+    pub drain_delay: AutoDuration,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Log {
+    /// The least grave lines that are written.
+    pub level: Level,
+}
+
+/// Reads effective values as the types of `Config`'s fields.
+///
+/// A path or a type that the table does not have is a fault of the two lists in this crate, which
+/// any test that resolves the defaults finds.
+pub(super) struct Values<'a>(pub(super) &'a [Effective]);
+
+impl Values<'_> {
+    pub(super) fn server(&self) -> Server {
+        Server {
+            name: Some(self.text("server.name")).filter(|it| !it.is_empty()),
+            bind: match self.get("server.bind") {
+                Value::Binds(binds) => binds.clone(),
+                other => mistaken("server.bind", other),
+            },
+            admin: match self.get("server.admin") {
+                Value::Bind(bind) => bind.clone(),
+                other => mistaken("server.admin", other),
+            },
+            backlog: self.small("server.backlog"),
+            pidfile: self.path("server.pidfile"),
+            control: self.path("server.control"),
+        }
+    }
+
+    pub(super) fn workers(&self) -> Workers {
+        Workers {
+            count: match self.get("workers.count") {
+                Value::CountOrAuto(count) => *count,
+                other => mistaken("workers.count", other),
+            },
+            threads: self.small("workers.threads"),
+            max_requests: above_zero(self.number("workers.max_requests")),
+            max_requests_jitter: self.number("workers.max_requests_jitter"),
+            lifetime: above_zero(self.duration("workers.lifetime")),
+            max_rss: above_zero(self.number("workers.max_rss")),
+            boot_timeout: self.duration("workers.boot_timeout"),
+            timeout: above_zero(self.duration("workers.timeout")),
+            grace: self.duration("workers.grace"),
+        }
+    }
+
+    pub(super) fn http(&self) -> Http {
+        Http {
+            keep_alive: self.duration("http.keep_alive"),
+            header_timeout: self.duration("http.header_timeout"),
+            body_timeout: self.duration("http.body_timeout"),
+            write_timeout: self.duration("http.write_timeout"),
+            linger: self.duration("http.linger"),
+            h2: match self.get("http.h2") {
+                Value::Bool(yes) => *yes,
+                other => mistaken("http.h2", other),
+            },
+        }
+    }
+
+    pub(super) fn health(&self) -> Health {
+        Health {
+            live_path: self.text("health.live_path"),
+            ready_path: self.text("health.ready_path"),
+            drain_delay: match self.get("health.drain_delay") {
+                Value::DurationOrAuto(delay) => *delay,
+                other => mistaken("health.drain_delay", other),
+            },
+        }
+    }
+
+    pub(super) fn log(&self) -> Log {
+        Log {
+            level: match self.get("log.level") {
+                Value::Level(level) => *level,
+                other => mistaken("log.level", other),
+            },
+        }
+    }
+
+    fn get(&self, path: &str) -> &Value {
+        let found = self.0.iter().find(|it| it.key.path == path);
+        &found.expect("a field of Config is a key of the table").value
+    }
+
+    fn text(&self, path: &str) -> String {
+        match self.get(path) {
+            Value::Text(text) => text.clone(),
+            other => mistaken(path, other),
+        }
+    }
+
+    fn path(&self, path: &str) -> Option<PathBuf> {
+        match self.get(path) {
+            Value::Path(it) => Some(it.clone()).filter(|it| !it.as_os_str().is_empty()),
+            other => mistaken(path, other),
+        }
+    }
+
+    fn number(&self, path: &str) -> u64 {
+        match self.get(path) {
+            Value::Count(n) | Value::Bytes(n) => *n,
+            other => mistaken(path, other),
+        }
+    }
+
+    fn small(&self, path: &str) -> u32 {
+        u32::try_from(self.number(path)).expect("the table's range fits 32 bits")
+    }
+
+    fn duration(&self, path: &str) -> Duration {
+        match self.get(path) {
+            Value::Duration(it) => *it,
+            other => mistaken(path, other),
+        }
+    }
+}
+
+/// Zero is how a file says "off".
+fn above_zero<T: Default + PartialEq>(value: T) -> Option<T> {
+    (value != T::default()).then_some(value)
+}
+
+fn mistaken(path: &str, value: &Value) -> ! {
+    unreachable!("the field for {path} does not take what the table makes of it: {value:?}")
+}

@@ -1,0 +1,319 @@
+//! Every operational event: one row here is one variant, one log line and one counter.
+//!
+//! The messages of the events that Gunicorn has too are Gunicorn's, so that what people grep for
+//! keeps working; docs/events.md is made from this table.
+
+use crate::config::Level;
+use std::fmt;
+
+/// A row of the table, without the values of one occurrence.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// Dotted name, stable; the counter's label.
+    pub(crate) name: &'static str,
+    /// At which level it is logged.
+    pub(crate) level: Level,
+    /// The message with its fields in braces.
+    pub(crate) message: &'static str,
+    /// When it happens.
+    pub(crate) doc: &'static str,
+}
+
+macro_rules! events {
+    ($(
+        $(#[doc = $doc:literal])+
+        $variant:ident { $($field:ident: $type:ty),* $(,)? } $name:literal $level:ident $message:literal;
+    )*) => {
+        /// Something that an operator wants to know.
+        #[derive(Clone, Debug, PartialEq)]
+        pub(crate) enum Event {
+            $($(#[doc = $doc])+ $variant { $($field: $type),* },)*
+        }
+
+        enum Index { $($variant),* }
+
+        /// All rows, in the order of their counters: append, never reorder.
+        pub(crate) const TABLE: &[Row] = &[
+            $(Row {
+                name: $name,
+                level: Level::$level,
+                message: $message,
+                doc: concat!($($doc),+),
+            }),*
+        ];
+
+        impl Event {
+            /// The event's place in [`TABLE`], and so among the counters.
+            pub(crate) fn index(&self) -> usize {
+                match self { $(Event::$variant { .. } => Index::$variant as usize),* }
+            }
+        }
+
+        impl fmt::Display for Event {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self { $(Event::$variant { $($field),* } => write!(f, $message)),* }
+            }
+        }
+    };
+}
+
+events! {
+    /// The supervisor begins.
+    Starting { name: String, version: String } "service.starting" Info
+        "Starting {name} {version}";
+    /// A listener is bound or inherited; logged once for all.
+    Listening { addresses: String, pid: u32 } "service.listening" Info
+        "Listening at: {addresses} ({pid})";
+    /// What kind of workers, and how many of them.
+    UsingWorkers { count: usize, threads: usize } "service.workers" Info
+        "Using worker: {count} processes with {threads} threads each";
+    /// The number of workers that should be ready changed.
+    WorkersChanged { count: usize } "service.workers_changed" Debug
+        "{count} workers";
+    /// A signal arrived at the supervisor.
+    Signal { signal: &'static str } "signal.handled" Info
+        "Handling signal: {signal}";
+    /// A signal that means nothing here, or nothing now.
+    SignalIgnored { signal: &'static str, why: &'static str } "signal.ignored" Debug
+        "Ignoring signal: {signal} ({why})";
+    /// A worker was started.
+    WorkerBooting { pid: u32, slot: usize, generation: u64 } "worker.booting" Info
+        "Booting worker with pid: {pid} (slot {slot}, generation {generation})";
+    /// A worker said READY and counts from now on.
+    WorkerReady { pid: u32, boot: Time, generation: u64 } "worker.ready" Info
+        "Worker ready (pid:{pid}) after {boot} (generation {generation})";
+    /// A worker could not be started, or left, failed or hung before READY.
+    WorkerBootFailed { pid: u32, reason: String } "worker.boot_failed" Error
+        "Worker failed to boot (pid:{pid}): {reason}";
+    /// A worker made no progress for longer than `workers.timeout`.
+    WorkerTimeout { pid: u32, silent: Time } "worker.timeout" Critical
+        "WORKER TIMEOUT (pid:{pid}): no progress for {silent}";
+    /// A request that was in flight when its worker stopped making progress or was killed.
+    RequestStuck { pid: u32, method: String, path: String, age: Time, peer: String } "request.stuck" Critical
+        "In flight in worker {pid}: {method} {path} for {age} from {peer}";
+    /// The supervisor sent a worker a signal that ends it.
+    WorkerSignalled { pid: u32, signal: &'static str, why: String } "worker.signalled" Warning
+        "Worker (pid:{pid}) was sent SIG{signal}! ({why})";
+    /// A worker left as it was told to.
+    WorkerExited { pid: u32, code: i32, facts: Facts } "worker.exited" Info
+        "Worker exited (pid:{pid}) with code {code}. {facts}";
+    /// A worker left without having been told to, or with another code than 0.
+    WorkerDied { pid: u32, how: String, facts: Facts } "worker.died" Error
+        "Worker (pid:{pid}) {how}. {facts}";
+    /// A worker was killed by the kernel for want of memory, as its cgroup's counter shows.
+    WorkerOutOfMemory { pid: u32, rss: Mib } "worker.oom" Critical
+        "Worker (pid:{pid}) was killed by the kernel: out of memory at {rss} resident";
+    /// Workers die young: the next start waits.
+    CrashLoop { deaths: u32, delay: Time } "worker.crash_loop" Error
+        "{deaths} workers died young in a row; next start in {delay}";
+    /// A worker will be replaced.
+    Recycling { pid: u32, reason: String } "worker.recycling" Info
+        "Autorestarting worker (pid:{pid}): {reason}";
+    /// A worker was told to finish what it has and to leave.
+    DrainBegun { pid: u32, in_flight: u64, connections: u64 } "worker.drain_begun" Info
+        "Draining worker (pid:{pid}): {in_flight} requests in flight, {connections} connections";
+    /// A worker finished everything it had.
+    Drained { pid: u32, served: u64, took: Time } "worker.drained" Info
+        "Worker exiting (pid: {pid}): drained {served} requests in {took}";
+    /// A worker waits for connections at its end.
+    DrainWaiting { connections: u64 } "worker.drain_waiting" Info
+        "Waiting for {connections} connections to finish";
+    /// A worker's grace was over before its connections were.
+    DrainForced { connections: u64 } "worker.drain_forced" Warning
+        "Forcing close of {connections} connections";
+    /// A worker found itself without its supervisor.
+    ParentGone { pid: u32 } "worker.parent_gone" Warning
+        "Parent changed, shutting down: worker {pid}";
+    /// The application's factory failed or panicked.
+    AppFailed { reason: String } "worker.app_failed" Error
+        "Exception in worker process: {reason}";
+    /// A handler panicked; the client got a 500.
+    HandlerPanicked { method: String, path: String, panic: String } "request.panicked" Error
+        "Error handling request {method} {path}: {panic}";
+    /// What arrived on a connection was not a request.
+    InvalidRequest { peer: String, reason: String } "request.invalid" Warning
+        "Invalid request from ip={peer}: {reason}";
+    /// A connection was cut because a deadline of it passed.
+    DeadlinePassed { peer: String, which: &'static str } "connection.deadline" Info
+        "Closing connection from {peer}: {which} deadline passed";
+    /// The worker could not accept; it tries again.
+    AcceptFailed { reason: String } "connection.accept_failed" Error
+        "Cannot accept connections: {reason}";
+    /// A reload began.
+    ReloadBegun { name: String, generation: u64 } "reload.begun" Info
+        "Hang up: {name}: reloading as generation {generation}";
+    /// All workers run the new generation.
+    Reloaded { generation: u64, took: Time } "reload.done" Info
+        "Reloaded: generation {generation} serves after {took}";
+    /// The reload was given up; the old generation serves on.
+    ReloadFailed { generation: u64, reason: String } "reload.failed" Error
+        "Reload failed, generation {generation} keeps serving: {reason}";
+    /// A changed setting that only a restart can apply.
+    RestartNeeded { keys: String } "reload.restart_needed" Warning
+        "Changed but not applied until a restart: {keys}";
+    /// Something in the configuration looks wrong but can be lived with.
+    ConfigWarning { warning: String } "config.warning" Warning
+        "Configuration: {warning}";
+    /// The supervisor will replace its own program.
+    UpgradeBegun { program: String } "upgrade.begun" Info
+        "Upgrading the supervisor in place: {program}";
+    /// The new program runs under the old pid.
+    Upgraded { name: String, version: String } "upgrade.done" Info
+        "Master has been promoted: {name} {version} took over in place";
+    /// The new program was not trusted with the service.
+    UpgradeRefused { reason: String } "upgrade.refused" Error
+        "USR2 signal ignored. The old program goes on: {reason}";
+    /// The service begins to stop; readiness is 503, requests are still served.
+    StopBegun { delay: Time } "stop.begun" Info
+        "Draining the service: accepting for {delay} more";
+    /// No new connection enters; the queue is emptied.
+    Sealed { listeners: usize } "stop.sealed" Info
+        "Sealed {listeners} listeners: serving what has connected";
+    /// A listener could not be sealed; connections made in its last instant may be reset.
+    SealFailed { listener: String, reason: String } "stop.seal_failed" Warning
+        "Cannot seal {listener}: {reason}";
+    /// INT or QUIT while the service was stopping gracefully.
+    QuickStop {} "stop.quick" Info
+        "Quick shutdown requested";
+    /// The supervisor ends well.
+    ShuttingDown { name: String, code: u8 } "service.stopped" Info
+        "Shutting down: {name} (exit {code})";
+    /// The supervisor ends for a reason.
+    Halted { name: String, code: u8, reason: String } "service.halted" Error
+        "Shutting down: {name} (exit {code}). Reason: {reason}";
+    /// The service's health state changed.
+    StateChanged { from: &'static str, to: &'static str, why: String } "health.state" Info
+        "Service is {to} (was {from}): {why}";
+    /// Watch was started.
+    WatchBooting { pid: u32 } "watch.booting" Info
+        "Booting watch with pid: {pid}";
+    /// Watch ended without having been told to; serving is not affected.
+    WatchDied { pid: u32, how: String, delay: Time } "watch.died" Error
+        "Watch (pid:{pid}) {how}; next start in {delay}";
+    /// A process that was not ours ended in our care (process 1 of a container).
+    Reaped { pid: u32, how: String } "child.reaped" Debug
+        "Reaped unknown child process (pid {pid}, {how})";
+    /// A process could not be started.
+    SpawnFailed { what: &'static str, reason: String } "child.spawn_failed" Error
+        "Cannot start {what}: {reason}";
+    /// The log level was changed while running.
+    LogLevel { level: Level, until: String } "log.level" Info
+        "Log level is {level} {until}";
+    /// Logs are opened anew.
+    LogsReopened {} "log.reopened" Info
+        "Reopening logs";
+    /// Lines that a full ring refused.
+    LinesDropped { lines: u64, process: String } "log.dropped" Warning
+        "{lines} log lines of {process} were dropped";
+    /// The number of workers cannot grow further: the segment has no slot.
+    NoSlot { slots: usize } "worker.no_slot" Warning
+        "No free worker slot among {slots}: waiting for one";
+    /// A request came over the control socket.
+    Control { command: String } "control.command" Info
+        "Control: {command}";
+    /// The service manager could not be told something.
+    NotifyFailed { reason: String } "systemd.notify_failed" Warning
+        "Cannot notify the service manager: {reason}";
+}
+
+impl Event {
+    /// The event's row.
+    pub(crate) fn row(&self) -> &'static Row {
+        &TABLE[self.index()]
+    }
+}
+
+/// A span of time, shown in the unit that suits it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time(pub(crate) std::time::Duration);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.as_millis() < 1_000 {
+            write!(f, "{} ms", self.0.as_millis())
+        } else {
+            write!(f, "{:.1} s", self.0.as_secs_f64())
+        }
+    }
+}
+
+/// An amount of memory in MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mib(pub(crate) u64);
+
+impl fmt::Display for Mib {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} MiB", self.0 as f64 / f64::from(1 << 20))
+    }
+}
+
+/// What a worker had done when it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// From start to end.
+    pub(crate) uptime: Time,
+    /// Requests it completed.
+    pub(crate) served: u64,
+    /// Requests it had in flight at its end.
+    pub(crate) in_flight: u64,
+    /// Its largest resident memory.
+    pub(crate) peak_rss: Mib,
+    /// Processor time it used.
+    pub(crate) cpu: Time,
+}
+
+impl fmt::Display for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Facts { uptime, served, in_flight, peak_rss, cpu } = self;
+        write!(
+            f,
+            "uptime {uptime}, {served} requests served, {in_flight} in flight, \
+             peak memory {peak_rss}, cpu {cpu}"
+        )
+    }
+}
+
+/// docs/events.md, made from [`TABLE`].
+#[cfg(test)]
+fn markdown() -> String {
+    let mut page = String::from(
+        "# Events\n\nEvery operational event is one line of the error log and one counter. \
+         This page is made from `crates/mainstay/src/event.rs`; do not edit it.\n\n\
+         | event | level | message | when |\n|---|---|---|---|\n",
+    );
+    for row in TABLE {
+        let (name, level, message, doc) = (row.name, row.level, row.message, row.doc.trim());
+        page.push_str(&format!("| `{name}` | {level} | {message} | {doc} |\n"));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_dotted() {
+        let mut names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
+        assert!(names.iter().all(|name| name.contains('.')));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TABLE.len());
+    }
+
+    #[test]
+    fn an_event_finds_its_row_and_fills_its_message() {
+        let event = Event::WorkerReady {
+            pid: 7,
+            boot: Time(std::time::Duration::from_millis(1_500)),
+            generation: 2,
+        };
+        assert_eq!(event.row().name, "worker.ready");
+        assert_eq!(event.to_string(), "Worker ready (pid:7) after 1.5 s (generation 2)");
+    }
+
+    #[test]
+    fn the_events_page_is_the_table() {
+        crate::testing::compare_page("docs/events.md", &markdown());
+    }
+}

@@ -1,0 +1,183 @@
+//! Bodies: what the application reads, and what the layers answer.
+
+use super::watched::Watched;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+/// The body of a request, as the application gets it.
+///
+/// A client that sends nothing for longer than `http.body_timeout` while the application waits for
+/// more makes reading it fail.
+pub struct Body {
+    inner: Inner,
+}
+
+enum Inner {
+    Full(Option<Bytes>),
+    Incoming { body: hyper::body::Incoming, conn: Arc<Watched> },
+}
+
+/// Any error of reading a body; boxed, because its source is nobody's contract.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Body {
+    pub(crate) fn incoming(body: hyper::body::Incoming, conn: Arc<Watched>) -> Body {
+        if body.is_end_stream() {
+            return Body { inner: Inner::Full(None) };
+        }
+        Body { inner: Inner::Incoming { body, conn } }
+    }
+
+    /// The connection that the body is still coming on.
+    pub(crate) fn watched(&self) -> Option<Arc<Watched>> {
+        match &self.inner {
+            Inner::Full(_) => None,
+            Inner::Incoming { conn, .. } => Some(Arc::clone(conn)),
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Body {
+        Body { inner: Inner::Full(Some(bytes).filter(|bytes| !bytes.is_empty())) }
+    }
+}
+
+impl Default for Body {
+    fn default() -> Body {
+        Body { inner: Inner::Full(None) }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("size", &self.size_hint()).finish_non_exhaustive()
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.get_mut().inner {
+            Inner::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Inner::Incoming { body, conn } => {
+                if conn.body_expired() {
+                    return Poll::Ready(Some(Err(Box::new(BodyTimeout))));
+                }
+                match Pin::new(body).poll_frame(cx) {
+                    Poll::Ready(frame) => {
+                        conn.body_moved();
+                        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+                    }
+                    Poll::Pending => {
+                        conn.body_awaited();
+                        Poll::Pending
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Full(bytes) => bytes.is_none(),
+            Inner::Incoming { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Full(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Inner::Incoming { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        // Whoever waited for this body waits no more.
+        if let Inner::Incoming { conn, .. } = &self.inner {
+            conn.body_moved();
+        }
+    }
+}
+
+/// The client stopped sending in the middle of its request.
+#[derive(Debug)]
+struct BodyTimeout;
+
+impl fmt::Display for BodyTimeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client sent nothing for longer than http.body_timeout")
+    }
+}
+
+impl std::error::Error for BodyTimeout {}
+
+pin_project_lite::pin_project! {
+    /// An answer's body: the application's own, or a few bytes of a layer.
+    #[project = AnswerProjection]
+    #[derive(Debug)]
+    pub(crate) enum Answer<B> {
+        App { #[pin] body: B },
+        Layer { bytes: Option<Bytes> },
+    }
+}
+
+impl<B> Answer<B> {
+    /// A layer's own bytes.
+    pub(crate) fn layer(bytes: Bytes) -> Answer<B> {
+        Answer::Layer { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()) }
+    }
+}
+
+impl<B> HttpBody for Answer<B>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.project() {
+            AnswerProjection::App { body } => {
+                let frame = ready!(body.poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+            AnswerProjection::Layer { bytes } => {
+                Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Answer::App { body } => body.is_end_stream(),
+            Answer::Layer { bytes } => bytes.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Answer::App { body } => body.size_hint(),
+            Answer::Layer { bytes } => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+        }
+    }
+}

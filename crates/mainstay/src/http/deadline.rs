@@ -1,0 +1,72 @@
+//! Turns whatever the application made of a body that stopped coming into a 408.
+
+use super::Body;
+use super::body::Answer;
+use super::watched::Watched;
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, StatusCode};
+use pin_project_lite::pin_project;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tower_service::Service;
+
+/// The layer around `inner`.
+#[derive(Clone, Debug)]
+pub(crate) struct Deadline<S> {
+    inner: S,
+}
+
+impl<S> Deadline<S> {
+    pub(crate) fn new(inner: S) -> Deadline<S> {
+        Deadline { inner }
+    }
+}
+
+impl<S, B> Service<Request<Body>> for Deadline<S>
+where
+    S: Service<Request<Body>, Response = Response<Answer<B>>, Error = Infallible>,
+{
+    type Response = Response<Answer<B>>;
+    type Error = Infallible;
+    type Future = DeadlineFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let conn = request.body().watched();
+        DeadlineFuture { future: self.inner.call(request), conn }
+    }
+}
+
+pin_project! {
+    /// Looks, when the answer is there, whether the request ever was.
+    pub(crate) struct DeadlineFuture<F> {
+        #[pin]
+        future: F,
+        conn: Option<Arc<Watched>>,
+    }
+}
+
+impl<F, B> Future for DeadlineFuture<F>
+where
+    F: Future<Output = Result<Response<Answer<B>>, Infallible>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(response) = ready!(this.future.poll(cx));
+        if this.conn.as_ref().is_none_or(|conn| !conn.body_expired()) {
+            return Poll::Ready(Ok(response));
+        }
+        let mut response = Response::new(Answer::layer(Bytes::from_static(b"Request Timeout\n")));
+        *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        Poll::Ready(Ok(response))
+    }
+}

@@ -1,0 +1,12 @@
+//! The path of a request through the layers. Knows a `Service`, never what is behind it, and never
+//! which process it runs in.
+
+pub(crate) mod body;
+pub(crate) mod deadline;
+pub(crate) mod guard;
+pub(crate) mod probes;
+pub(crate) mod record;
+pub(crate) mod stack;
+pub(crate) mod watched;
+
+pub use body::Body;

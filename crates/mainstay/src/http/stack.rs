@@ -1,0 +1,28 @@
+//! THE order of layers. A request passes them from the first to the last, its answer back from the
+//! last to the first.
+
+use super::Body;
+use super::deadline::Deadline;
+use super::guard::Guard;
+use super::probes::{Paths, Probes};
+use super::record::Record;
+use super::watched::Watched;
+use http::{Request, Response};
+use std::convert::Infallible;
+use std::sync::Arc;
+use tower_service::Service;
+
+/// The application under all layers, for one connection.
+pub(crate) type Stack<S> = Record<Probes<Deadline<Guard<S>>>>;
+
+/// Builds the stack around `app` for the connection `conn`.
+pub(crate) fn stack<S, B>(app: S, conn: &Arc<Watched>, paths: Arc<Paths>) -> Stack<S>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone,
+{
+    let log = conn.recorder().log();
+    let app = Guard::new(app, log.clone()); //              a panic is a 500, not a lost connection
+    let app = Deadline::new(app); //                        a body that never comes is a 408
+    let app = Probes::new(app, log.clone(), paths); //      answers before anything can refuse
+    Record::new(app, Arc::clone(conn)) //                   sees all; its end is the last thing to run
+}

@@ -1,0 +1,54 @@
+//! The production layer for web services.
+//!
+//! mainstay wraps an application and gives it what production asks for: supervised workers, reload
+//! without a lost request, health endpoints that tell the truth, and one place for what happened.
+//!
+//! ```no_run
+//! # mod axum { pub use ::axum::*; }
+//! use axum::{Router, routing::get};
+//!
+//! fn main() -> std::process::ExitCode {
+//!     mainstay::serve(|_worker| async {
+//!         Ok(Router::new().route("/", get(|| async { "hello" })))
+//!     })
+//! }
+//! ```
+//!
+//! The application is any `Service<http::Request<mainstay::Body>>` that cannot fail; no type of a
+//! web framework stands in a signature here. ARCHITECTURE.md in the repository tells how it works
+//! inside; the modules are listed in reading order.
+#![forbid(unsafe_code)]
+
+mod serve;
+
+mod cli;
+mod config;
+
+mod clock;
+mod event;
+mod memory;
+mod panics;
+mod passport;
+mod status;
+mod voice;
+
+mod supervisor;
+mod worker;
+
+mod health;
+mod http;
+mod log;
+mod metrics;
+mod watch;
+
+#[cfg(test)]
+mod testing;
+
+pub use crate::http::Body;
+pub use crate::http::body::BoxError;
+pub use config::{
+    AutoDuration, Bind, Config, Count, Health, Http, Level, Log, Server, UnknownLevel, Workers,
+};
+pub use serve::{Builder, builder, serve};
+pub use status::{Status, WorkerStatus};
+pub use worker::{App, Worker};

@@ -1,0 +1,3 @@
+//! What is counted, and where in the segment.
+
+pub(crate) mod names;

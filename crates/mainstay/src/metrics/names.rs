@@ -1,0 +1,74 @@
+//! The table of counters that mainstay keeps by itself. The row's place is its cell in every slot's
+//! counter block; rows are appended, never reordered, and [`SCHEMA`] is raised when that cannot be.
+
+use crate::event;
+
+/// Programs that disagree on the meaning of cells refuse each other's segment.
+pub(crate) const SCHEMA: u64 = 1;
+
+/// Cells kept for the table below, so that it can grow without moving the events behind it.
+const OWN: usize = 64;
+/// Cells in each slot's block.
+pub(crate) const CELLS: usize = 512;
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident $text:literal;)*) => {
+        #[allow(non_camel_case_types, reason = "named as the constants that it numbers")]
+        enum Index { $($name),* }
+        $($(#[doc = $doc])+ pub(crate) const $name: usize = Index::$name as usize;)*
+        /// Name and help of each counter, in the order of the cells.
+        #[cfg(test)]
+        pub(crate) const TABLE: &[(&str, &str)] = &[$(($text, concat!($($doc),+))),*];
+    };
+}
+
+counters! {
+    /// Requests that ended, whatever became of them.
+    REQUESTS "mainstay_http_requests_total";
+    /// Requests that ended with a 1xx status.
+    STATUS_1XX "mainstay_http_responses_1xx_total";
+    /// Requests that ended with a 2xx status.
+    STATUS_2XX "mainstay_http_responses_2xx_total";
+    /// Requests that ended with a 3xx status.
+    STATUS_3XX "mainstay_http_responses_3xx_total";
+    /// Requests that ended with a 4xx status.
+    STATUS_4XX "mainstay_http_responses_4xx_total";
+    /// Requests that ended with a 5xx status.
+    STATUS_5XX "mainstay_http_responses_5xx_total";
+    /// Requests whose client went away, or whose worker cut them, before there was a status.
+    ABANDONED "mainstay_http_requests_abandoned_total";
+    /// Connections accepted.
+    CONNECTIONS "mainstay_connections_total";
+    /// Requests served without a description in the in-flight table because it was full.
+    IN_FLIGHT_OVERFLOW "mainstay_in_flight_overflow_total";
+    /// Requests that were in flight in a worker when it died.
+    LOST "mainstay_http_requests_lost_total";
+}
+
+/// The cell of the counter for responses of a status.
+pub(crate) fn status_cell(status: http::StatusCode) -> usize {
+    match status.as_u16() / 100 {
+        1 => STATUS_1XX,
+        2 => STATUS_2XX,
+        3 => STATUS_3XX,
+        4 => STATUS_4XX,
+        _ => STATUS_5XX,
+    }
+}
+
+/// The cell of the counter of an event.
+pub(crate) fn event_cell(event: &event::Event) -> usize {
+    OWN + event.index()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_and_event_has_a_cell_of_its_own() {
+        assert!(TABLE.len() <= OWN);
+        assert!(OWN + event::TABLE.len() <= CELLS);
+        assert!(TABLE.iter().all(|(name, help)| name.ends_with("_total") && !help.is_empty()));
+    }
+}

@@ -1,0 +1,114 @@
+//! What a process of the service is told by the one that started it: its role, and the descriptors
+//! it inherits. It travels in one environment variable, because arguments are the user's.
+
+use crate::config::{ConfigError, env};
+use crate::log::Log;
+use mainstay_os::fds;
+use mainstay_os::segment::Segment;
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+
+/// The variable's name.
+pub(crate) const VARIABLE: &str = "MAINSTAY_ROLE";
+
+/// The part a process plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// The supervisor again, with a new program in the old process.
+    Supervisor,
+    /// Runs the application.
+    Worker,
+    /// Writes logs, answers on the admin listener.
+    Watch,
+    /// A new program that is asked whether it could take over.
+    Probe,
+}
+
+/// The whole message. Descriptors are numbers in the receiving process.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Passport {
+    pub(crate) role: Role,
+    /// Pid of the supervisor. A variable inherited by somebody else's child names another parent
+    /// and is ignored.
+    pub(crate) supervisor: u32,
+    /// The slot in the segment that the process holds.
+    pub(crate) slot: usize,
+    pub(crate) generation: u64,
+    /// The segment.
+    pub(crate) segment: RawFd,
+    /// The configuration file as the supervisor read it.
+    pub(crate) config: RawFd,
+    /// Where to say READY.
+    pub(crate) voice: RawFd,
+    /// The listeners, in the order of `server.bind`, or the admin listener for watch.
+    pub(crate) listeners: Vec<RawFd>,
+    /// What the supervisor hands to its next program.
+    pub(crate) handover: Option<RawFd>,
+}
+
+impl Passport {
+    /// Reads this process's passport, if it has one that is meant for it.
+    ///
+    /// # Errors
+    /// When the variable is not one that mainstay wrote.
+    pub(crate) fn find() -> Result<Option<Passport>, ConfigError> {
+        let Some(text) = env::role() else { return Ok(None) };
+        let Ok(passport) = serde_json::from_str::<Passport>(&text) else {
+            return Err(ConfigError::variable(VARIABLE, "is set by mainstay alone; unset it"));
+        };
+        let expected = match passport.role {
+            Role::Supervisor => std::process::id(),
+            Role::Worker | Role::Watch | Role::Probe => std::os::unix::process::parent_id(),
+        };
+        Ok((passport.supervisor == expected).then_some(passport))
+    }
+
+    /// The variable's value.
+    pub(crate) fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("a passport is plain numbers")
+    }
+
+    /// A passport without descriptors, for the starter to fill in.
+    pub(crate) fn blank(role: Role) -> Passport {
+        Passport {
+            role,
+            supervisor: 0,
+            slot: 0,
+            generation: 0,
+            segment: -1,
+            config: -1,
+            voice: -1,
+            listeners: Vec::new(),
+            handover: None,
+        }
+    }
+
+    /// Maps the segment, checks that the two programs mean the same by it, and opens this process's
+    /// log. Also gives the segment's descriptor, for a process that hands it on.
+    ///
+    /// # Errors
+    /// When the descriptor is not a segment that this program understands.
+    pub(crate) fn open_log(&self) -> io::Result<(Log, OwnedFd)> {
+        let fd = fds::take(self.segment)?;
+        let segment = Segment::attach(&fd).map_err(io::Error::other)?;
+        let (found, known) = (segment.header().schema(), crate::metrics::names::SCHEMA);
+        if found != known {
+            return Err(io::Error::other(format!(
+                "the segment counts by table {found}, but this program knows table {known}"
+            )));
+        }
+        if segment.slot(self.slot).is_none() {
+            return Err(io::Error::other(format!("the segment has no slot {}", self.slot)));
+        }
+        Ok((Log::new(segment, self.slot), fd))
+    }
+
+    /// Takes over the listeners.
+    ///
+    /// # Errors
+    /// When one of them is not open.
+    pub(crate) fn take_listeners(&self) -> io::Result<Vec<OwnedFd>> {
+        self.listeners.iter().map(|number| fds::take(*number)).collect()
+    }
+}

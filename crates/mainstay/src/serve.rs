@@ -1,0 +1,242 @@
+//! The entry: from the process's passport or command line to a role, and from the role to an exit
+//! code. Nothing else.
+
+use crate::cli::{self, Command};
+use crate::config::load::Snapshot;
+use crate::http::body::BoxError;
+use crate::passport::{Passport, Role};
+use crate::supervisor::{self, Identity};
+use crate::worker::{App, Outcome, Worker};
+use crate::{voice, watch, worker};
+use mainstay_os::fds;
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Could not start, or was refused.
+const FAILED: u8 = 1;
+/// A worker failed to boot.
+const BOOT_FAILED: u8 = 3;
+/// The application failed to load.
+const APP_FAILED: u8 = 4;
+/// Mistake in the configuration.
+const BAD_CONFIG: u8 = 78;
+
+/// Runs an application as a service: supervised workers, health endpoints, reload without a lost
+/// request. The same as `mainstay::builder().serve(factory)`.
+///
+/// The program becomes the supervisor, and starts itself again as workers; `factory` runs once in
+/// each of them. What stands before this call in `main` therefore runs in every process, so keep it
+/// empty. The command line is mainstay's: `serve` (the default), `check`, `status`, `reload` and so
+/// on; `--help` tells all.
+///
+/// # Exit codes
+/// 0 after a stop; 1 when the service cannot start; 3 when no worker boots; 4 when the factory
+/// returns an error; 64 for a mistake on the command line; 78 for one in the configuration.
+pub fn serve<F, Fut, A>(factory: F) -> ExitCode
+where
+    F: FnOnce(Worker) -> Fut,
+    Fut: Future<Output = Result<A, BoxError>>,
+    A: App,
+{
+    builder().serve(factory)
+}
+
+/// Further wishes, before [`Builder::serve`].
+#[must_use]
+pub fn builder() -> Builder {
+    Builder { name: None, version: None, defaults: None }
+}
+
+/// What an application says of itself; made by [`builder`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    name: Option<String>,
+    version: Option<String>,
+    defaults: Option<String>,
+}
+
+impl Builder {
+    /// The service's name, unless the configuration names it. Default: the program's file name.
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The application's version, as status and `--version` show it. Usually
+    /// `env!("CARGO_PKG_VERSION")`. Default: none.
+    pub fn version(mut self, version: impl Into<String>) -> Builder {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// The application's own defaults, as the text of a `mainstay.toml`. File, environment and
+    /// flags go before them.
+    pub fn defaults(mut self, toml: impl Into<String>) -> Builder {
+        self.defaults = Some(toml.into());
+        self
+    }
+
+    /// Runs the service; see [`serve`].
+    pub fn serve<F, Fut, A>(self, factory: F) -> ExitCode
+    where
+        F: FnOnce(Worker) -> Fut,
+        Fut: Future<Output = Result<A, BoxError>>,
+        A: App,
+    {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            return fail(FAILED, &"error: main must be a plain `fn main`, without #[tokio::main]");
+        }
+        let passport = match Passport::find() {
+            Ok(passport) => passport,
+            Err(error) => return fail(BAD_CONFIG, &error),
+        };
+        match self.play(passport, factory) {
+            Ok(code) => ExitCode::from(code),
+            Err((code, text)) => fail(code, &text),
+        }
+    }
+
+    /// Every role of the program.
+    fn play<F, Fut, A>(self, passport: Option<Passport>, factory: F) -> Result<u8, (u8, String)>
+    where
+        F: FnOnce(Worker) -> Fut,
+        Fut: Future<Output = Result<A, BoxError>>,
+        A: App,
+    {
+        let (mut identity, command) = self.identify()?;
+        let Some(passport) = passport else { return command_line(identity, &command) };
+        match passport.role {
+            Role::Supervisor => supervisor::resume(identity, &passport)
+                .map(supervisor::Supervisor::run)
+                .map_err(|error| (FAILED, error.to_string())),
+            Role::Probe => {
+                supervisor::probe(&identity, &passport);
+                Ok(0)
+            }
+            Role::Worker => {
+                let config = inherit(&mut identity, &passport)?;
+                let Identity { name, version, .. } = identity;
+                Ok(match worker::run(&passport, config, name, version, factory) {
+                    Outcome::Done => 0,
+                    Outcome::BootFailed => BOOT_FAILED,
+                    Outcome::AppFailed => APP_FAILED,
+                })
+            }
+            Role::Watch => {
+                let config = inherit(&mut identity, &passport)?;
+                let Identity { name, version, .. } = identity;
+                watch::run(&passport, &config, name, version)
+                    .map(|()| 0)
+                    .map_err(|error| (FAILED, format!("error: watch: {error}")))
+            }
+        }
+    }
+
+    /// Who this program is, and what it is asked to do.
+    fn identify(self) -> Result<(Identity, Command), (u8, String)> {
+        let mut args = std::env::args_os();
+        let called = args.next().unwrap_or_default();
+        let args: Vec<_> = args.collect();
+        let program = std::env::current_exe()
+            .map_err(|error| (FAILED, format!("error: cannot find this program: {error}")))?;
+        let file = Path::new(&called).file_name().unwrap_or(program.as_os_str());
+        let name = self.name.unwrap_or_else(|| file.to_string_lossy().into_owned());
+        let version = self.version.unwrap_or_default();
+        let invocation = cli::parse(&name, &version, args.clone()).map_err(|exit| match exit {
+            cli::Exit::Help(text) => (exit_code_of_help(), text),
+            cli::Exit::Usage(text) => (64, text),
+        })?;
+        let identity = Identity {
+            name,
+            version,
+            program,
+            called,
+            args,
+            app_defaults: self.defaults,
+            config_file: invocation.config_file,
+            flags: invocation.flags,
+        };
+        Ok((identity, invocation.command))
+    }
+}
+
+fn exit_code_of_help() -> u8 {
+    0
+}
+
+fn inherit(
+    identity: &mut Identity,
+    passport: &Passport,
+) -> Result<crate::config::Config, (u8, String)> {
+    let inherited = fds::take(passport.config)
+        .map_err(|error| error.to_string())
+        .and_then(|fd| supervisor::inherited_config(identity, fd).map_err(|e| e.to_string()));
+    match inherited {
+        Ok(config) => {
+            identity.take_name(&config);
+            Ok(config)
+        }
+        Err(reason) => {
+            if let Ok(voice) = voice::Voice::take(passport.voice) {
+                voice.say(&voice::Word::Failed { code: BOOT_FAILED, reason: reason.clone() });
+            }
+            Err((BAD_CONFIG, reason))
+        }
+    }
+}
+
+/// Runs a sub-command.
+fn command_line(mut identity: Identity, command: &Command) -> Result<u8, (u8, String)> {
+    let bad = |error: &dyn fmt::Display| (BAD_CONFIG, error.to_string());
+    if let Command::Config { default: true, json } = command {
+        let config = Snapshot::default().resolve(identity.app_defaults.as_deref(), &[]);
+        let config = config.map_err(|error| bad(&error))?;
+        print(&cli::render_effective(&config, true, *json));
+        return Ok(0);
+    }
+    let snapshot =
+        Snapshot::read(identity.config_file.as_deref()).map_err(|error| bad(&error))?;
+    let config = snapshot
+        .resolve(identity.app_defaults.as_deref(), &identity.flags)
+        .map_err(|error| bad(&error))?;
+    identity.take_name(&config);
+    match command {
+        Command::Serve => supervisor::start(identity, &snapshot, config)
+            .map(supervisor::Supervisor::run)
+            .map_err(|error| (FAILED, error.to_string())),
+        Command::Check => {
+            for warning in &config.warnings {
+                complain(&format!("warning: {warning}\n"));
+            }
+            print("The configuration is good.\n");
+            Ok(0)
+        }
+        Command::Config { json, .. } => {
+            print(&cli::render_effective(&config, false, *json));
+            Ok(0)
+        }
+        command => supervisor::client::run(command, &config, &identity.name).map(|text| {
+            print(&text);
+            0
+        }),
+    }
+}
+
+fn fail(code: u8, text: &dyn fmt::Display) -> ExitCode {
+    let text = text.to_string();
+    let text = text.trim_end();
+    if code == 0 { print(&format!("{text}\n")) } else { complain(&format!("{text}\n")) }
+    ExitCode::from(code)
+}
+
+/// Writes to standard output; a reader that has gone is no failure of ours.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
+}
+
+fn complain(text: &str) {
+    std::io::stderr().lock().write_all(text.as_bytes()).ok();
+}

@@ -1,0 +1,159 @@
+//! What is going on, as status output, the console and the built-in site show it: one snapshot of
+//! the segment.
+
+use crate::clock::{self, Mono};
+use crate::health::State;
+use crate::metrics::names;
+use mainstay_os::segment::{Phase, Segment, Slot};
+
+/// The service at one moment.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// The service's name.
+    pub name: String,
+    /// The application's version, as it says itself.
+    pub version: String,
+    /// The generation that serves: 1 at start, one more with each reload.
+    pub generation: u64,
+    /// `starting`, `ready`, `degraded`, `draining` or `stopped`.
+    pub state: &'static str,
+    /// Since the service started, over reloads and upgrades, seconds.
+    pub uptime_seconds: f64,
+    /// When it started, seconds since the Unix epoch.
+    pub started_unix_seconds: f64,
+    /// Pid of the supervisor.
+    pub supervisor_pid: u32,
+    /// Pid of watch, while it runs.
+    pub watch_pid: Option<u32>,
+    /// Workers that should be ready.
+    pub target: u64,
+    /// Requests that ended since the service started, in all workers that ever were.
+    pub requests: u64,
+    /// Requests being served now.
+    pub in_flight: u64,
+    /// Workers that exist now, in the order of their slots.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// One worker at that moment.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct WorkerStatus {
+    /// Its place in the segment.
+    pub slot: usize,
+    /// Its process.
+    pub pid: u32,
+    /// The generation it runs.
+    pub generation: u64,
+    /// `booting`, `ready`, `draining` or `dying`.
+    pub state: &'static str,
+    /// Since it was started, seconds.
+    pub age_seconds: f64,
+    /// Requests it has served to their end.
+    pub requests: u64,
+    /// Requests it serves now.
+    pub in_flight: u64,
+    /// Connections it has open.
+    pub connections: u64,
+    /// Its resident memory at the last heartbeat, bytes.
+    pub rss_bytes: u64,
+    /// Since its last heartbeat, seconds; since its start before the first.
+    pub heartbeat_age_seconds: f64,
+}
+
+/// One request in flight.
+#[derive(Clone, Debug, serde::Serialize)]
+pub(crate) struct RequestStatus {
+    pub(crate) pid: u32,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) age_seconds: f64,
+    pub(crate) peer: Option<String>,
+}
+
+/// Slots for processes that are not workers: the supervisor's and watch's, behind all others.
+pub(crate) const OTHER_SLOTS: usize = 2;
+
+/// The slots of workers.
+pub(crate) fn worker_slots(segment: &Segment) -> impl Iterator<Item = (usize, Slot<'_>)> {
+    let workers = segment.layout().slots.saturating_sub(OTHER_SLOTS);
+    segment.slots().enumerate().take(workers)
+}
+
+impl Status {
+    /// Reads the segment.
+    pub(crate) fn read(segment: &Segment, name: &str, version: &str) -> Status {
+        let now = clock::mono();
+        let header = segment.header();
+        let workers: Vec<_> = worker_slots(segment)
+            .filter(|(_, slot)| slot.phase() != Phase::Free && slot.pid() != 0)
+            .map(|(index, slot)| WorkerStatus::read(index, slot, now))
+            .collect();
+        Status {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            generation: header.generation(),
+            state: State::from_word(header.state()).as_str(),
+            uptime_seconds: now.since(Mono(header.started_mono())).as_secs_f64(),
+            started_unix_seconds: header.started_wall() as f64 / 1e9,
+            supervisor_pid: u32::try_from(header.supervisor_pid()).unwrap_or(0),
+            watch_pid: u32::try_from(header.watch_pid()).ok().filter(|pid| *pid != 0),
+            target: header.target(),
+            requests: segment.total(names::REQUESTS),
+            in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
+            workers,
+        }
+    }
+}
+
+impl WorkerStatus {
+    fn read(index: usize, slot: Slot<'_>, now: Mono) -> WorkerStatus {
+        let spawned = Mono(slot.spawned());
+        WorkerStatus {
+            slot: index,
+            pid: slot.pid(),
+            generation: slot.generation(),
+            state: slot.phase().as_str(),
+            age_seconds: now.since(spawned).as_secs_f64(),
+            requests: slot.counter(names::REQUESTS).saturating_sub(slot.served_before()),
+            in_flight: slot.gauge_in_flight(),
+            connections: slot.gauge_connections(),
+            rss_bytes: slot.rss_bytes(),
+            heartbeat_age_seconds: now.since(Mono(slot.heartbeat()).max(spawned)).as_secs_f64(),
+        }
+    }
+}
+
+/// The requests in flight in one slot.
+pub(crate) fn requests_of(slot: Slot<'_>, now: Mono) -> Vec<RequestStatus> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let table = slot.in_flight();
+    table
+        .iter()
+        .map(|request| RequestStatus {
+            pid: slot.pid(),
+            method: if request.partial { "?".into() } else { text(&request.method) },
+            path: if request.partial { "?".into() } else { text(&request.path) },
+            age_seconds: if request.partial {
+                0.0
+            } else {
+                now.since(Mono(request.started)).as_secs_f64()
+            },
+            peer: request.peer.map(|peer| peer.to_string()),
+        })
+        .collect()
+}
+
+/// Whether any ready worker has given a sign of life within three intervals.
+pub(crate) fn makes_progress(segment: &Segment, now: Mono) -> bool {
+    let interval = std::time::Duration::from_nanos(segment.header().heartbeat_interval());
+    let mut ready =
+        worker_slots(segment).filter(|(_, slot)| slot.phase() == Phase::Ready).peekable();
+    // Nobody ready is a matter of the state; progress is about those who should make it.
+    ready.peek().is_none()
+        || ready.any(|(_, slot)| {
+            let beat = Mono(slot.heartbeat().max(slot.ready_at()).max(slot.spawned()));
+            now.since(beat) <= interval * 3
+        })
+}

@@ -1,0 +1,184 @@
+//! The asking end: commands of the command line, sent to the running service.
+
+use super::{Answer, Command, socket_path};
+use crate::cli;
+use crate::config::Config;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+
+/// Exit code when nobody answers.
+const NOBODY: u8 = 2;
+/// Exit code when the service refuses.
+const REFUSED: u8 = 1;
+
+/// What a command came to: text for standard output, or for standard error with an exit code.
+pub(crate) type Told = Result<String, (u8, String)>;
+
+/// Sends a command of the command line and renders its answer.
+///
+/// # Errors
+/// Text for standard error and the exit code: 2 when no service answers, 1 when it refuses.
+pub(crate) fn run(command: &cli::Command, config: &Config, name: &str) -> Told {
+    let Some((question, render)) = question(command) else { return Ok(String::new()) };
+    let path = socket_path(config, name);
+    let nobody = |error: std::io::Error| {
+        let path = path.display();
+        (NOBODY, format!("error: no running service answers on {path}: {error}\n"))
+    };
+    let mut stream = UnixStream::connect(&path).map_err(nobody)?;
+    let mut line = serde_json::to_string(&question).expect("a question is plain JSON");
+    line.push('\n');
+    stream.write_all(line.as_bytes()).map_err(nobody)?;
+    let mut reader = BufReader::new(stream);
+    let mut answer = String::new();
+    reader.read_line(&mut answer).map_err(nobody)?;
+    match serde_json::from_str(&answer) {
+        Ok(Answer::Ok { data }) => {
+            if matches!(question, Command::Stop { .. }) {
+                // The service closes its end by ending; whatever ends the wait, it was told.
+                reader.read_to_end(&mut Vec::new()).ok();
+            }
+            Ok(render(&data))
+        }
+        Ok(Answer::Error { error }) => Err((REFUSED, format!("error: {error}\n"))),
+        Err(_) => Err((NOBODY, "error: the service ended before it answered\n".to_owned())),
+    }
+}
+
+type Render = fn(&Value) -> String;
+
+fn question(command: &cli::Command) -> Option<(Command, Render)> {
+    use cli::WorkersCommand as Workers;
+    Some(match command {
+        cli::Command::Serve | cli::Command::Check | cli::Command::Config { .. } => return None,
+        cli::Command::Status { json: true } => (Command::Status, json),
+        cli::Command::Status { json: false } => (Command::Status, status),
+        cli::Command::Workers(Workers::List { json: true }) => (Command::Status, workers_json),
+        cli::Command::Workers(Workers::List { json: false }) => (Command::Status, workers),
+        cli::Command::Workers(Workers::Add(count)) => {
+            (Command::Resize { by: i64::from(*count) }, resized)
+        }
+        cli::Command::Workers(Workers::Remove(count)) => {
+            (Command::Resize { by: -i64::from(*count) }, resized)
+        }
+        cli::Command::Workers(Workers::Recycle { pid }) => {
+            (Command::Recycle { pid: *pid }, |data| format!("recycling {}\n", data["recycling"]))
+        }
+        cli::Command::Requests { json: true } => (Command::Requests, json),
+        cli::Command::Requests { json: false } => (Command::Requests, requests),
+        cli::Command::Reload { wait } => (Command::Reload { wait: *wait }, reloaded),
+        cli::Command::Stop { quick } => (Command::Stop { quick: *quick }, |_| "stopped\n".into()),
+        cli::Command::LogLevel { level, duration } => {
+            let millis = duration.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            let command = Command::LogLevel { level: level.to_string(), millis };
+            (command, |data| format!("log level is {}\n", text(&data["level"])))
+        }
+    })
+}
+
+fn json(data: &Value) -> String {
+    format!("{data:#}\n")
+}
+
+fn workers_json(data: &Value) -> String {
+    json(&data["workers"])
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn resized(data: &Value) -> String {
+    format!("{} workers\n", data["workers"])
+}
+
+fn reloaded(data: &Value) -> String {
+    match data["generation"].as_u64() {
+        Some(generation) => format!("generation {generation} serves\n"),
+        None => "reload begun\n".to_owned(),
+    }
+}
+
+fn status(data: &Value) -> String {
+    let version = text(&data["version"]);
+    let mut out = format!("{} {version}", text(&data["name"]));
+    let uptime = seconds(&data["uptime_seconds"]);
+    let facts = [
+        ("state", text(&data["state"])),
+        ("generation", text(&data["generation"])),
+        ("uptime", uptime),
+        ("supervisor", text(&data["supervisor_pid"])),
+        ("watch", text(&data["watch_pid"])),
+        ("requests", text(&data["requests"])),
+        ("in flight", text(&data["in_flight"])),
+    ];
+    out.push('\n');
+    for (name, value) in facts {
+        // Writing to a string does not fail.
+        writeln!(out, "  {name:<11} {value}").ok();
+    }
+    out + &workers(data)
+}
+
+fn workers(data: &Value) -> String {
+    let head = ["PID", "GEN", "STATE", "AGE", "REQUESTS", "IN FLIGHT", "CONNS", "RSS", "HEARTBEAT"];
+    let mut rows = vec![head.map(str::to_owned)];
+    for worker in data["workers"].as_array().into_iter().flatten() {
+        let rss = worker["rss_bytes"].as_f64().unwrap_or(0.0) / f64::from(1 << 20);
+        rows.push([
+            text(&worker["pid"]),
+            text(&worker["generation"]),
+            text(&worker["state"]),
+            seconds(&worker["age_seconds"]),
+            text(&worker["requests"]),
+            text(&worker["in_flight"]),
+            text(&worker["connections"]),
+            format!("{rss:.1} MiB"),
+            seconds(&worker["heartbeat_age_seconds"]),
+        ]);
+    }
+    table(&rows)
+}
+
+fn requests(data: &Value) -> String {
+    let mut rows = vec![["PID", "AGE", "METHOD", "PATH", "PEER"].map(str::to_owned)];
+    for request in data["requests"].as_array().into_iter().flatten() {
+        rows.push([
+            text(&request["pid"]),
+            seconds(&request["age_seconds"]),
+            text(&request["method"]),
+            text(&request["path"]),
+            request["peer"].as_str().unwrap_or("-").to_owned(),
+        ]);
+    }
+    table(&rows)
+}
+
+fn seconds(value: &Value) -> String {
+    format!("{:.1}s", value.as_f64().unwrap_or(0.0))
+}
+
+/// Columns as wide as their widest cell, two blanks apart. Control characters, which only a peer
+/// could have sent, are shown escaped.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let rows: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| cell.escape_debug().to_string()))
+        .collect();
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+    });
+    let mut out = String::new();
+    for row in &rows {
+        let cells: Vec<_> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        out.push_str(cells.join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}

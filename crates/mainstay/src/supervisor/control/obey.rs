@@ -1,0 +1,125 @@
+//! Doing what was asked.
+
+use super::{Answer, Asked, Command};
+use crate::clock::{self, Mono};
+use crate::config::Level;
+use crate::event::{Event, Time};
+use crate::log;
+use crate::status::{self, Status};
+use crate::supervisor::machine::Input;
+use crate::supervisor::run::Supervisor;
+use serde_json::json;
+use std::time::Duration;
+
+impl Supervisor {
+    /// Obeys one command and answers it, at once or when it has ended.
+    pub(crate) fn obey(&mut self, asked: Asked) {
+        let Asked { client, command } = asked;
+        if !command.only_looks() {
+            self.report(&Event::Control { command: command.name().to_owned() });
+        }
+        let answer = match command {
+            Command::Status => Ok(self.status()),
+            Command::Requests => Ok(self.requests()),
+            Command::Resize { by } => self.resize(by),
+            Command::Recycle { pid } => self.recycle(pid),
+            Command::Reload { wait } => return self.obey_reload(client, wait),
+            Command::Stop { quick } => {
+                self.feed(Input::Stop { quick });
+                Ok(json!({ "stopping": true }))
+            }
+            Command::LogLevel { level, millis } => self.set_log_level(&level, millis),
+        };
+        let answer = answer.map_or_else(Answer::error, Answer::ok);
+        self.control.answer(client, &answer);
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let Self { identity, log, .. } = self;
+        let status = Status::read(log.segment(), &identity.name, &identity.version);
+        serde_json::to_value(status).expect("a status is plain JSON")
+    }
+
+    fn requests(&self) -> serde_json::Value {
+        let now = clock::mono();
+        let workers = status::worker_slots(self.log.segment());
+        let mut all: Vec<_> =
+            workers.flat_map(|(_, slot)| status::requests_of(slot, now)).collect();
+        all.sort_by(|one, other| other.age_seconds.total_cmp(&one.age_seconds));
+        json!({ "requests": all })
+    }
+
+    fn resize(&mut self, by: i64) -> Result<serde_json::Value, String> {
+        let (_, before) = self.machine.wanted();
+        let wanted = i64::try_from(before).unwrap_or(i64::MAX).saturating_add(by);
+        self.feed(Input::Resize { target: usize::try_from(wanted).unwrap_or(0) });
+        let (_, target) = self.machine.wanted();
+        if target == before {
+            let slots = self.slots.len();
+            return Err(format!("there are {before} workers; at least 1 and at most {} can be", slots - 1));
+        }
+        Ok(json!({ "workers": target }))
+    }
+
+    fn recycle(&mut self, pid: Option<u32>) -> Result<serde_json::Value, String> {
+        let slot = match pid {
+            None => None,
+            Some(pid) => {
+                let mut workers = self.machine.workers();
+                let found = workers.find(|(_, worker)| worker.pid == pid && worker.is_ready());
+                let found = found.map(|(slot, _)| slot);
+                Some(found.ok_or_else(|| format!("no worker that is ready has pid {pid}"))?)
+            }
+        };
+        self.feed(Input::Recycle { slot, reason: "asked for".into() });
+        Ok(json!({ "recycling": pid.map_or_else(|| json!("all"), |pid| json!(pid)) }))
+    }
+
+    fn obey_reload(&mut self, client: u64, wait: bool) {
+        if self.machine.is_reloading() {
+            let error = Answer::error("a reload is in progress");
+            return self.control.answer(client, &error);
+        }
+        if wait {
+            self.control.wait_for_reload(client);
+        }
+        self.reload();
+        if !wait {
+            self.control.answer(client, &Answer::ok(json!({ "reloading": true })));
+        }
+    }
+
+    fn set_log_level(
+        &mut self,
+        level: &str,
+        millis: Option<u64>,
+    ) -> Result<serde_json::Value, String> {
+        let level: Level = level.parse().map_err(|_| format!("\"{level}\" is not a level"))?;
+        let header = self.log.segment().header();
+        let word = log::level_word(level);
+        let until = millis.map(|millis| clock::mono() + Duration::from_millis(millis));
+        header.set_log_level_until(until.map_or(0, |until| until.0));
+        header.set_log_level(word);
+        if until.is_none() {
+            header.set_log_level_base(word);
+        }
+        let until = millis.map_or_else(
+            || "until the next reload".to_owned(),
+            |millis| format!("for {}", Time(Duration::from_millis(millis))),
+        );
+        self.report(&Event::LogLevel { level, until });
+        Ok(json!({ "level": level.to_string() }))
+    }
+
+    /// A temporary level ends.
+    pub(crate) fn expire_log_level(&mut self, now: Mono) {
+        let header = self.log.segment().header();
+        let until = header.log_level_until();
+        if until != 0 && now.0 >= until {
+            header.set_log_level(header.log_level_base());
+            header.set_log_level_until(0);
+            let level = log::current_level(self.log.segment());
+            self.report(&Event::LogLevel { level, until: "again".into() });
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Questions and answers as they travel.
+
+use serde_json::Value;
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Command {
+    /// The service and its workers.
+    Status,
+    /// The requests in flight.
+    Requests,
+    /// More workers, or fewer for a negative number.
+    Resize { by: i64 },
+    /// Replace the worker with this pid, or all of them.
+    Recycle { pid: Option<u32> },
+    /// Run program and configuration anew; with `wait`, answered when that has ended.
+    Reload { wait: bool },
+    /// End the service.
+    Stop { quick: bool },
+    /// Change the log level, for so many milliseconds or for good.
+    LogLevel { level: String, millis: Option<u64> },
+}
+
+impl Command {
+    /// As the log tells it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Command::Status => "status",
+            Command::Requests => "requests",
+            Command::Resize { by } if *by < 0 => "workers remove",
+            Command::Resize { .. } => "workers add",
+            Command::Recycle { .. } => "workers recycle",
+            Command::Reload { .. } => "reload",
+            Command::Stop { .. } => "stop",
+            Command::LogLevel { .. } => "log-level",
+        }
+    }
+
+    /// Whether it only looks.
+    pub(crate) fn only_looks(&self) -> bool {
+        matches!(self, Command::Status | Command::Requests)
+    }
+}
+
+/// An answer: data, or an error.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub(crate) enum Answer {
+    Ok { data: Value },
+    Error { error: String },
+}
+
+impl Answer {
+    pub(crate) fn ok(data: Value) -> Answer {
+        Answer::Ok { data }
+    }
+
+    pub(crate) fn error(error: impl Into<String>) -> Answer {
+        Answer::Error { error: error.into() }
+    }
+
+    pub(crate) fn to_line(&self) -> String {
+        let mut line = serde_json::to_string(self).expect("an answer is plain JSON");
+        line.push('\n');
+        line
+    }
+}

@@ -1,0 +1,148 @@
+//! Keeping watch running. Nothing that serves depends on it, so it is simply started again, more
+//! slowly the more often it dies.
+
+use super::machine::{Input, describe};
+use super::processes::Process;
+use super::run::Supervisor;
+use crate::clock::{self, Mono};
+use crate::event::{Event, Time};
+use crate::passport::{Passport, Role};
+use crate::voice::{Ear, Word};
+use mainstay_os::child::Ended;
+use mainstay_os::signals::Signal;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+/// The wait after watch's first death, 1.5 times as long after each further one in a row.
+const BASE: Duration = Duration::from_millis(100);
+const CAP: Duration = Duration::from_secs(30);
+/// A watch that has lived this long was well.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// Watch's process and its misfortunes.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    process: Option<Process>,
+    started: Mono,
+    deaths: u32,
+    next: Mono,
+    /// The service is at its end and has told it to leave, at this time.
+    dismissed: Option<Mono>,
+}
+
+impl Watch {
+    /// Takes up a watch that an earlier program of this process started.
+    pub(crate) fn resume(process: Option<Process>, started: Mono) -> Watch {
+        Watch { process, started, ..Watch::default() }
+    }
+
+    pub(crate) fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    pub(crate) fn started(&self) -> Mono {
+        self.started
+    }
+
+    /// When it is to be started again.
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        (self.process.is_none() && self.dismissed.is_none()).then_some(self.next)
+    }
+
+    fn died(&mut self, now: Mono) -> Duration {
+        self.process = None;
+        self.deaths = if now.since(self.started) >= STEADY { 1 } else { self.deaths + 1 };
+        let factor = 1.5_f64.powi(self.deaths.saturating_sub(1).min(40) as i32);
+        let delay = BASE.mul_f64(factor).min(CAP);
+        self.next = now + delay;
+        delay
+    }
+}
+
+impl Supervisor {
+    /// Starts watch when its time has come.
+    pub(crate) fn settle_watch(&mut self, now: Mono) {
+        if self.watch.deadline().is_none_or(|next| now < next) {
+            return;
+        }
+        match self.start_watch() {
+            Ok(process) => {
+                let pid = process.child.pid();
+                self.watch.process = Some(process);
+                self.watch.started = now;
+                self.log.segment().header().set_watch_pid(u64::from(pid));
+                self.report(&Event::WatchBooting { pid });
+            }
+            Err(error) => {
+                self.watch.died(now);
+                let reason = error.to_string();
+                self.report(&Event::SpawnFailed { what: "watch", reason });
+            }
+        }
+    }
+
+    fn start_watch(&self) -> io::Result<Process> {
+        let (generation, _) = self.machine.wanted();
+        // During a reload the wanted generation's program has yet to prove itself.
+        let program = self.programs.values().next();
+        let program = program.ok_or_else(|| io::Error::other("no program"))?;
+        let slot = self.log.segment().layout().slots - 1;
+        if let Some(view) = self.log.segment().slot(slot) {
+            view.hand_out(generation, clock::mono().0, 0);
+        }
+        let passport = Passport {
+            slot,
+            generation,
+            listeners: self.admin.iter().map(|listener| listener.fd.as_raw_fd()).collect(),
+            ..Passport::blank(Role::Watch)
+        };
+        let admin: Vec<_> = self.admin.iter().map(|listener| listener.fd.as_fd()).collect();
+        let process = self.start_process(program, &program.path(), passport, &admin)?;
+        if let Some(view) = self.log.segment().slot(slot) {
+            view.set_pid(process.child.pid());
+        }
+        Ok(process)
+    }
+
+    /// Watch says nothing but that it cannot start; its end says the rest.
+    pub(crate) fn hear_watch(&mut self) {
+        let Some(process) = &mut self.watch.process else { return };
+        match process.ear.as_mut().and_then(Ear::listen) {
+            None => process.ear = None,
+            Some(words) => {
+                for word in words {
+                    if let Word::Failed { reason, .. } = word {
+                        self.report(&Event::SpawnFailed { what: "watch", reason });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Watch has ended.
+    pub(crate) fn reap_watch(&mut self) {
+        self.hear_watch();
+        let Some(process) = &self.watch.process else { return };
+        let pid = process.child.pid();
+        let ended = match process.child.try_reap() {
+            Ok(None) => return,
+            Ok(Some((ended, _))) => ended,
+            Err(_) => Ended::Code(255),
+        };
+        self.log.segment().header().set_watch_pid(0);
+        let delay = self.watch.died(clock::mono());
+        if self.watch.dismissed.is_some() {
+            return self.feed(Input::WatchGone);
+        }
+        let (how, delay) = (describe(ended), Time(delay));
+        self.report(&Event::WatchDied { pid, how, delay });
+    }
+
+    /// Lets watch write what is left and leave.
+    pub(crate) fn stop_watch(&mut self) -> Option<Input> {
+        self.watch.dismissed = Some(clock::mono());
+        let Some(process) = &self.watch.process else { return Some(Input::WatchGone) };
+        process.child.signal(Signal::Term).err().map(|_| Input::WatchGone)
+    }
+}

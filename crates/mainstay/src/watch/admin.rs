@@ -1,0 +1,150 @@
+//! The admin listener: the probes, answered from the segment, so that they never queue behind a
+//! stuck application and still tell the truth about it; and the status as JSON.
+
+use crate::clock;
+use crate::config::Config;
+use crate::health::State;
+use crate::health::answer::{Probe, answer};
+use crate::log::Log;
+use crate::status::{Status, makes_progress};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+
+/// Connections at once: enough for every prober, not enough to starve watch.
+const CONNECTIONS: usize = 64;
+/// A client here sends its request at once, or is not welcome.
+const HEADER: Duration = Duration::from_secs(5);
+
+/// What the answers are made from.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    log: Log,
+    name: String,
+    version: String,
+    live: String,
+    ready: String,
+    places: Semaphore,
+}
+
+impl Admin {
+    pub(crate) fn new(log: Log, name: String, version: String, config: &Config) -> Admin {
+        let (live, ready) = (config.health.live_path.clone(), config.health.ready_path.clone());
+        Admin { log, name, version, live, ready, places: Semaphore::new(CONNECTIONS) }
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response<Bytes> {
+        let segment = self.log.segment();
+        let probe = if path == self.live {
+            Probe::Live
+        } else if path == self.ready {
+            Probe::Ready
+        } else if path == "/status" && method == Method::GET {
+            return self.status();
+        } else {
+            let mut response = Response::new(Bytes::from_static(b"Not Found\n"));
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            return response;
+        };
+        let state = State::from_word(segment.header().state());
+        answer(probe, method, state, makes_progress(segment, clock::mono()))
+    }
+
+    fn status(&self) -> Response<Bytes> {
+        let status = Status::read(self.log.segment(), &self.name, &self.version);
+        let text = serde_json::to_vec(&status).expect("a status is plain JSON");
+        let mut response = Response::new(Bytes::from(text));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+/// Serves on an inherited listener until the runtime ends.
+///
+/// # Errors
+/// When the descriptor is not a listening socket.
+pub(crate) fn listen(fd: OwnedFd, admin: Arc<Admin>) -> io::Result<()> {
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    let address = rustix::net::getsockname(&fd)?;
+    if address.address_family() == rustix::net::AddressFamily::UNIX {
+        let listener = UnixListener::from_std(fd.into())?;
+        tokio::spawn(async move {
+            loop {
+                let accepted = listener.accept().await;
+                serve(accepted.map(|(stream, _)| TokioIo::new(stream)), &admin).await;
+            }
+        });
+    } else {
+        let listener = TcpListener::from_std(fd.into())?;
+        tokio::spawn(async move {
+            loop {
+                let accepted = listener.accept().await;
+                serve(accepted.map(|(stream, _)| TokioIo::new(stream)), &admin).await;
+            }
+        });
+    }
+    Ok(())
+}
+
+async fn serve<I>(accepted: io::Result<I>, admin: &Arc<Admin>)
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let Ok(stream) = accepted else {
+        // Out of descriptors, most likely; a moment gives some back.
+        let never = std::future::pending::<()>();
+        return drop(tokio::time::timeout(Duration::from_millis(100), never).await);
+    };
+    let admin = Arc::clone(admin);
+    tokio::spawn(async move {
+        let Ok(_place) = admin.places.try_acquire() else { return };
+        let service = service_fn(|request: Request<Incoming>| {
+            let response = admin.answer(request.method(), request.uri().path()).map(Whole);
+            std::future::ready(Ok::<_, Infallible>(response))
+        });
+        let mut server = http1::Builder::new();
+        server.timer(TokioTimer::new()).header_read_timeout(HEADER).half_close(true);
+        // A client that breaks off has its reasons.
+        server.serve_connection(stream, service).await.ok();
+    });
+}
+
+/// A body that is there at once.
+struct Whole(Bytes);
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = std::mem::take(&mut self.0);
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.len() as u64)
+    }
+}

@@ -1,0 +1,9 @@
+//! Watch: off every request's path, it owns what may block. It writes the logs of all processes
+//! and answers on the admin listener. When it dies nothing is lost: the segment is the truth, and
+//! the supervisor starts it again.
+
+mod admin;
+mod logs;
+mod run;
+
+pub(crate) use run::run;

@@ -1,0 +1,98 @@
+//! Watch's life: write logs on a thread, answer probes, leave when told.
+
+use super::admin::{self, Admin};
+use super::logs::LogWriter;
+use crate::clock;
+use crate::config::Config;
+use crate::event::Event;
+use crate::log::Log;
+use crate::panics;
+use crate::passport::Passport;
+use crate::voice::{Voice, Word};
+use mainstay_os::signals::{Signal, SignalSource};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Enough for a loop that reads a descriptor.
+const STACK: usize = 128 * 1024;
+
+/// Runs the watch role to its end.
+///
+/// # Errors
+/// When it cannot begin; the reason has been told to the supervisor.
+pub(crate) fn run(
+    passport: &Passport,
+    config: &Config,
+    name: String,
+    version: String,
+) -> io::Result<()> {
+    panics::install();
+    let voice = Voice::take(passport.voice)?;
+    let result = live(passport, config, name, version);
+    if let Err(error) = &result {
+        voice.say(&Word::Failed { code: 1, reason: error.to_string() });
+    }
+    result
+}
+
+fn live(passport: &Passport, config: &Config, name: String, version: String) -> io::Result<()> {
+    let source = SignalSource::open()?;
+    let (log, _) = passport.open_log()?;
+    let stop = Arc::new(Notify::new());
+    let writer = LogWriter::start(log.segment().clone())?;
+    listen(source, log.clone(), Arc::clone(&stop))?;
+    let listeners = passport.take_listeners()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let admin = Admin::new(log.clone(), name, version, config);
+    runtime.block_on(attend(listeners, Arc::new(admin), &log, &stop))?;
+    writer.finish();
+    Ok(())
+}
+
+async fn attend(
+    listeners: Vec<OwnedFd>,
+    admin: Arc<Admin>,
+    log: &Log,
+    stop: &Notify,
+) -> io::Result<()> {
+    for fd in listeners {
+        admin::listen(fd, Arc::clone(&admin))?;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    let stopped = stop.notified();
+    tokio::pin!(stopped);
+    loop {
+        let tick = ticks.tick();
+        tokio::pin!(tick);
+        let over = std::future::poll_fn(|cx| {
+            if stopped.as_mut().poll(cx).is_ready() {
+                return std::task::Poll::Ready(true);
+            }
+            tick.as_mut().poll(cx).map(|_| false)
+        });
+        if over.await {
+            return Ok(());
+        }
+        log.slot().beat(clock::mono().0, crate::memory::resident());
+    }
+}
+
+/// Hears signals on a thread of its own.
+fn listen(source: SignalSource, log: Log, stop: Arc<Notify>) -> io::Result<()> {
+    let thread = thread::Builder::new().name("signals".into()).stack_size(STACK);
+    thread.spawn(move || {
+        while let Ok(signal) = source.wait() {
+            match signal {
+                Signal::Term | Signal::Int | Signal::Quit => stop.notify_one(),
+                Signal::Usr1 => log.event(&Event::LogsReopened {}),
+                Signal::Abrt => std::process::abort(),
+                _ => {}
+            }
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! One connection: hyper on the watched stream, obeying the sweeper's orders.
+
+use super::Shared;
+use super::io::WatchedIo;
+use crate::clock;
+use crate::event::Event;
+use crate::http::Body;
+use crate::http::body::{Answer, BoxError};
+use crate::http::record::{RecordBody, RecordFuture};
+use crate::http::stack::{Stack, stack};
+use crate::http::watched::Watched;
+use crate::metrics::names;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service;
+
+/// What an application must be, in one name.
+pub trait App:
+    Service<Request<Body>, Response = Response<Self::Answer>, Error = Infallible, Future = Self::Call>
+    + Clone
+    + Send
+    + 'static
+{
+    /// The body of its answers.
+    type Answer: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+    /// Its future.
+    type Call: Future<Output = Result<Response<Self::Answer>, Infallible>> + Send + 'static;
+}
+
+impl<S, B> App for S
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Answer = B;
+    type Call = S::Future;
+}
+
+/// hyper's face of the stack: it calls through a shared reference, one request at a time or, in
+/// HTTP/2, one after the other.
+struct Face<A> {
+    stack: RefCell<Stack<A>>,
+    conn: Arc<Watched>,
+}
+
+impl<A: App> hyper::service::Service<Request<Incoming>> for Face<A> {
+    type Response = Response<RecordBody<Answer<A::Answer>>>;
+    type Error = Infallible;
+    type Future = RecordFuture<<Inner<A> as Service<Request<Body>>>::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let request = request.map(|body| Body::incoming(body, Arc::clone(&self.conn)));
+        self.stack.borrow_mut().call(request)
+    }
+}
+
+/// What the record surrounds.
+type Inner<A> = crate::http::probes::Probes<
+    crate::http::deadline::Deadline<crate::http::guard::Guard<A>>,
+>;
+
+/// How hyper is set up; made once for the worker.
+pub(crate) fn server(shared: &Shared) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    if !shared.config.http.h2 {
+        builder = builder.http1_only();
+    }
+    builder
+        .http1()
+        // A client that closes its half after the request still gets its answer.
+        .half_close(true)
+        .keep_alive(!shared.config.http.keep_alive.is_zero())
+        // The sweeper holds connections to their deadlines, without a timer per request.
+        .header_read_timeout(None);
+    builder
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve<A: App, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    shared: Arc<Shared>,
+    server: Arc<Builder<TokioExecutor>>,
+    app: A,
+    stream: I,
+    peer: Option<SocketAddr>,
+) {
+    let now = clock::mono();
+    shared.recorder.set_coarse(now);
+    let conn = Arc::new(Watched::new(Arc::clone(&shared.recorder), peer, now));
+    let open = Open::enter(Arc::clone(&shared), Arc::clone(&conn));
+    let face = Face {
+        stack: RefCell::new(stack(app, &conn, Arc::clone(&shared.paths))),
+        conn: Arc::clone(&conn),
+    };
+    let io = WatchedIo::new(TokioIo::new(stream), Arc::clone(&conn));
+    let mut serving = pin!(server.serve_connection_with_upgrades(io, face));
+    let mut registered = false;
+    let mut told = false;
+    let ended = poll_fn(|cx| {
+        if !registered {
+            conn.register(cx.waker());
+            registered = true;
+        }
+        if conn.must_abort() {
+            return Poll::Ready(Ok(()));
+        }
+        if conn.must_shut_down() && !told {
+            told = true;
+            serving.as_mut().graceful_shutdown();
+        }
+        serving.as_mut().poll(cx)
+    })
+    .await;
+    if let Err(error) = ended {
+        tell(&shared, peer, error.as_ref());
+    }
+    drop(open);
+}
+
+/// Tells of a connection that failed, unless it is just a client that left.
+fn tell(shared: &Shared, peer: Option<SocketAddr>, error: &(dyn std::error::Error + 'static)) {
+    let invalid = error.downcast_ref::<hyper::Error>().is_some_and(|error| {
+        error.is_parse() || error.is_parse_too_large() || error.is_parse_status()
+    });
+    if invalid {
+        let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.ip().to_string());
+        shared.log.event(&Event::InvalidRequest { peer, reason: error.to_string() });
+    }
+}
+
+/// A connection's place in the books, given back however its task ends.
+struct Open {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Open {
+    fn enter(shared: Arc<Shared>, conn: Arc<Watched>) -> Open {
+        let slot = shared.log.slot();
+        slot.connection_opened();
+        slot.add(names::CONNECTIONS, 1);
+        let number = shared.connections.enter(conn);
+        Open { shared, number }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.log.slot().connection_closed();
+        self.shared.connections.leave(self.number);
+    }
+}

@@ -1,0 +1,57 @@
+//! A worker: the application under the HTTP stack, on the inherited listeners, until it is told to
+//! leave. Writes nothing but its own slot.
+
+mod accept;
+mod conn;
+mod drain;
+mod handle;
+mod io;
+mod run;
+mod signals;
+mod sweep;
+
+pub use handle::Worker;
+pub use conn::App;
+pub(crate) use run::{Outcome, run};
+
+use crate::clock::Mono;
+use crate::config::Config;
+use crate::http::probes::Paths;
+use crate::http::record::Recorder;
+use crate::http::watched::Deadlines;
+use crate::log::Log;
+use std::sync::Arc;
+use sweep::Connections;
+
+/// What every part of a worker shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) generation: u64,
+    pub(crate) config: Config,
+    pub(crate) log: Log,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) connections: Connections,
+    pub(crate) drain: drain::Drain,
+    pub(crate) paths: Arc<Paths>,
+}
+
+impl Shared {
+    /// The deadlines of connections, from the configuration.
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        let http = &self.config.http;
+        Deadlines {
+            header: http.header_timeout,
+            body: http.body_timeout,
+            write: http.write_timeout,
+            keep_alive: http.keep_alive,
+            linger: http.linger,
+        }
+    }
+
+    /// Since when the worker drains.
+    pub(crate) fn draining_since(&self) -> Option<Mono> {
+        self.drain.since()
+    }
+}

@@ -1,0 +1,239 @@
+//! A worker's life: boot the application, say READY, serve, drain, leave.
+
+use super::accept::{Listener, accept};
+use super::conn::App;
+use super::drain::Drain;
+use super::sweep::{Connections, sweep};
+use super::{Shared, Worker, signals};
+use crate::clock;
+use crate::config::{Config, QUICK_GRACE};
+use crate::event::{Event, Time};
+use crate::http::body::BoxError;
+use crate::http::probes::Paths;
+use crate::http::record::Recorder;
+use crate::log::Log;
+use crate::panics;
+use crate::passport::Passport;
+use crate::voice::{Voice, Word};
+use mainstay_os::signals::SignalSource;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// How a worker ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It did what it was told.
+    Done,
+    /// The runtime, a descriptor or a thread was not to be had, or the factory panicked.
+    BootFailed,
+    /// The factory returned an error.
+    AppFailed,
+}
+
+/// Runs the worker role to its end.
+pub(crate) fn run<F, Fut, A>(
+    passport: &Passport,
+    config: Config,
+    name: String,
+    version: String,
+    factory: F,
+) -> Outcome
+where
+    F: FnOnce(Worker) -> Fut,
+    Fut: Future<Output = Result<A, BoxError>>,
+    A: App,
+{
+    panics::install();
+    let voice = match Voice::take(passport.voice) {
+        Ok(voice) => Arc::new(voice),
+        // Without a voice nobody can be told; the exit code says it.
+        Err(_) => return Outcome::BootFailed,
+    };
+    match start(passport, config, name, version, &voice) {
+        Ok((shared, runtime)) => live(&shared, runtime, passport, &voice, factory),
+        Err(error) => {
+            voice.say(&Word::Failed { code: 3, reason: error.to_string() });
+            Outcome::BootFailed
+        }
+    }
+}
+
+fn start(
+    passport: &Passport,
+    config: Config,
+    name: String,
+    version: String,
+    voice: &Arc<Voice>,
+) -> io::Result<(Arc<Shared>, Runtime)> {
+    // Before any thread, so that all of them have the signals blocked.
+    let source = SignalSource::open()?;
+    let (log, _) = passport.open_log()?;
+    let limit = request_limit(&config);
+    let says = Arc::clone(voice);
+    let recorder = Recorder::new(log.clone(), limit, move |served| {
+        says.say(&Word::Recycle { reason: format!("max_requests {served} reached") });
+    });
+    let paths = Paths { live: config.health.live_path.clone(), ready: config.health.ready_path.clone() };
+    let shared = Arc::new(Shared {
+        name,
+        version,
+        generation: passport.generation,
+        log,
+        recorder,
+        connections: Connections::default(),
+        drain: Drain::default(),
+        paths: Arc::new(paths),
+        config,
+    });
+    signals::listen(source, Arc::clone(&shared))?;
+    let runtime = match shared.config.workers.threads {
+        1 => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+        threads => tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads as usize)
+            .enable_all()
+            .build()?,
+    };
+    Ok((shared, runtime))
+}
+
+/// `max_requests` plus a share of the jitter that differs between workers, so that they do not all
+/// recycle at once; 0 for never.
+fn request_limit(config: &Config) -> u64 {
+    let workers = &config.workers;
+    let Some(limit) = workers.max_requests else { return 0 };
+    // The low bits of start time and pid are as good as dice here.
+    let seed = clock::mono().0 ^ u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    limit + seed.wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(31) % (workers.max_requests_jitter + 1)
+}
+
+fn live<F, Fut, A>(
+    shared: &Arc<Shared>,
+    runtime: Runtime,
+    passport: &Passport,
+    voice: &Arc<Voice>,
+    factory: F,
+) -> Outcome
+where
+    F: FnOnce(Worker) -> Fut,
+    Fut: Future<Output = Result<A, BoxError>>,
+    A: App,
+{
+    let worker = Worker::new(Arc::clone(shared));
+    let built = catch_unwind(AssertUnwindSafe(|| runtime.block_on(async { factory(worker).await })));
+    let (code, reason) = match built {
+        Ok(Ok(app)) => match serve(shared, &runtime, passport, voice, app) {
+            Ok(()) => {
+                runtime.shutdown_timeout(Duration::from_millis(100));
+                return Outcome::Done;
+            }
+            Err(error) => (3, error.to_string()),
+        },
+        Ok(Err(error)) => (4, chain(error.as_ref())),
+        Err(payload) => (3, format!("the factory panicked: {}", panics::describe(payload.as_ref()))),
+    };
+    shared.log.event(&Event::AppFailed { reason: reason.clone() });
+    voice.say(&Word::Failed { code, reason });
+    if code == 4 { Outcome::AppFailed } else { Outcome::BootFailed }
+}
+
+/// An error with its causes.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn serve<A: App>(
+    shared: &Arc<Shared>,
+    runtime: &Runtime,
+    passport: &Passport,
+    voice: &Arc<Voice>,
+    app: A,
+) -> io::Result<()> {
+    let fds = passport.take_listeners()?;
+    runtime.block_on(async {
+        let mut accepting = Vec::new();
+        for fd in fds {
+            let listener = Listener::from_fd(fd)?;
+            accepting.push(tokio::spawn(accept(listener, Arc::clone(shared), app.clone())));
+        }
+        drop(app);
+        let now = beat(&shared.log, &shared.recorder);
+        shared.log.slot().set_ready_at(now.0);
+        tokio::spawn(heartbeat(Arc::clone(shared)));
+        tokio::spawn(sweep(Arc::clone(shared)));
+        voice.say(&Word::Ready);
+        shared.drain.wait().await;
+        leave(shared, accepting).await;
+        Ok(())
+    })
+}
+
+/// Finishes what is there.
+async fn leave(shared: &Arc<Shared>, accepting: Vec<tokio::task::JoinHandle<()>>) {
+    let begun = clock::mono();
+    shared.recorder.close_connections();
+    let in_flight = shared.log.slot().gauge_in_flight();
+    let connections = shared.connections.len() as u64;
+    let pid = std::process::id();
+    shared.log.event(&Event::DrainBegun { pid, in_flight, connections });
+    let finish = async {
+        for task in accepting {
+            // A task of ours that panicked has nothing left to accept.
+            task.await.ok();
+        }
+        let connections = shared.connections.len() as u64;
+        if connections > 0 {
+            shared.log.event(&Event::DrainWaiting { connections });
+        }
+        shared.connections.wait(false).await;
+    };
+    let over = shared.drain.over(shared.config.workers.grace, QUICK_GRACE);
+    if either(finish, over).await {
+        let connections = shared.connections.len() as u64;
+        shared.log.event(&Event::DrainForced { connections });
+        shared.connections.abort_all();
+        tokio::time::timeout(Duration::from_millis(500), shared.connections.wait(false)).await.ok();
+    }
+    let served = shared.recorder.served();
+    let took = Time(clock::mono().since(begun));
+    shared.log.event(&Event::Drained { pid, served, took });
+}
+
+/// Waits for the first of two; true if that was the second.
+async fn either(first: impl Future<Output = ()>, second: impl Future<Output = ()>) -> bool {
+    let mut first = std::pin::pin!(first);
+    let mut second = std::pin::pin!(second);
+    std::future::poll_fn(|cx| {
+        if first.as_mut().poll(cx).is_ready() {
+            return std::task::Poll::Ready(false);
+        }
+        second.as_mut().poll(cx).map(|()| true)
+    })
+    .await
+}
+
+/// Gives signs of life from the runtime that serves: a blocked runtime is silent.
+async fn heartbeat(shared: Arc<Shared>) {
+    let nanos = shared.log.segment().header().heartbeat_interval();
+    let mut ticks = tokio::time::interval(Duration::from_nanos(nanos.max(1_000_000)));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        beat(&shared.log, &shared.recorder);
+    }
+}
+
+fn beat(log: &Log, recorder: &Recorder) -> clock::Mono {
+    let now = recorder.look_at_clocks();
+    log.slot().beat(now.0, crate::memory::resident());
+    now
+}

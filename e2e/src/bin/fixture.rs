@@ -1,0 +1,95 @@
+//! A service that misbehaves on demand, written on mainstay's public API.
+//!
+//! | setting | meaning |
+//! |---|---|
+//! | `FIXTURE_BOOT_MS` | time a worker needs to boot, in milliseconds (default 0) |
+//! | `FIXTURE_BOOT` | `ok` (default), `exit` (status 7), `hang`, `panic` or `error` at boot |
+//! | `FIXTURE_FILE` | file of lines `KEY=VALUE` with the two above, read at each boot of a worker; it wins over the environment, so that a reload meets another behaviour than the start did |
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderValue, Uri};
+use axum::response::Response;
+use axum::routing::{get, post};
+use std::process::ExitCode;
+use std::time::Duration;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    mainstay::builder().name("fixture").version("1").serve(|_worker| app())
+}
+
+async fn app() -> Result<Router, BoxError> {
+    let boot: u64 = setting("FIXTURE_BOOT_MS").map_or(Ok(0), |ms| ms.parse())?;
+    tokio::time::sleep(Duration::from_millis(boot)).await;
+    match setting("FIXTURE_BOOT").as_deref() {
+        None | Some("ok") => {}
+        Some("exit") => exit_at_once(),
+        Some("hang") => _ = block(None),
+        Some("panic") => panic!("the fixture panics at boot, as told"),
+        Some("error") => return Err("the fixture fails at boot, as told".into()),
+        Some(other) => return Err(format!("FIXTURE_BOOT={other} is not known").into()),
+    }
+    let pid = HeaderValue::from(std::process::id());
+    Ok(Router::new()
+        .route("/", get(|| async { "hello\n" }))
+        .route("/slow", get(slow))
+        .route("/block", get(|uri: Uri| async move { block(number(&uri, "ms")) }))
+        .route("/panic", get(fail))
+        .route("/echo", post(|body: Bytes| async move { body }))
+        .route("/big", get(|uri: Uri| async move { vec![b'x'; bytes(&uri)] }))
+        .layer(axum::middleware::map_response(move |mut response: Response| {
+            response.headers_mut().insert("x-worker-pid", pid.clone());
+            async { response }
+        })))
+}
+
+/// `/slow?ms=N`: answers after N milliseconds; the runtime stays free.
+async fn slow(uri: Uri) -> &'static str {
+    tokio::time::sleep(Duration::from_millis(number(&uri, "ms").unwrap_or(0))).await;
+    "slow\n"
+}
+
+/// `/panic`
+async fn fail() -> &'static str {
+    panic!("the fixture panics in a handler, as told")
+}
+
+/// `/block?ms=N`: holds the runtime's thread for N milliseconds, without N for ever.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread that waits for nothing is the case to show"
+)]
+fn block(ms: Option<u64>) -> &'static str {
+    let Some(ms) = ms else {
+        loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        }
+    };
+    std::thread::sleep(Duration::from_millis(ms));
+    "blocked\n"
+}
+
+/// `/big?bytes=N`
+fn bytes(uri: &Uri) -> usize {
+    number(uri, "bytes").and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
+}
+
+fn number(uri: &Uri, name: &str) -> Option<u64> {
+    let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.into_iter().find(|(key, _)| *key == name)?.1.parse().ok()
+}
+
+fn setting(key: &str) -> Option<String> {
+    let file = std::env::var("FIXTURE_FILE").ok();
+    let text = file.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let mut pairs = text.lines().filter_map(|line| line.split_once('='));
+    let found = pairs.find(|(name, _)| *name == key).map(|(_, value)| value.to_owned());
+    found.or_else(|| std::env::var(key).ok())
+}
+
+#[allow(clippy::exit, reason = "a program that ends without a word is the case to show")]
+fn exit_at_once() -> ! {
+    std::process::exit(7)
+}

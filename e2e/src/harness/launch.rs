@@ -1,0 +1,210 @@
+//! How a service is started: program, environment, configuration file, ports.
+
+use super::{Service, poll};
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+pub(super) const CONFIG: &str = "mainstay.toml";
+pub(super) const LOG: &str = "stderr.log";
+pub(super) const COPY: &str = "program";
+
+/// Variables that reach the service from the test's own environment. Nothing
+/// else does: `PORT` or `WEB_CONCURRENCY` of a developer must not change a test.
+const INHERITED: [&str; 5] = ["PATH", "HOME", "TMPDIR", "LANG", "RUST_BACKTRACE"];
+
+/// A service to be: change it with its methods, then [`Launch::start`].
+#[derive(Debug)]
+pub struct Launch {
+    program: PathBuf,
+    copied: bool,
+    env: Vec<(String, String)>,
+    config: String,
+    args: Vec<String>,
+    listen_fd: Option<OwnedFd>,
+}
+
+impl Launch {
+    /// `program serve -c FILE` with the harness' fixed settings.
+    #[must_use]
+    pub fn new(program: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            copied: false,
+            env: Vec::new(),
+            config: String::new(),
+            args: Vec::new(),
+            listen_fd: None,
+        }
+    }
+
+    /// Lines of the configuration, with dotted keys (`workers.count = 2`), one
+    /// each. Fixed settings are written first, unless these lines set them:
+    /// `server.bind`, `server.admin`, `server.control`, `server.pidfile`,
+    /// `health.drain_delay = "0s"`. `{dir}` stands for the service's directory.
+    #[must_use]
+    pub fn config(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.config);
+        self
+    }
+
+    /// Adds a variable.
+    #[must_use]
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.env.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds an argument after `serve -c FILE`.
+    #[must_use]
+    pub fn arg(mut self, arg: &str) -> Self {
+        self.args.push(arg.to_owned());
+        self
+    }
+
+    /// Runs a copy of the program, which a scenario may then replace on disk.
+    #[must_use]
+    pub fn copied(mut self) -> Self {
+        self.copied = true;
+        self
+    }
+
+    /// Hands over a listener as systemd does: descriptor 3, `LISTEN_FDS`,
+    /// `LISTEN_PID`.
+    #[must_use]
+    pub fn listen_fd(mut self, listener: impl Into<OwnedFd>) -> Self {
+        self.listen_fd = Some(listener.into());
+        self
+    }
+
+    /// Starts the service; it need not be ready, or even alive, on return.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    #[must_use]
+    pub fn start(self) -> Service {
+        let directory = tempfile::Builder::new().prefix("e2e-").tempdir();
+        let directory = directory.expect("a temporary directory");
+        let (address, admin) = (free_address(), free_address());
+        let text = file_text(directory.path(), address, admin, &self.config);
+        std::fs::write(directory.path().join(CONFIG), text).expect("a new directory is writable");
+        if self.copied {
+            std::fs::copy(&self.program, directory.path().join(COPY)).expect("room for a copy");
+        }
+        let log = File::create(directory.path().join(LOG)).expect("a new directory is writable");
+        let mut launch = self;
+        let mut command = launch.command(directory.path());
+        command.args(["serve", "-c", CONFIG]).args(&launch.args);
+        command.stdout(log.try_clone().expect("a second descriptor")).stderr(log);
+        if let Some(listener) = launch.listen_fd.take() {
+            command.stdin(Stdio::from(listener));
+        }
+        let child = command.spawn().expect("the program under test can be started");
+        Service { child, exited: None, launch, address, admin, directory }
+    }
+
+    /// Where the program stands that this service runs.
+    pub(super) fn program_in(&self, directory: &Path) -> PathBuf {
+        if self.copied { directory.join(COPY) } else { self.program.clone() }
+    }
+
+    /// Runs a control command with the original program, even when a scenario
+    /// has broken the copy on disk.
+    pub(super) fn run(&self, directory: &Path, args: &[&str], deadline: Duration) -> Output {
+        let mut command = self.bare(directory, &self.program);
+        command.args(args).args(["-c", CONFIG]);
+        finish(command, deadline)
+    }
+
+    fn command(&self, directory: &Path) -> Command {
+        let program = self.program_in(directory);
+        if self.listen_fd.is_none() {
+            return self.bare(directory, &program);
+        }
+        // LISTEN_PID must be the pid of the program itself, and only a shell
+        // that execs it can know this number beforehand.
+        let mut shell = self.bare(directory, Path::new("/bin/sh"));
+        let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\"";
+        shell.arg("-c").arg(script).arg(program);
+        shell
+    }
+
+    fn bare(&self, directory: &Path, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(directory).env_clear().stdin(Stdio::null());
+        for key in INHERITED {
+            if let Some(value) = std::env::var_os(key) {
+                command.env(key, value);
+            }
+        }
+        command.env("FIXTURE_FILE", directory.join("fixture.env"));
+        command.envs(self.env.iter().map(|(key, value)| (key, value)));
+        command
+    }
+}
+
+/// Runs a program to its end and returns what it said.
+///
+/// # Panics
+/// When it cannot be started or is not done within the deadline.
+fn finish(mut command: Command, deadline: Duration) -> Output {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the control command can be started");
+    // The pipes are drained after the end: what a command says fits a pipe.
+    let ended = poll(deadline, || child.try_wait().expect("our own child can be waited for"));
+    if ended.is_none() {
+        child.kill().ok();
+    }
+    let output = child.wait_with_output().expect("the pipes of our own child");
+    assert!(ended.is_some(), "{command:?} hung for {deadline:?}: {output:?}");
+    output
+}
+
+/// The configuration file: the fixed settings that `lines` does not set, then `lines`.
+pub(super) fn file_text(
+    directory: &Path,
+    address: SocketAddr,
+    admin: SocketAddr,
+    lines: &str,
+) -> String {
+    let dir = directory.display().to_string();
+    let fixed = [
+        ("server.bind", address.to_string()),
+        ("server.admin", admin.to_string()),
+        ("server.control", format!("{dir}/control.sock")),
+        ("server.pidfile", format!("{dir}/service.pid")),
+        ("health.drain_delay", "0s".to_owned()),
+    ];
+    let given = |key: &str| lines.lines().any(|line| line.trim_start().starts_with(key));
+    let fixed = fixed.iter().filter(|(key, _)| !given(key));
+    let fixed: String = fixed.map(|(key, value)| format!("{key} = \"{value}\"\n")).collect();
+    let own: Vec<_> = lines.lines().map(str::trim).collect();
+    fixed + &own.join("\n").replace("{dir}", &dir).replace("{address}", &address.to_string()) + "\n"
+}
+
+/// A loopback address that nobody listens on.
+///
+/// Below the usual ephemeral range: a port from within it could be taken by an
+/// outgoing connection of the load client before the service binds it.
+///
+/// # Panics
+/// When thousands of ports are taken.
+#[must_use]
+pub(super) fn free_address() -> SocketAddr {
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let offset = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or(0);
+    (0..COUNT)
+        .map(|_| (offset + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT)
+        .map(|number| SocketAddr::from((Ipv4Addr::LOCALHOST, FIRST + number)))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .expect("one free port among thousands")
+}

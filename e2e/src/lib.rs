@@ -1,0 +1,10 @@
+//! Starts real binaries under real load and counts both sides.
+//!
+//! [`load`] is the client that classifies every failure, [`harness`] starts a
+//! service of its own on free ports and takes it down again. The scenarios
+//! are in `tests/`; `bench/` uses the same client.
+
+#![forbid(unsafe_code)]
+
+pub mod harness;
+pub mod load;

@@ -1,0 +1,14 @@
+//! The scenarios: real processes, real sockets, real load.
+//!
+//! `E2E_SECONDS` is the length of each steady phase (default 2). Figures are
+//! written to standard error, past the test runner's capture.
+
+mod control;
+mod faults;
+mod figures;
+mod http_floor;
+mod lifecycle;
+mod refusals;
+mod signals;
+mod support;
+mod systemd;

@@ -1,0 +1,103 @@
+//! What the scenarios share: programs, durations, the usual load, the judgement of a report.
+
+use e2e::harness::Service;
+use e2e::load::{Load, Report, Running};
+use rustix::process::Pid;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+/// Time that a service may take to start on a busy machine.
+pub(crate) const START: Duration = Duration::from_secs(20);
+
+/// Boot time of the application in the scenarios that must not show it.
+pub(crate) const BOOT: Duration = Duration::from_millis(1500);
+
+/// The same for the fixture's environment.
+pub(crate) const BOOT_MS: (&str, &str) = ("FIXTURE_BOOT_MS", "1500");
+
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// The machine for this scenario alone: whoever measures must not be disturbed.
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The machine together with other scenarios that measure nothing.
+pub(crate) fn together() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The program that misbehaves on demand.
+pub(crate) fn fixture() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_fixture"))
+}
+
+/// The smallest service.
+pub(crate) fn hello() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_hello"))
+}
+
+/// A ready fixture with this configuration.
+pub(crate) fn service(config: &str) -> Service {
+    Service::start(fixture(), &[], config).ready(START)
+}
+
+/// Length of a steady phase.
+pub(crate) fn steady() -> Duration {
+    let seconds = std::env::var("E2E_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(2))
+}
+
+/// The usual load: new and kept-alive connections, far from saturation, so
+/// that a latency is the service's and not the queue's.
+pub(crate) fn usual_load(service: &Service) -> Load {
+    Load { think: Some(Duration::from_millis(4)), ..Load::new(service.address) }
+}
+
+/// The undisturbed phase. It looks at the status as the disturbed one will:
+/// the observer's own cost must stand on both sides of the comparison.
+pub(crate) fn undisturbed(service: &Service, load: &Running) {
+    let end = Instant::now() + steady();
+    while Instant::now() < end {
+        service.control_ok(&["status", "--json"]);
+        load.run_for(Duration::from_millis(100));
+    }
+}
+
+/// A process of the status.
+pub(crate) fn pid(number: u32) -> Pid {
+    i32::try_from(number).ok().and_then(Pid::from_raw).expect("a pid from the status")
+}
+
+/// Writes a figure where it is seen, whether or not the test passes.
+pub(crate) fn say(text: impl std::fmt::Display) {
+    let text = text.to_string();
+    let mut stderr = std::io::stderr().lock();
+    for line in text.lines() {
+        // A closed standard error must not fail a scenario.
+        writeln!(stderr, "[e2e] {line}").ok();
+    }
+}
+
+/// Fails unless every single request has a whole, good answer.
+pub(crate) fn assert_nothing_lost(title: &str, report: &Report, service: &Service) {
+    say(format_args!("{title}\n{report}"));
+    assert!(report.ok() > 0, "{title}: no answer at all\n{report}");
+    assert_eq!(report.lost(), 0, "{title}:\n{report}\n{}", service.log());
+}
+
+/// Fails when a phase shows that something went on behind the scenes: the rule
+/// is a p99 of at most twice the undisturbed one. On a busy machine the p99 of
+/// single milliseconds is noise, so 50 ms more than undisturbed always pass.
+pub(crate) fn assert_unnoticed(report: &Report, phase: &str, boot: Duration) {
+    let before = report.phase("steady").quantile(0.99);
+    let during = report.phase(phase).quantile(0.99);
+    let ratio = during.as_secs_f64() / before.as_secs_f64().max(1e-6);
+    say(format_args!("{phase}: p99 is {ratio:.2} x the undisturbed p99 (rule: at most 2)"));
+    let close = during <= before + Duration::from_millis(50);
+    assert!(ratio <= 2.0 || close, "{phase}: p99 {during:?}, undisturbed {before:?}\n{report}");
+    let max = report.phase(phase).max();
+    assert!(max < boot, "the maximum {max:?} of {phase} shows a boot time\n{report}");
+}
