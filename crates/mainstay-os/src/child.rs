@@ -5,11 +5,11 @@ use crate::{fds, signals};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, Signal as RawSignal, WaitId, WaitIdOptions, WaitIdStatus};
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
+use std::{fs, io};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,8 @@ impl Program<'_> {
 
     /// Starts the program as a child in a process group of its own (a terminal's Ctrl-C is for the
     /// supervisor alone), with the awaited signals blocked from its first instruction, and with
-    /// `death` sent to it when the calling thread's process dies.
+    /// `death` sent to it when the calling thread ends: to be called by the thread that lives as
+    /// long as the process.
     ///
     /// # Errors
     /// When the file cannot be executed or the system has no room for a process.
@@ -102,11 +103,17 @@ impl Program<'_> {
         // that allocates is on a path whose process ends at once.
         unsafe { command.pre_exec(prepare) };
         #[expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
-        let child = command.spawn()?;
+        let mut child = command.spawn()?;
         let pid = Pid::from_child(&child);
         // Nothing but this crate reaps, so the pid is still ours here.
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        Ok(Child { pid, pidfd })
+        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Child { pid, pidfd }),
+            Err(error) => {
+                // For the caller it was not started, so it must not run on, unknown to anybody.
+                child.kill().and_then(|()| child.wait()).ok();
+                Err(error.into())
+            }
+        }
     }
 
     /// Replaces the running program by this one under the same pid, keeping children and the
@@ -121,18 +128,19 @@ impl Program<'_> {
         };
         // SAFETY: the closure only makes system calls on values captured before.
         unsafe { command.pre_exec(prepare) };
+        // The standard library gives SIGPIPE its deadly default on its way to exec.
+        let broken_pipe = signals::broken_pipe_action();
         let error = command.exec();
+        if let Some(action) = broken_pipe {
+            signals::set_broken_pipe_action(&action);
+        }
         for fd in self.keep {
             // Back to close-on-exec: the exec that was to inherit them did not happen.
             if fds::keep_across_exec(fd, false).is_err() {
                 break;
             }
         }
-        // The standard library emptied the mask on its way to exec.
-        match signals::block() {
-            Ok(()) => error,
-            Err(mask) => mask,
-        }
+        error
     }
 }
 
@@ -186,7 +194,7 @@ impl Child {
     /// The process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.pid.as_raw_nonzero().get().unsigned_abs()
+        number(self.pid)
     }
 
     /// Sends `signal`; to a process that has ended, nothing happens.
@@ -246,13 +254,44 @@ fn ended(status: &WaitIdStatus) -> Option<Ended> {
 /// # Errors
 /// What the system says, except that having no children is not an error.
 pub fn reap_stranger(known: impl Fn(u32) -> bool) -> io::Result<Option<(u32, Ended)>> {
-    let Some(pid) = peek_ended()? else { return Ok(None) };
-    if known(pid.as_raw_nonzero().get().unsigned_abs()) {
-        return Ok(None);
+    let Some(first) = peek_ended()? else { return Ok(None) };
+    if !known(number(first)) {
+        return reap(first);
     }
+    // The system shows one ended child at a time, and this one is for somebody else to reap. There
+    // may be no further signal for a stranger behind it.
+    for pid in children() {
+        if !known(number(pid))
+            && let Ok(Some(reaped)) = reap(pid)
+        {
+            return Ok(Some(reaped));
+        }
+    }
+    Ok(None)
+}
+
+fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
+}
+
+/// Reaps the child `pid` if it has ended.
+fn reap(pid: Pid) -> io::Result<Option<(u32, Ended)>> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
     let status = rustix::process::waitid(WaitId::Pid(pid), options)?;
-    Ok(status.as_ref().and_then(ended).map(|end| (pid.as_raw_nonzero().get().unsigned_abs(), end)))
+    Ok(status.as_ref().and_then(ended).map(|end| (number(pid), end)))
+}
+
+/// The children of all threads of this process, as far as `/proc` tells: a kernel may be built
+/// without the list.
+fn children() -> impl Iterator<Item = Pid> {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let pids = |list: String| {
+        let pids = list.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?));
+        pids.collect::<Vec<_>>()
+    };
+    lists.flat_map(pids)
 }
 
 /// The pid of a child that has ended, which stays unreaped; rustix does not tell it.

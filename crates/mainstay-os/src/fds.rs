@@ -12,8 +12,8 @@ static TAKEN: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
 /// it close-on-exec again.
 ///
 /// # Errors
-/// When no such descriptor is open, when it is one of the standard three, or when it was taken
-/// before.
+/// When no such descriptor is open, when it is one of the standard three, when it was taken before,
+/// or when it is close-on-exec: then it was opened by this program and has an owner in it.
 pub fn take(number: RawFd) -> io::Result<OwnedFd> {
     if number <= 2 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not an inherited descriptor"));
@@ -25,10 +25,13 @@ pub fn take(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the borrow lives for these two calls; a number that is not open is reported by fcntl.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     let flags = rustix::io::fcntl_getfd(borrowed)?;
+    if flags.contains(FdFlags::CLOEXEC) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not an inherited descriptor"));
+    }
     rustix::io::fcntl_setfd(borrowed, flags | FdFlags::CLOEXEC)?;
     taken.push(number);
-    // SAFETY: the number is open (checked above), was passed to this program to be owned by it, and
-    // the list above gives it one owner only.
+    // SAFETY: the number is open and came across exec (checked above: what this program opens is
+    // close-on-exec), so nothing here owns it yet, and the list gives it one owner only.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 

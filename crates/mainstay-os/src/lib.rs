@@ -6,6 +6,8 @@
 //! * [`child`]: starting a process in a role, signalling and awaiting it without pid races, and
 //!   replacing the running program in place.
 //! * [`signals`]: blocked signals read from a descriptor.
+//! * [`alarm`]: a dead-man's switch for a process that can be blocked.
+//! * [`memory`]: giving back what only the start needed.
 //! * [`listener`]: sealing a listener, so that its queue can be emptied before it is closed.
 //!
 //! Nothing here knows HTTP, configuration, log formats or metric names. Linux only.
@@ -13,10 +15,14 @@
 pub mod segment;
 
 #[cfg(not(loom))]
+pub mod alarm;
+#[cfg(not(loom))]
 pub mod child;
 #[cfg(not(loom))]
 pub mod fds;
 #[cfg(not(loom))]
 pub mod listener;
+#[cfg(not(loom))]
+pub mod memory;
 #[cfg(not(loom))]
 pub mod signals;

@@ -52,6 +52,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
+    #[cfg_attr(miri, ignore = "makes sockets")]
     fn a_sealed_listener_takes_nobody_new_and_loses_nobody_queued() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,7 +1,7 @@
 //! Signals, blocked and read from a descriptor, so that they are events like any other and no code
 //! ever runs inside a handler.
 
-use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::io;
 use std::mem::MaybeUninit;
 
@@ -25,12 +25,12 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// All of them but KILL, which nobody can wait for.
+    /// Those that are events: all but KILL, which nobody can wait for, and ABRT, which must end a
+    /// process that no longer waits for anything.
     pub const AWAITED: &'static [Signal] = &[
         Signal::Hup,
         Signal::Int,
         Signal::Quit,
-        Signal::Abrt,
         Signal::Usr1,
         Signal::Usr2,
         Signal::Term,
@@ -74,6 +74,7 @@ impl Signal {
 #[must_use]
 pub fn name_of(number: i32) -> String {
     match number {
+        libc::SIGABRT => "ABRT".into(),
         libc::SIGSEGV => "SEGV".into(),
         libc::SIGBUS => "BUS".into(),
         libc::SIGILL => "ILL".into(),
@@ -114,6 +115,22 @@ pub fn block() -> io::Result<()> {
     }
 }
 
+/// What this process does about SIGPIPE.
+pub(crate) fn broken_pipe_action() -> Option<libc::sigaction> {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: no new action is given, and the pointer is valid for a write.
+    let told = unsafe { libc::sigaction(libc::SIGPIPE, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: zeroed bytes are a valid action, and the call may have filled it.
+    (told == 0).then(|| unsafe { action.assume_init() })
+}
+
+/// Does about SIGPIPE what was done before.
+pub(crate) fn set_broken_pipe_action(before: &libc::sigaction) {
+    // SAFETY: the action was this process's own, so a handler in it is still its code.
+    let set = unsafe { libc::sigaction(libc::SIGPIPE, before, std::ptr::null_mut()) };
+    debug_assert_eq!(set, 0, "an action that the system told can be set");
+}
+
 /// A descriptor that is readable when a blocked signal is pending.
 #[derive(Debug)]
 pub struct SignalSource {
@@ -129,7 +146,7 @@ impl SignalSource {
         block()?;
         let set = awaited_set();
         // SAFETY: the set is initialised, and -1 asks for a new descriptor.
-        let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC) };
+        let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -137,11 +154,11 @@ impl SignalSource {
         Ok(SignalSource { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
 
-    /// Waits for the next signal.
+    /// The next pending signal, without waiting for one.
     ///
     /// # Errors
-    /// What the system says; interruptions are retried.
-    pub fn wait(&self) -> io::Result<Signal> {
+    /// What the system says; [`io::ErrorKind::WouldBlock`] when none is pending.
+    pub fn next(&self) -> io::Result<Signal> {
         loop {
             let mut info = [0_u8; size_of::<libc::signalfd_siginfo>()];
             let read = rustix::io::retry_on_intr(|| rustix::io::read(&self.fd, &mut info))?;
@@ -153,6 +170,29 @@ impl SignalSource {
                 return Ok(signal);
             }
         }
+    }
+
+    /// Waits for the next signal.
+    ///
+    /// # Errors
+    /// What the system says; interruptions are retried.
+    pub fn wait(&self) -> io::Result<Signal> {
+        loop {
+            match self.next() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let mut polls =
+                        [rustix::event::PollFd::new(&self.fd, rustix::event::PollFlags::IN)];
+                    rustix::io::retry_on_intr(|| rustix::event::poll(&mut polls, None))?;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+impl AsRawFd for SignalSource {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 

@@ -36,6 +36,13 @@ pub(crate) enum Command {
     LogLevel { level: Level, duration: Option<Duration> },
 }
 
+impl Command {
+    /// Whether it asks a service that runs already.
+    pub(crate) fn is_for_the_running(&self) -> bool {
+        !matches!(self, Self::Serve | Self::Check | Self::Config { .. })
+    }
+}
+
 /// What `workers` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WorkersCommand {
@@ -101,6 +108,13 @@ pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
 ];
 
 impl Exit {
+    /// The text to print.
+    pub(crate) fn into_text(self) -> String {
+        match self {
+            Self::Help(text) | Self::Usage(text) => text,
+        }
+    }
+
     /// The exit code that belongs to it.
     pub(crate) fn code(&self) -> u8 {
         match self {

@@ -14,8 +14,10 @@ pub(crate) struct Row {
     /// At which level it is logged.
     pub(crate) level: Level,
     /// The message with its fields in braces.
+    #[cfg(test)]
     pub(crate) message: &'static str,
     /// When it happens.
+    #[cfg(test)]
     pub(crate) doc: &'static str,
 }
 
@@ -37,7 +39,9 @@ macro_rules! events {
             $(Row {
                 name: $name,
                 level: Level::$level,
+                #[cfg(test)]
                 message: $message,
+                #[cfg(test)]
                 doc: concat!($($doc),+),
             }),*
         ];

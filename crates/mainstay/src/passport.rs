@@ -42,9 +42,18 @@ pub(crate) struct Passport {
     /// Where to say READY.
     pub(crate) voice: RawFd,
     /// The listeners, in the order of `server.bind`, or the admin listener for watch.
-    pub(crate) listeners: Vec<RawFd>,
+    pub(crate) listeners: Vec<Passed>,
     /// What the supervisor hands to its next program.
     pub(crate) handover: Option<RawFd>,
+}
+
+/// A listener that is passed on.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Passed {
+    pub(crate) fd: RawFd,
+    /// At the end of the service it is sealed, and its queue is to be emptied; otherwise the queue
+    /// belongs to whoever serves next.
+    pub(crate) ends: bool,
 }
 
 impl Passport {
@@ -108,7 +117,7 @@ impl Passport {
     ///
     /// # Errors
     /// When one of them is not open.
-    pub(crate) fn take_listeners(&self) -> io::Result<Vec<OwnedFd>> {
-        self.listeners.iter().map(|number| fds::take(*number)).collect()
+    pub(crate) fn take_listeners(&self) -> io::Result<Vec<(OwnedFd, Passed)>> {
+        self.listeners.iter().map(|passed| Ok((fds::take(passed.fd)?, *passed))).collect()
     }
 }

@@ -145,8 +145,7 @@ impl Builder {
         let name = self.name.unwrap_or_else(|| file.to_string_lossy().into_owned());
         let version = self.version.unwrap_or_default();
         let invocation = cli::parse(&name, &version, args.clone()).map_err(|exit| match exit {
-            cli::Exit::Help(text) => (exit_code_of_help(), text),
-            cli::Exit::Usage(text) => (64, text),
+            exit @ (cli::Exit::Help(_) | cli::Exit::Usage(_)) => (exit.code(), exit.into_text()),
         })?;
         let identity = Identity {
             name,
@@ -160,10 +159,6 @@ impl Builder {
         };
         Ok((identity, invocation.command))
     }
-}
-
-fn exit_code_of_help() -> u8 {
-    0
 }
 
 fn inherit(
@@ -196,9 +191,12 @@ fn command_line(mut identity: Identity, command: &Command) -> Result<u8, (u8, St
         print(&cli::render_effective(&config, true, *json));
         return Ok(0);
     }
-    let snapshot =
-        Snapshot::read(identity.config_file.as_deref()).map_err(|error| bad(&error))?;
-    let config = snapshot
+    let snapshot = Snapshot::read(identity.config_file.as_deref()).map_err(|error| bad(&error))?;
+    // A running service must be reachable with a file that is broken by now.
+    let readable = if command.is_for_the_running() { snapshot.way_to_service() } else { None };
+    let config = readable
+        .as_ref()
+        .unwrap_or(&snapshot)
         .resolve(identity.app_defaults.as_deref(), &identity.flags)
         .map_err(|error| bad(&error))?;
     identity.take_name(&config);
@@ -227,7 +225,11 @@ fn command_line(mut identity: Identity, command: &Command) -> Result<u8, (u8, St
 fn fail(code: u8, text: &dyn fmt::Display) -> ExitCode {
     let text = text.to_string();
     let text = text.trim_end();
-    if code == 0 { print(&format!("{text}\n")) } else { complain(&format!("{text}\n")) }
+    if code == 0 {
+        print(&format!("{text}\n"));
+    } else {
+        complain(&format!("{text}\n"));
+    }
     ExitCode::from(code)
 }
 

@@ -107,6 +107,16 @@ impl Status {
     }
 }
 
+/// The status as JSON, with how often each event has happened in all processes.
+pub(crate) fn to_json(segment: &Segment, name: &str, version: &str) -> serde_json::Value {
+    let status = Status::read(segment, name, version);
+    let mut value = serde_json::to_value(status).expect("a status is plain JSON");
+    let events = names::event_cells().map(|(name, cell)| (name.to_owned(), segment.total(cell)));
+    let events: serde_json::Map<_, _> = events.map(|(name, count)| (name, count.into())).collect();
+    value["events"] = events.into();
+    value
+}
+
 impl WorkerStatus {
     fn read(index: usize, slot: Slot<'_>, now: Mono) -> WorkerStatus {
         let spawned = Mono(slot.spawned());

@@ -31,9 +31,9 @@ pub fn poll<T>(deadline: Duration, probe: impl FnMut() -> Option<T>) -> Option<T
     poll_every(Duration::from_millis(5), deadline, probe)
 }
 
-/// As [`poll`], for a probe that costs something.
+/// As [`poll`], for a probe that costs something, or for a time that is itself measured.
 #[expect(clippy::disallowed_methods, reason = "the pause between two looks at a condition")]
-fn poll_every<T>(
+pub fn poll_every<T>(
     interval: Duration,
     deadline: Duration,
     mut probe: impl FnMut() -> Option<T>,

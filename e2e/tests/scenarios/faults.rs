@@ -92,7 +92,8 @@ fn a_reload_onto_broken_code_keeps_the_old_generation_and_says_why() {
     service.fixture(&[]);
     service.control_ok(&["reload", "--wait"]);
     service.wait_status("a good reload afterwards", START, |status| {
-        status.generation == before.generation + 1 && status.is_settled()
+        // Numbers of generations that failed are not used again.
+        status.generation > before.generation && status.is_settled()
     });
     assert_nothing_lost("reloads onto broken code", &load.stop(), &service);
 }

@@ -26,6 +26,31 @@ fn a_socket_from_systemd_is_served_over_reloads() {
     assert_eq!(service.wait_exit(START).code(), Some(0), "{}", service.log());
 }
 
+#[test]
+fn a_socket_from_systemd_outlives_the_service_and_so_does_its_queue() {
+    let _together = together();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let target = Target::from(listener.local_addr().expect("a bound listener"));
+    let start = || {
+        let passed = listener.try_clone().expect("a descriptor");
+        Launch::new(fixture()).config("workers.count = 1").listen_fd(passed).start()
+    };
+    let answers = || {
+        let answer = get(&target, "/readyz", Duration::from_secs(1)).ok()?;
+        (answer.status == 200).then_some(())
+    };
+    let mut service = start();
+    assert!(poll(START, answers).is_some(), "{}", service.log());
+    service.signal(Signal::TERM);
+    assert_eq!(service.wait_exit(START).code(), Some(0), "{}", service.log());
+    // Nobody serves now; whoever connects waits for the next service.
+    let waiting = e2e::load::burst(&target, "/", 4, START);
+    let service = start();
+    assert!(poll(START, answers).is_some(), "{}", service.log());
+    let outcomes = waiting.collect();
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+}
+
 /// Receives notifications until one holds this line; returns it whole.
 fn expect(socket: &UnixDatagram, line: &str, seen: &mut Vec<String>) -> String {
     let end = Instant::now() + START;

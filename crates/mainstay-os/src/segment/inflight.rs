@@ -86,8 +86,8 @@ impl<'a> InFlightTable<'a> {
         self.words.len() / ENTRY_WORDS
     }
 
-    fn entry(&self, index: usize) -> Option<&'a [AtomicU64]> {
-        self.words.get(index * ENTRY_WORDS..(index + 1) * ENTRY_WORDS)
+    fn entry(&self, index: usize) -> Option<&'a [AtomicU64; ENTRY_WORDS]> {
+        self.words.as_chunks().0.get(index)
     }
 
     /// Publishes a request in entry `index`, which the holder of the slot keeps free for it.
@@ -201,4 +201,109 @@ fn load_peer(entry: &[AtomicU64]) -> Option<SocketAddr> {
         _ => return None,
     };
     Some(SocketAddr::new(ip, (port & 0xffff) as u16))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::segment::cases;
+    use proptest::prelude::*;
+    use std::net::Ipv4Addr;
+
+    const ENTRIES: usize = 3;
+
+    /// A table's words; the last one is where it notes how far it was used.
+    fn words() -> Vec<AtomicU64> {
+        (0..=ENTRIES * ENTRY_WORDS).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    fn table(words: &[AtomicU64]) -> InFlightTable<'_> {
+        let (high, entries) = words.split_last().expect("there is one more");
+        InFlightTable::new(entries, high)
+    }
+
+    const GET: Started<'_> = Started { mono: 1, wall: 2, peer: None, method: b"GET", path: b"/" };
+
+    fn peers() -> impl Strategy<Value = Option<SocketAddr>> {
+        let v4 = any::<u32>().prop_map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)));
+        let v6 = any::<u128>().prop_map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits)));
+        let mapped =
+            any::<u32>().prop_map(|bits| IpAddr::V6(Ipv4Addr::from_bits(bits).to_ipv6_mapped()));
+        let ip = prop_oneof![v4, v6, mapped];
+        prop::option::of((ip, any::<u16>()).prop_map(SocketAddr::from))
+    }
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn a_request_is_read_as_it_began(
+            requests in prop::collection::vec(
+                (
+                    0..ENTRIES,
+                    any::<(u64, u64)>(),
+                    peers(),
+                    prop::collection::vec(any::<u8>(), 0..40),
+                    prop::collection::vec(any::<u8>(), 0..400),
+                ),
+                1..8,
+            ),
+        ) {
+            let words = words();
+            let table = table(&words);
+            let mut expected = [const { None }; ENTRIES];
+            for (index, (mono, wall), peer, method, path) in requests {
+                if expected[index].is_some() {
+                    table.end(index);
+                    prop_assert_eq!(table.read(index), None);
+                }
+                table.begin(index, &Started { mono, wall, peer, method: &method, path: &path });
+                expected[index] = Some(InFlight {
+                    started: mono,
+                    started_wall: wall,
+                    peer,
+                    method: method[..method.len().min(MAX_METHOD)].to_vec(),
+                    path: path[..path.len().min(MAX_PATH)].to_vec(),
+                    partial: false,
+                });
+            }
+            for (index, expected) in expected.iter().enumerate() {
+                prop_assert_eq!(&table.read(index), expected);
+            }
+            prop_assert!(table.iter().eq(expected.into_iter().flatten()));
+            table.clear();
+            prop_assert_eq!(table.iter().count(), 0);
+        }
+    }
+
+    #[test]
+    fn an_entry_beyond_the_table_is_nobodys() {
+        let words = words();
+        let table = table(&words);
+        assert_eq!(table.capacity(), ENTRIES);
+        table.begin(0, &GET);
+        // The last two are, times the size of an entry, 0 and a number that overflows.
+        for index in [ENTRIES, 1 << 32, 1 << (usize::BITS - 5), usize::MAX] {
+            assert_eq!(table.read(index), None, "{index}");
+            table.begin(index, &Started { mono: 9, ..GET });
+            table.end(index);
+        }
+        assert_eq!(table.iter().map(|request| request.started).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn an_entry_whose_writer_stopped_in_the_middle_is_partial() {
+        let words = words();
+        let table = table(&words);
+        table.begin(1, &GET);
+        table.end(1);
+        table.begin(1, &GET);
+        let state = words[ENTRY_WORDS].load(Relaxed);
+        words[ENTRY_WORDS].store(state & !STATE_MASK | WRITING, Relaxed);
+        assert_eq!(table.iter().collect::<Vec<_>>(), [InFlight::unknown()]);
+        table.clear();
+        assert_eq!(table.iter().count(), 0);
+        table.begin(1, &GET);
+        assert_ne!(words[ENTRY_WORDS].load(Relaxed), state, "each use has its own number");
+    }
 }

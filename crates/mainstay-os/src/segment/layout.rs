@@ -12,7 +12,7 @@ const VERSION: u64 = 1;
 /// A segment larger than this is a mistake, or an attack on the mapper.
 const MAX_WORDS: usize = 1 << 27;
 
-/// The sizes of a segment, fixed for its life.
+/// The sizes of a segment, fixed for its life. Each of them and [`Layout::words`] is at most 2²⁷.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Number of slots: workers of two generations and a few, the supervisor and watch.
@@ -64,6 +64,21 @@ impl Layout {
             + ring::words(self.ring_bytes)
     }
 
+    /// Whether these sizes can be those of a segment. Holds for sizes that a stranger wrote, too:
+    /// nothing else is computed from them before.
+    ///
+    /// # Errors
+    /// [`LayoutError::Size`] when one of them, or the segment, is beyond 2²⁷ (1 GiB of words).
+    pub(crate) fn check(self) -> Result<(), LayoutError> {
+        let sizes = [self.slots, self.counters, self.in_flight, self.ring_bytes];
+        if sizes.iter().any(|size| *size > MAX_WORDS) {
+            return Err(LayoutError::Size);
+        }
+        // With each size below 2^27 a slot's words fit 64 bits, but the product may not.
+        let words = (self.slot_words() as u128) * (self.slots as u128) + header::WORDS as u128;
+        if words > MAX_WORDS as u128 { Err(LayoutError::Size) } else { Ok(()) }
+    }
+
     /// Words of the whole segment.
     #[must_use]
     pub fn words(self) -> usize {
@@ -107,22 +122,15 @@ impl Layout {
         if found != VERSION {
             return Err(LayoutError::Version { found, known: VERSION });
         }
-        let size = |index: usize| {
-            usize::try_from(words[index].load(Relaxed)).ok().filter(|size| *size <= MAX_WORDS)
-        };
+        let size = |index: usize| usize::try_from(words[index].load(Relaxed)).ok();
         let layout = match (size(3), size(4), size(5), size(6)) {
             (Some(slots), Some(counters), Some(in_flight), Some(ring_bytes)) => {
                 Layout { slots, counters, in_flight, ring_bytes }
             }
             _ => return Err(LayoutError::Size),
         };
-        // u128: four sizes below 2^27 cannot overflow it, whatever a stranger wrote.
-        let slot = slot::FIXED_WORDS as u128
-            + layout.counters.next_multiple_of(8) as u128
-            + layout.in_flight as u128 * inflight::ENTRY_WORDS as u128
-            + ring::words(layout.ring_bytes) as u128;
-        let words_by_header = header::WORDS as u128 + layout.slots as u128 * slot;
-        if words_by_header != words.len() as u128 || size(2) != Some(words.len()) {
+        layout.check()?;
+        if layout.words() != words.len() || size(2) != Some(words.len()) {
             return Err(LayoutError::Size);
         }
         Ok(layout)

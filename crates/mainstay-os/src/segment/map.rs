@@ -88,8 +88,10 @@ impl Segment {
     /// resizing, so that no process can pull the memory from under another.
     ///
     /// # Errors
+    /// [`MapError::Layout`] when the sizes are beyond what another process would map, and
     /// [`MapError::Io`] when the system refuses the memory.
     pub fn create(layout: Layout) -> Result<(Segment, OwnedFd), MapError> {
+        layout.check().map_err(MapError::Layout)?;
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let fd = rustix::fs::memfd_create("mainstay-segment", flags)?;
         rustix::fs::ftruncate(&fd, (layout.words() * size_of::<AtomicU64>()) as u64)?;

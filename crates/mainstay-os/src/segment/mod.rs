@@ -14,9 +14,13 @@
 //! 4. Whatever a process killed at any instruction leaves behind is valid to read.
 
 mod cells;
+#[cfg(all(test, not(loom)))]
+mod garbage;
 mod header;
 mod inflight;
 mod layout;
+#[cfg(all(test, loom))]
+mod loom;
 #[cfg(not(loom))]
 mod map;
 mod ring;
@@ -94,4 +98,12 @@ impl Segment {
     pub fn total(&self, index: usize) -> u64 {
         self.slots().map(|slot| slot.counter(index)).fold(0, u64::wrapping_add)
     }
+}
+
+/// How often a property is tried: enough to be told of what is wrong, few where each is slow.
+#[cfg(all(test, not(loom)))]
+pub(crate) fn cases() -> proptest::test_runner::Config {
+    let cases = if cfg!(miri) { 4 } else { 512 };
+    // What fails is printed as a case of its own; a file beside the source helps nobody else.
+    proptest::test_runner::Config { cases, failure_persistence: None, ..Default::default() }
 }

@@ -83,16 +83,18 @@ impl<'a> Ring<'a> {
         let tail = self.words[TAIL].load(Relaxed);
         let head = self.words[HEAD].load(Acquire);
         let used = head.wrapping_sub(tail);
-        if used == 0 || data.is_empty() {
+        if used == 0 {
             return None;
+        }
+        if used > data.len() as u64 {
+            return self.give_up(head);
         }
         let at = (tail % data.len() as u64) as usize;
         let word = data[at].load(Relaxed);
         let len = (word & 0xffff_ffff) as usize;
         let need = 1 + text::words_for(len) as u64;
-        if used > data.len() as u64 || need > used {
-            self.words[TAIL].store(head, Release);
-            return None;
+        if need > used {
+            return self.give_up(head);
         }
         buffer.clear();
         let first = (at + 1) % data.len();
@@ -101,6 +103,12 @@ impl<'a> Ring<'a> {
         text::load(data, len - until_end, buffer);
         self.words[TAIL].store(tail.wrapping_add(need), Release);
         Some(RingRecord { kind: (word >> 32 & 0xffff) as u16, bytes: buffer })
+    }
+
+    /// Leaves everything up to `head` unread.
+    fn give_up(&self, head: u64) -> Option<RingRecord<'static>> {
+        self.words[TAIL].store(head, Release);
+        None
     }
 
     /// Nothing waits to be drained.
@@ -119,5 +127,91 @@ impl<'a> Ring<'a> {
     pub fn dropped_untold(&self) -> u64 {
         let dropped = self.dropped();
         dropped.saturating_sub(self.words[TOLD].swap(dropped, Relaxed))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::segment::cases;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(u16, Vec<u8>),
+        Pop,
+    }
+
+    /// Records of all sizes: empty, whole words, and larger than any ring here.
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let bytes = prop_oneof![
+            8 => prop::collection::vec(any::<u8>(), 0..40),
+            1 => Just(Vec::new()),
+            1 => prop::collection::vec(any::<u8>(), 160..400),
+        ];
+        let push = (any::<u16>(), bytes).prop_map(|(kind, bytes)| Step::Push(kind, bytes));
+        prop::collection::vec(prop_oneof![3 => push, 2 => Just(Step::Pop)], 0..80)
+    }
+
+    fn empty(bytes: usize, position: u64) -> Vec<AtomicU64> {
+        let words: Vec<_> = (0..words(bytes)).map(|_| AtomicU64::new(0)).collect();
+        words[HEAD].store(position, Relaxed);
+        words[TAIL].store(position, Relaxed);
+        words
+    }
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn it_is_a_bounded_queue(
+            bytes in 0_usize..200,
+            position in 0_u64..1 << 40,
+            steps in steps(),
+        ) {
+            let words = empty(bytes, position);
+            let ring = Ring::new(&words);
+            let (mut queue, mut dropped) = (VecDeque::new(), 0);
+            let (room, mut used, mut buffer) = (bytes.div_ceil(8), 0, Vec::new());
+            for step in steps {
+                match step {
+                    Step::Push(kind, bytes) => {
+                        let need = 1 + bytes.len().div_ceil(8);
+                        let fits = need <= room - used;
+                        prop_assert_eq!(ring.push(kind, &bytes), fits);
+                        if fits {
+                            used += need;
+                            queue.push_back((kind, bytes));
+                        } else {
+                            dropped += 1;
+                        }
+                    }
+                    Step::Pop => {
+                        let record = ring.pop(&mut buffer).map(|r| (r.kind, r.bytes.to_vec()));
+                        let expected = queue.pop_front();
+                        used -= expected.as_ref().map_or(0, |(_, b)| 1 + b.len().div_ceil(8));
+                        prop_assert_eq!(record, expected);
+                    }
+                }
+                prop_assert_eq!(ring.is_empty(), queue.is_empty());
+                prop_assert_eq!(ring.dropped(), dropped);
+            }
+            prop_assert_eq!(ring.dropped_untold(), dropped);
+            prop_assert_eq!(ring.dropped_untold(), 0);
+        }
+    }
+
+    #[test]
+    fn a_record_as_large_as_the_ring_fits_wherever_it_begins() {
+        for position in 0..10 {
+            let words = empty(80, position);
+            let (ring, record, mut buffer) = (Ring::new(&words), [7; 72], Vec::new());
+            assert!(ring.push(1, &record));
+            assert!(!ring.push(1, &[]), "it is full");
+            let read = ring.pop(&mut buffer).unwrap();
+            assert_eq!((read.kind, read.bytes), (1, &record[..]));
+            assert!(!ring.push(1, &[7; 73]), "one byte more has no room");
+        }
     }
 }

@@ -122,11 +122,6 @@ impl ConfigError {
         let origin = Some(Origin::Variable(name.to_owned()));
         Problem::place(origin, message.to_owned(), None).into()
     }
-
-    /// The problems of several errors as one.
-    pub(crate) fn joined(errors: impl Iterator<Item = Self>) -> Self {
-        Self::new(errors.flat_map(|it| it.problems).collect())
-    }
 }
 
 impl From<Problem> for ConfigError {

@@ -2,6 +2,7 @@
 //! the file at start and at each reload; the processes it starts resolve the same text again, so
 //! that a file edited in between reaches none of them.
 
+use std::fmt::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,21 @@ impl Snapshot {
         })?;
         file::fill_app(&mut config.app, &config.app_origins)?;
         Ok(config)
+    }
+
+    /// As much of the file as tells where the running service is: its name and its control socket.
+    /// `None` when there is no file, or it cannot be read as TOML.
+    pub(crate) fn way_to_service(&self) -> Option<Snapshot> {
+        let (path, text) = self.file.as_ref()?;
+        let table: toml::Table = text.parse().ok()?;
+        let server = table.get("server").and_then(toml::Value::as_table);
+        let mut kept = String::from("[server]\n");
+        for key in ["name", "control"] {
+            if let Some(value @ toml::Value::String(_)) = server.and_then(|it| it.get(key)) {
+                writeln!(kept, "{key} = {value}").ok()?;
+            }
+        }
+        Some(Snapshot { file: Some((path.clone(), kept)) })
     }
 
     /// Puts the snapshot into memory that children inherit.

@@ -126,12 +126,8 @@ mod tests {
     use super::*;
 
     fn replay(rise: u32, outcomes: &str) -> Vec<bool> {
-        let thresholds = Thresholds {
-            fall_hard: 2,
-            fall_timeout: 3,
-            rise,
-            stale: Duration::from_secs(15),
-        };
+        let thresholds =
+            Thresholds { fall_hard: 2, fall_timeout: 3, rise, stale: Duration::from_secs(15) };
         let mut check = Check::new(thresholds);
         let mut now = Mono(0);
         assert!(!check.is_healthy(now), "unknown at start is not ready");
@@ -174,8 +170,7 @@ mod tests {
     #[test]
     fn a_result_that_is_not_renewed_goes_stale() {
         let stale = Duration::from_secs(15);
-        let mut check =
-            Check::new(Thresholds { fall_hard: 2, fall_timeout: 3, rise: 1, stale });
+        let mut check = Check::new(Thresholds { fall_hard: 2, fall_timeout: 3, rise: 1, stale });
         check.observe(Outcome::Ok, Mono(0));
         assert!(check.is_healthy(Mono(0) + stale));
         assert!(!check.is_healthy(Mono(1) + stale));

@@ -37,6 +37,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline(always)]
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let conn = request.body().watched();
         DeadlineFuture { future: self.inner.call(request), conn }
@@ -58,6 +59,7 @@ where
 {
     type Output = F::Output;
 
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Ok(response) = ready!(this.future.poll(cx));

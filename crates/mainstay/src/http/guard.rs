@@ -1,30 +1,32 @@
-//! Keeps a panic of the application inside its request: the client gets a 500, the log gets the
-//! message and the place, the worker lives.
+//! Keeps a panic of the application inside its request: the client gets a 500, the worker lives.
+//! What the panic said travels with the answer to the record, which knows the request.
 
 use super::Body;
 use super::body::Answer;
-use crate::event::Event;
-use crate::log::Log;
+use crate::panics;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use tower_service::Service;
 
 /// The layer around the application.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard<S> {
     app: S,
-    log: Log,
 }
 
+/// What a panic said, in the extensions of the answer that replaces it.
+#[derive(Clone, Debug)]
+pub(crate) struct Panicked(pub(crate) String);
+
 impl<S> Guard<S> {
-    pub(crate) fn new(app: S, log: Log) -> Guard<S> {
-        Guard { app, log }
+    pub(crate) fn new(app: S) -> Guard<S> {
+        Guard { app }
     }
 }
 
@@ -41,95 +43,93 @@ where
         Poll::Ready(Ok(()))
     }
 
+    #[inline(always)]
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let method = request.method().clone();
-        let uri = request.uri().clone();
-        let log = self.log.clone();
-        let state = State::Waiting { app: self.app.clone(), request: Some(request) };
-        GuardFuture { state, facts: Facts { method, uri, log } }
-    }
-}
-
-/// What is told of a request that panicked.
-#[derive(Debug)]
-struct Facts {
-    method: Method,
-    uri: Uri,
-    log: Log,
-}
-
-pin_project! {
-    /// Waits for the application, then for its answer.
-    pub(crate) struct GuardFuture<S, F> {
-        #[pin]
-        state: State<S, F>,
-        facts: Facts,
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            // Most applications are always ready; those are called without a detour, because
+            // moving requests about is what layers cost.
+            match self.app.poll_ready(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(())) => GuardFuture::Running { future: self.app.call(request) },
+                Poll::Ready(Err(impossible)) => match impossible {},
+                Poll::Pending => {
+                    GuardFuture::Waiting { call: Some(Box::new((self.app.clone(), request))) }
+                }
+            }
+        }));
+        called.unwrap_or_else(|payload| GuardFuture::Panicked {
+            text: Some(panics::describe(payload.as_ref())),
+        })
     }
 }
 
 pin_project! {
-    #[project = StateProjection]
-    enum State<S, F> {
-        Waiting { app: S, request: Option<Request<Body>> },
+    /// Waits for the application if it is not ready, then for its answer.
+    #[project = GuardProjection]
+    pub(crate) enum GuardFuture<S, F> {
         Running { #[pin] future: F },
+        Waiting { call: Option<Box<(S, Request<Body>)>> },
+        Panicked { text: Option<String> },
     }
 }
 
 impl<S, B> Future for GuardFuture<S, S::Future>
 where
-    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
 {
     type Output = Result<Response<Answer<B>>, Infallible>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // After a panic the state is dropped with the request and never polled again.
-        match catch_unwind(AssertUnwindSafe(|| step(this.state.as_mut(), cx))) {
+        match catch_unwind(AssertUnwindSafe(|| step(self.as_mut(), cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Ok(response))) => {
                 Poll::Ready(Ok(response.map(|body| Answer::App { body })))
             }
-            Ok(Poll::Ready(Err(impossible))) => match impossible {},
-            Err(payload) => {
-                this.facts.log.event(&Event::HandlerPanicked {
-                    method: this.facts.method.to_string(),
-                    path: this.facts.uri.path().to_owned(),
-                    panic: crate::panics::describe(payload.as_ref()),
-                });
-                Poll::Ready(Ok(internal_error()))
-            }
+            Ok(Poll::Ready(Err(text))) => Poll::Ready(Ok(internal_error(text))),
+            Err(payload) => Poll::Ready(Ok(internal_error(panics::describe(payload.as_ref())))),
         }
     }
 }
 
 fn step<S>(
-    mut state: Pin<&mut State<S, S::Future>>,
+    mut state: Pin<&mut GuardFuture<S, S::Future>>,
     cx: &mut Context<'_>,
-) -> Poll<Result<S::Response, Infallible>>
+) -> Poll<Result<S::Response, String>>
 where
     S: Service<Request<Body>, Error = Infallible>,
 {
     loop {
-        match state.as_mut().project() {
-            StateProjection::Waiting { app, request } => {
+        let future = match state.as_mut().project() {
+            GuardProjection::Running { future } => {
+                return future.poll(cx).map(|answered| match answered {
+                    Ok(response) => Ok(response),
+                    Err(impossible) => match impossible {},
+                });
+            }
+            GuardProjection::Panicked { text } => {
+                return Poll::Ready(Err(text.take().unwrap_or_default()));
+            }
+            GuardProjection::Waiting { call } => {
+                let (app, _) = &mut **call.as_mut().expect("an application is called once");
                 match app.poll_ready(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(impossible)) => match impossible {},
                 }
-                let request = request.take().expect("the application is called once");
-                let future = app.call(request);
-                state.set(State::Running { future });
+                let (mut app, request) = *call.take().expect("looked at above");
+                app.call(request)
             }
-            StateProjection::Running { future } => return future.poll(cx),
-        }
+        };
+        state.set(GuardFuture::Running { future });
     }
 }
 
-fn internal_error<B>() -> Response<Answer<B>> {
+fn internal_error<B>(text: String) -> Response<Answer<B>> {
     let mut response = Response::new(Answer::layer(Bytes::from_static(b"Internal Server Error\n")));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, plain);
+    response.extensions_mut().insert(Panicked(text));
     response
 }

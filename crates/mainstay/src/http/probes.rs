@@ -59,6 +59,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline(always)]
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         match self.paths.probe(request.uri().path()) {
             None => ProbesFuture::Inner { future: self.inner.call(request) },
@@ -87,6 +88,7 @@ where
 {
     type Output = F::Output;
 
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             ProbesProjection::Inner { future } => Poll::Ready(ready!(future.poll(cx))),

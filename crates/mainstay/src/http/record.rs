@@ -3,8 +3,10 @@
 
 use super::Body;
 use super::body::{Answer, BoxError};
+use super::guard::Panicked;
 use super::watched::Watched;
 use crate::clock::{self, Mono};
+use crate::event::Event;
 use crate::log::Log;
 use crate::metrics::names;
 use bytes::Bytes;
@@ -170,6 +172,19 @@ pub(crate) struct Ticket {
     status: Option<StatusCode>,
 }
 
+impl Ticket {
+    /// Tells of the panic in this request.
+    fn tell_panic(&self, panic: String) {
+        let log = self.conn.recorder().log();
+        let request = log.slot().in_flight().read(self.entry as usize);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (method, path) = request
+            .map(|request| (text(&request.method), text(&request.path)))
+            .unwrap_or_else(|| ("?".into(), "?".into()));
+        log.event(&Event::HandlerPanicked { method, path, panic });
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.conn.recorder().end(self);
@@ -202,6 +217,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline(always)]
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let ticket = self.conn.recorder().begin(&request, &self.conn);
         let h1 = request.version() < Version::HTTP_2;
@@ -225,11 +241,17 @@ where
 {
     type Output = Result<Response<RecordBody<B>>, Infallible>;
 
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Ok(mut response) = ready!(this.future.poll(cx));
         let mut ticket = this.ticket.take().expect("a future is not polled after it is done");
         ticket.status = Some(response.status());
+        if response.status() == StatusCode::INTERNAL_SERVER_ERROR
+            && let Some(Panicked(panic)) = response.extensions_mut().remove()
+        {
+            ticket.tell_panic(panic);
+        }
         if *this.h1 && ticket.conn.recorder().is_closing() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

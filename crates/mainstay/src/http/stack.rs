@@ -1,5 +1,9 @@
 //! THE order of layers. A request passes them from the first to the last, its answer back from the
 //! last to the first.
+//!
+//! Each layer's `call` and `poll` are inlined by force: the layers become one function, and a
+//! request's future is built where it will live. Left to itself the compiler sometimes keeps them
+//! apart, and every boundary moves the whole future (measured: 45 instructions each).
 
 use super::Body;
 use super::deadline::Deadline;
@@ -20,9 +24,9 @@ pub(crate) fn stack<S, B>(app: S, conn: &Arc<Watched>, paths: Arc<Paths>) -> Sta
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone,
 {
-    let log = conn.recorder().log();
-    let app = Guard::new(app, log.clone()); //              a panic is a 500, not a lost connection
-    let app = Deadline::new(app); //                        a body that never comes is a 408
-    let app = Probes::new(app, log.clone(), paths); //      answers before anything can refuse
-    Record::new(app, Arc::clone(conn)) //                   sees all; its end is the last thing to run
+    let log = conn.recorder().log().clone();
+    let app = Guard::new(app); //                   a panic is a 500, not a lost connection
+    let app = Deadline::new(app); //                a body that never comes is a 408
+    let app = Probes::new(app, log, paths); //      answers before anything can refuse
+    Record::new(app, Arc::clone(conn)) //           sees all; its end is the last thing to run
 }

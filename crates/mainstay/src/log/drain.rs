@@ -1,13 +1,13 @@
 //! Emptying the rings of all processes into the error log's stream.
 
-use super::ERROR_LOG;
-use super::line;
+use super::{ERROR_LOG, line};
 use crate::clock;
 use crate::config::Level;
 use crate::event::Event;
 use crate::metrics::names;
-use mainstay_os::segment::Segment;
+use mainstay_os::segment::{Ring, Segment};
 use std::io::{self, Write};
+use std::ops::Range;
 
 /// Bytes gathered for one write.
 const BATCH: usize = 64 * 1024;
@@ -16,48 +16,124 @@ const BATCH: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     record: Vec<u8>,
+    text: Vec<u8>,
+    lines: Vec<(u64, Range<usize>)>,
     batch: Vec<u8>,
 }
 
 impl Drain {
-    /// Moves what is in the rings to `out`, whole lines in batches, and returns how many lines
-    /// that was. Lines of one process keep their order.
+    /// Moves what is in the rings to `out`, whole lines in the order of their times, and returns
+    /// how many lines that was. Lines of one process keep their order.
     ///
     /// # Errors
     /// What `out` says; what was taken from the rings by then is lost.
     pub(crate) fn run(&mut self, segment: &Segment, out: &mut impl Write) -> io::Result<usize> {
         let mut lines = 0;
-        for slot in segment.slots() {
-            let ring = slot.ring();
-            while let Some(record) = ring.pop(&mut self.record) {
-                if record.kind == ERROR_LOG {
-                    self.batch.extend_from_slice(record.bytes);
-                    lines += 1;
-                }
-                if self.batch.len() >= BATCH {
-                    self.flush(out)?;
+        loop {
+            self.text.clear();
+            self.lines.clear();
+            for slot in segment.slots() {
+                self.gather(&slot.ring());
+                let dropped = slot.ring().dropped_untold();
+                if dropped > 0 {
+                    let process = format!("pid {}", slot.pid());
+                    let event = Event::LinesDropped { lines: dropped, process };
+                    slot.add(names::event_cell(&event), 1);
+                    self.tell(&event);
                 }
             }
-            let dropped = ring.dropped_untold();
-            if dropped > 0 {
-                let process = format!("pid {}", slot.pid());
-                let event = Event::LinesDropped { lines: dropped, process };
-                slot.add(names::event_cell(&event), 1);
-                let mut told = Vec::new();
-                line::write(&mut told, clock::wall(), std::process::id(), Level::Warning, &event);
-                self.batch.extend_from_slice(&told);
+            if self.lines.is_empty() {
+                return Ok(lines);
             }
+            lines += self.lines.len();
+            // Stable, so that equal times keep the order of their ring.
+            self.lines.sort_by_key(|(time, _)| *time);
+            self.batch.clear();
+            for (_, line) in &self.lines {
+                self.batch.extend_from_slice(&self.text[line.clone()]);
+            }
+            out.write_all(&self.batch)?;
+            out.flush()?;
         }
-        self.flush(out)?;
-        Ok(lines)
     }
 
-    fn flush(&mut self, out: &mut impl Write) -> io::Result<()> {
-        if self.batch.is_empty() {
-            return Ok(());
+    /// Takes a share of a ring: no ring can keep the others waiting.
+    fn gather(&mut self, ring: &Ring<'_>) {
+        let begin = self.text.len();
+        while self.text.len() - begin < BATCH {
+            let Some(record) = ring.pop(&mut self.record) else { return };
+            if let (ERROR_LOG, Some((time, line))) = (record.kind, record.bytes.split_first_chunk())
+            {
+                let from = self.text.len();
+                self.text.extend_from_slice(line);
+                self.lines.push((u64::from_le_bytes(*time), from..self.text.len()));
+            }
         }
-        let written = out.write_all(&self.batch).and_then(|()| out.flush());
-        self.batch.clear();
-        written
+    }
+
+    fn tell(&mut self, event: &Event) {
+        let (wall, from) = (clock::wall(), self.text.len());
+        line::append(&mut self.text, wall, std::process::id(), Level::Warning, event);
+        self.lines.push((wall, from..self.text.len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Log;
+    use mainstay_os::segment::Layout;
+
+    fn segment(ring_bytes: usize) -> Segment {
+        let layout = Layout { slots: 3, counters: names::CELLS, in_flight: 1, ring_bytes };
+        Segment::on_heap(layout)
+    }
+
+    fn drained(segment: &Segment) -> String {
+        let mut out = Vec::new();
+        Drain::default().run(segment, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn lines_of_several_processes_come_out_in_the_order_they_were_written() {
+        let segment = segment(16 * 1024);
+        let logs = [2, 0, 1].map(|slot| Log::new(segment.clone(), slot));
+        for count in 0..30 {
+            logs[count % 3].event(&Event::Drained {
+                pid: 1,
+                served: count as u64,
+                took: crate::event::Time(std::time::Duration::ZERO),
+            });
+        }
+        let counts: Vec<usize> = drained(&segment)
+            .lines()
+            .map(|line| line.split(' ').rev().nth(4).unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(counts, (0..30).collect::<Vec<_>>());
+        assert_eq!(drained(&segment), "");
+    }
+
+    #[test]
+    fn what_a_full_ring_refuses_is_told_to_the_line() {
+        let segment = segment(1024);
+        let log = Log::new(segment.clone(), 0);
+        (0..100).for_each(|_| log.event(&Event::LogsReopened {}));
+        let text = drained(&segment);
+        let written = text.lines().filter(|line| line.contains("Reopening")).count();
+        let told = format!("{} log lines", 100 - written);
+        assert!(written > 0 && text.contains(&told), "{text}");
+        log.event(&Event::LogsReopened {});
+        assert_eq!(drained(&segment).lines().count(), 1, "a gap is told once");
+    }
+
+    #[test]
+    fn lines_below_the_level_are_counted_and_not_written() {
+        let segment = segment(1024);
+        let log = Log::new(segment.clone(), 0);
+        segment.header().set_log_level(crate::log::level_word(Level::Error));
+        log.event(&Event::LogsReopened {});
+        assert_eq!(drained(&segment), "");
+        assert_eq!(segment.total(names::event_cell(&Event::LogsReopened {})), 1);
     }
 }

@@ -6,9 +6,8 @@ use crate::clock::Civil;
 use crate::config::Level;
 use std::fmt::{self, Display, Write};
 
-/// Clears `out` and writes the line with its newline into it.
-pub(crate) fn write(out: &mut Vec<u8>, wall: u64, pid: u32, level: Level, text: &dyn Display) {
-    out.clear();
+/// Appends the line with its newline to `out`.
+pub(crate) fn append(out: &mut Vec<u8>, wall: u64, pid: u32, level: Level, text: &dyn Display) {
     let mut line = Escaped { out };
     let c = Civil::from_unix(wall / 1_000_000_000);
     let (year, month, day) = (c.year, c.month, c.day);
@@ -61,8 +60,8 @@ mod tests {
     use super::*;
 
     fn line(text: &str) -> String {
-        let mut out = b"left over".to_vec();
-        write(&mut out, 1_795_342_252_000_000_000, 42, Level::Warning, &text);
+        let mut out = Vec::new();
+        append(&mut out, 1_795_342_252_000_000_000, 42, Level::Warning, &text);
         String::from_utf8(out).unwrap()
     }
 

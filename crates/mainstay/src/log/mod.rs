@@ -12,7 +12,7 @@ use crate::metrics::names;
 use mainstay_os::segment::{Segment, Slot};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A record of the ring that is a line of the error log.
+/// A record of the ring that is a line of the error log: eight bytes of time, then the line.
 pub(crate) const ERROR_LOG: u16 = 1;
 
 /// This process's way into the log. Cloning is cheap.
@@ -57,7 +57,11 @@ impl Log {
             return;
         }
         let mut buffer = self.inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        line::write(&mut buffer, clock::wall(), self.inner.pid, level, event);
+        let wall = clock::wall();
+        buffer.clear();
+        // The drainer puts the lines of several processes in order by this.
+        buffer.extend_from_slice(&wall.to_le_bytes());
+        line::append(&mut buffer, wall, self.inner.pid, level, event);
         // A full ring counts what it refuses, and the drainer tells it.
         slot.ring().push(ERROR_LOG, &buffer);
     }

@@ -13,7 +13,7 @@ pub(crate) const CELLS: usize = 512;
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident $text:literal;)*) => {
-        #[allow(non_camel_case_types, reason = "named as the constants that it numbers")]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "named as the constants that it numbers")]
         enum Index { $($name),* }
         $($(#[doc = $doc])+ pub(crate) const $name: usize = Index::$name as usize;)*
         /// Name and help of each counter, in the order of the cells.
@@ -59,6 +59,11 @@ pub(crate) fn status_cell(status: http::StatusCode) -> usize {
 /// The cell of the counter of an event.
 pub(crate) fn event_cell(event: &event::Event) -> usize {
     OWN + event.index()
+}
+
+/// The cells of all events, in the order of their table.
+pub(crate) fn event_cells() -> impl Iterator<Item = (&'static str, usize)> {
+    event::TABLE.iter().enumerate().map(|(index, row)| (row.name, OWN + index))
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ struct Handed {
     fd: RawFd,
     shown: String,
     path: Option<PathBuf>,
+    inherited: bool,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -72,11 +73,16 @@ struct HandedWorker {
 impl Handed {
     fn of(listener: &Listener) -> Handed {
         let (shown, path) = (listener.shown.clone(), listener.path.clone());
-        Handed { fd: listener.fd.as_raw_fd(), shown, path }
+        Handed { fd: listener.fd.as_raw_fd(), shown, path, inherited: listener.inherited }
     }
 
     fn take(self) -> io::Result<Listener> {
-        Ok(Listener { fd: fds::take(self.fd)?, shown: self.shown, path: self.path })
+        Ok(Listener {
+            fd: fds::take(self.fd)?,
+            shown: self.shown,
+            path: self.path,
+            inherited: self.inherited,
+        })
     }
 }
 
@@ -111,6 +117,7 @@ impl Handover {
                 fd: supervisor.control.as_fd().as_raw_fd(),
                 shown: String::new(),
                 path: Some(supervisor.control.path().to_owned()),
+                inherited: false,
             },
             pidfile: supervisor.pidfile.as_ref().map(|pidfile| pidfile.path().to_owned()),
             programs: programs

@@ -2,12 +2,13 @@
 //! upgrades, and its queue belongs to no worker.
 
 use crate::config::{Bind, env};
+use crate::passport::Passed;
 use mainstay_os::{fds, listener};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,9 @@ pub(crate) struct Listener {
     pub(crate) shown: String,
     /// The socket's file, if it is ours to remove.
     pub(crate) path: Option<PathBuf>,
+    /// It was open before this service and stays open after it: its queue waits for the next one,
+    /// so it is never sealed.
+    pub(crate) inherited: bool,
 }
 
 /// Why a listener could not be had.
@@ -62,7 +66,12 @@ pub(crate) fn bind_one(bind: &Bind, backlog: u32) -> Result<Vec<Listener>, BindE
         Bind::Fd(number) => inherit(&shown, *number).map(|listener| vec![listener]),
         Bind::Unix(path) => {
             let fd = unix(path, backlog).map_err(failed)?;
-            Ok(vec![Listener { fd, shown: format!("unix:{}", path.display()), path: Some(path.clone()) }])
+            Ok(vec![Listener {
+                fd,
+                shown: format!("unix:{}", path.display()),
+                path: Some(path.clone()),
+                inherited: false,
+            }])
         }
         Bind::Tcp { host, port } => {
             let host = if host.is_empty() { "0.0.0.0" } else { host };
@@ -73,7 +82,7 @@ pub(crate) fn bind_one(bind: &Bind, backlog: u32) -> Result<Vec<Listener>, BindE
                 .into_iter()
                 .map(|address| {
                     let fd = tcp(address, backlog).map_err(|error| failed(explain(&error)))?;
-                    Ok(Listener { shown: name(&fd), fd, path: None })
+                    Ok(Listener { shown: name(&fd), fd, path: None, inherited: false })
                 })
                 .collect()
         }
@@ -139,7 +148,7 @@ fn inherit(shown: &str, number: i32) -> Result<Listener, BindError> {
     let failed = |reason: String| BindError { bind: shown.to_owned(), reason };
     let fd = fds::take(number).map_err(|error| failed(error.to_string()))?;
     match sockopt::socket_acceptconn(&fd) {
-        Ok(true) => Ok(Listener { shown: name(&fd), fd, path: None }),
+        Ok(true) => Ok(Listener { shown: name(&fd), fd, path: None, inherited: true }),
         Ok(false) | Err(_) => Err(failed("is not a listening socket".into())),
     }
 }
@@ -156,6 +165,11 @@ fn name(fd: &OwnedFd) -> String {
 }
 
 impl Listener {
+    /// How a process that is started is told of it.
+    pub(crate) fn passed(&self) -> Passed {
+        Passed { fd: self.fd.as_raw_fd(), ends: !self.inherited }
+    }
+
     /// Lets nobody new connect: by a filter on TCP, by removing the file of a UNIX socket.
     ///
     /// # Errors

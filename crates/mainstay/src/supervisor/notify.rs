@@ -28,7 +28,11 @@ impl Notifier {
         let socket = UnixDatagram::unbound()?;
         // A service manager that does not read must not stop the service.
         socket.set_nonblocking(true)?;
-        Ok(Notifier { socket: Some((socket, address(&name)?)), watchdog: env::watchdog(), fed: Mono(0) })
+        Ok(Notifier {
+            socket: Some((socket, address(&name)?)),
+            watchdog: env::watchdog(),
+            fed: Mono(0),
+        })
     }
 
     /// Tells `state`, one assignment a line.

@@ -14,7 +14,7 @@ impl OomCounter {
     /// Finds the counter: `memory.events` of cgroup 2, or `memory.oom_control` of cgroup 1.
     pub(crate) fn find() -> OomCounter {
         let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let files = cgroups.lines().filter_map(|line| {
+        let mut files = cgroups.lines().filter_map(|line| {
             let mut parts = line.splitn(3, ':');
             let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
             let path = path.trim_start_matches('/');
@@ -26,7 +26,7 @@ impl OomCounter {
                 None
             }
         });
-        let mut counter = OomCounter { file: files.filter(|file| file.exists()).last(), seen: 0 };
+        let mut counter = OomCounter { file: files.find(|file| file.exists()), seen: 0 };
         counter.seen = counter.read();
         counter
     }

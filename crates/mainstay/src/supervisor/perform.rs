@@ -39,7 +39,7 @@ impl Supervisor {
                 // Nobody boots an older program any more.
                 self.programs.retain(|number, _| *number >= generation);
             }
-            Action::ReloadEnded(result) => self.end_reload(result),
+            Action::ReloadEnded(result) => self.end_reload(&result),
             Action::Seal => self.seal(),
             Action::StopWatch => return self.stop_watch(),
             Action::Exit { code, reason } => self.exit = Some((code, reason)),
@@ -68,8 +68,15 @@ impl Supervisor {
                 header.set_draining_since(clock::mono().0);
                 self.tell_manager("STOPPING=1");
             }
-            State::Ready if !self.machine.is_reloading() => self.tell_manager("READY=1"),
-            State::Starting | State::Ready | State::Degraded | State::Stopped => {}
+            State::Ready => {
+                if !self.machine.is_reloading() {
+                    self.tell_manager("READY=1");
+                }
+                // What read the configuration is not needed while nothing changes; failing to say
+                // so costs some memory.
+                mainstay_os::memory::forget_code().ok();
+            }
+            State::Starting | State::Degraded | State::Stopped => {}
         }
     }
 
@@ -86,7 +93,7 @@ impl Supervisor {
             header.set_draining_since(clock::mono().0);
         }
         let mut sealed = 0;
-        for listener in &self.listeners {
+        for listener in self.listeners.iter().filter(|listener| !listener.inherited) {
             match listener.seal() {
                 Ok(()) => sealed += 1,
                 Err(error) => self.report(&Event::SealFailed {

@@ -1,5 +1,6 @@
 //! Worker processes: starting them with their passport, hearing them, and closing their books.
 
+use super::listeners::Listener;
 use super::machine::{BootFailure, Input, Life, describe};
 use super::program::Program;
 use super::run::Supervisor;
@@ -28,8 +29,14 @@ pub(crate) struct Process {
 }
 
 /// Variables of the service manager that are for the supervisor alone.
-const OURS_ALONE: &[&str] =
-    &["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC", "NOTIFY_SOCKET"];
+const OURS_ALONE: &[&str] = &[
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "NOTIFY_SOCKET",
+];
 
 impl Supervisor {
     /// Starts `program` in a role, with the descriptors that the role needs.
@@ -93,7 +100,7 @@ impl Supervisor {
         let passport = Passport {
             slot,
             generation,
-            listeners: self.listeners.iter().map(|listener| listener.fd.as_raw_fd()).collect(),
+            listeners: self.listeners.iter().map(Listener::passed).collect(),
             ..Passport::blank(Role::Worker)
         };
         let listeners: Vec<_> = self.listeners.iter().map(|listener| listener.fd.as_fd()).collect();

@@ -68,7 +68,7 @@ impl Supervisor {
             Err(reason) => {
                 let (generation, _) = self.machine.wanted();
                 self.report(&Event::ReloadFailed { generation, reason: reason.clone() });
-                self.end_reload(Err(reason));
+                self.end_reload(&Err(reason));
             }
         }
     }
@@ -92,8 +92,8 @@ impl Supervisor {
     }
 
     /// The reload has ended: takes up its configuration, or forgets it.
-    pub(crate) fn end_reload(&mut self, result: Result<u64, String>) {
-        match &result {
+    pub(crate) fn end_reload(&mut self, result: &Result<u64, String>) {
+        match result {
             Ok(generation) => {
                 if let Some(program) = self.programs.get(generation) {
                     let config = program.config.clone();
@@ -106,7 +106,8 @@ impl Supervisor {
             }
         }
         self.tell_manager("READY=1");
-        self.control.answer_reload(&result);
+        self.control.answer_reload(result);
+        mainstay_os::memory::forget_code().ok();
         if std::mem::take(&mut self.reload_wanted) && !self.machine.is_stopping() {
             self.reload();
         }

@@ -22,7 +22,7 @@ use mainstay_os::signals::{Signal, SignalSource};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// The longest sleep: workers are observed this often.
@@ -128,10 +128,8 @@ impl Supervisor {
             }
         }
         if let Some(upgrade) = &self.upgrade {
-            for fd in [upgrade.process.child.as_fd()] {
-                sources.push(Source::Upgrade);
-                polls.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            }
+            sources.push(Source::Upgrade);
+            polls.push(PollFd::new(&upgrade.process.child, PollFlags::IN));
         }
         for (fd, flags) in self.control.waits_for() {
             sources.push(Source::Control);
@@ -163,16 +161,12 @@ impl Supervisor {
     }
 
     fn read_signal(&mut self) {
-        let Ok(signal) = self.signals.wait() else { return };
+        let Ok(signal) = self.signals.next() else { return };
         let name = signal.name();
         match signal {
             Signal::Chld => return self.reap_strangers(),
             Signal::Winch => {
                 let why = "it is for daemons, and this is none";
-                return self.report(&Event::SignalIgnored { signal: name, why });
-            }
-            Signal::Abrt => {
-                let why = "the supervisor does not abort";
                 return self.report(&Event::SignalIgnored { signal: name, why });
             }
             _ => self.report(&Event::Signal { signal: name }),
@@ -283,4 +277,3 @@ impl io::Write for PatientStderr {
         Ok(())
     }
 }
-

@@ -157,9 +157,8 @@ pub(crate) fn resume(identity: Identity, passport: &Passport) -> Result<Supervis
     let signals = SignalSource::open().map_err(|error| failed(&error))?;
     let handover = Handover::take(passport).map_err(|error| failed(&error))?;
     let (log, segment_fd) = passport.open_log().map_err(|error| failed(&error))?;
-    let supervisor = handover
-        .restore(identity, log, signals, segment_fd)
-        .map_err(|error| failed(&error))?;
+    let supervisor =
+        handover.restore(identity, log, signals, segment_fd).map_err(|error| failed(&error))?;
     let Identity { name, version, .. } = supervisor.identity.clone();
     supervisor.log.event(&Event::Upgraded { name, version });
     supervisor.tell_manager(&format!("MAINPID={}\nREADY=1", std::process::id()));

@@ -1,6 +1,7 @@
 //! Keeping watch running. Nothing that serves depends on it, so it is simply started again, more
 //! slowly the more often it dies.
 
+use super::listeners::Listener;
 use super::machine::{Input, describe};
 use super::processes::Process;
 use super::run::Supervisor;
@@ -11,7 +12,7 @@ use crate::voice::{Ear, Word};
 use mainstay_os::child::Ended;
 use mainstay_os::signals::Signal;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// The wait after watch's first death, 1.5 times as long after each further one in a row.
@@ -94,7 +95,7 @@ impl Supervisor {
         let passport = Passport {
             slot,
             generation,
-            listeners: self.admin.iter().map(|listener| listener.fd.as_raw_fd()).collect(),
+            listeners: self.admin.iter().map(Listener::passed).collect(),
             ..Passport::blank(Role::Watch)
         };
         let admin: Vec<_> = self.admin.iter().map(|listener| listener.fd.as_fd()).collect();

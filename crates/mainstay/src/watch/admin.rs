@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::health::State;
 use crate::health::answer::{Probe, answer};
 use crate::log::Log;
-use crate::status::{Status, makes_progress};
+use crate::status::{self, makes_progress};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -65,9 +65,8 @@ impl Admin {
     }
 
     fn status(&self) -> Response<Bytes> {
-        let status = Status::read(self.log.segment(), &self.name, &self.version);
-        let text = serde_json::to_vec(&status).expect("a status is plain JSON");
-        let mut response = Response::new(Bytes::from(text));
+        let status = status::to_json(self.log.segment(), &self.name, &self.version);
+        let mut response = Response::new(Bytes::from(format!("{status}\n")));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

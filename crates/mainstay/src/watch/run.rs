@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::log::Log;
 use crate::panics;
-use crate::passport::Passport;
+use crate::passport::{Passed, Passport};
 use crate::voice::{Voice, Word};
 use mainstay_os::signals::{Signal, SignalSource};
 use std::io;
@@ -54,12 +54,12 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
 }
 
 async fn attend(
-    listeners: Vec<OwnedFd>,
+    listeners: Vec<(OwnedFd, Passed)>,
     admin: Arc<Admin>,
     log: &Log,
     stop: &Notify,
 ) -> io::Result<()> {
-    for fd in listeners {
+    for (fd, _) in listeners {
         admin::listen(fd, Arc::clone(&admin))?;
     }
     let mut ticks = tokio::time::interval(Duration::from_secs(1));

@@ -2,7 +2,8 @@
 //!
 //! All workers share each listener, so its queue belongs to none of them: a worker that leaves for
 //! a successor just stops accepting. At the end of the service nobody comes after, and the
-//! supervisor has sealed the listener; then the queue is emptied first.
+//! supervisor has sealed the listener; then the queue is emptied first. A listener that outlives the
+//! service, such as systemd's, keeps its queue for the next one.
 
 use super::Shared;
 use super::conn::{self, App};
@@ -24,7 +25,13 @@ const QUIET: Duration = Duration::from_millis(5);
 const BREATH: Duration = Duration::from_millis(100);
 
 /// One inherited listener.
-pub(crate) enum Listener {
+pub(crate) struct Listener {
+    socket: Socket,
+    /// It ends with the service, so its queue is ours to empty.
+    ends: bool,
+}
+
+enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
@@ -39,26 +46,27 @@ impl Listener {
     ///
     /// # Errors
     /// When it is not a listening stream socket.
-    pub(crate) fn from_fd(fd: OwnedFd) -> io::Result<Listener> {
+    pub(crate) fn from_fd(fd: OwnedFd, ends: bool) -> io::Result<Listener> {
         let address = rustix::net::getsockname(&fd)?;
         rustix::io::ioctl_fionbio(&fd, true)?;
         if matches!(address.address_family(), rustix::net::AddressFamily::UNIX) {
-            return UnixListener::from_std(fd.into()).map(Listener::Unix);
+            let socket = Socket::Unix(UnixListener::from_std(fd.into())?);
+            return Ok(Listener { socket, ends });
         }
         SocketAddr::try_from(address as SocketAddrAny)
             .map_err(|_| io::Error::other("a listener must be a TCP or UNIX socket"))?;
-        TcpListener::from_std(fd.into()).map(Listener::Tcp)
+        Ok(Listener { socket: Socket::Tcp(TcpListener::from_std(fd.into())?), ends })
     }
 
     async fn accept(&self) -> io::Result<Stream> {
-        match self {
-            Listener::Tcp(listener) => {
+        match &self.socket {
+            Socket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 // Answers are written whole; waiting for more to send with them only delays.
                 stream.set_nodelay(true).ok();
                 Ok(Stream::Tcp(stream, peer))
             }
-            Listener::Unix(listener) => {
+            Socket::Unix(listener) => {
                 listener.accept().await.map(|(stream, _)| Stream::Unix(stream))
             }
         }
@@ -91,7 +99,7 @@ pub(crate) async fn accept<A: App>(listener: Listener, shared: Arc<Shared>, app:
             }
         }
     }
-    if shared.log.segment().header().draining_since() != 0 {
+    if listener.ends && shared.log.segment().header().draining_since() != 0 {
         empty(&listener, &shared, &server, app).await;
     }
 }
@@ -150,8 +158,5 @@ fn take<A: App>(
 /// Errors that only say that a client was gone before it was taken.
 fn is_the_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }

@@ -27,8 +27,12 @@ use tower_service::Service;
 
 /// What an application must be, in one name.
 pub trait App:
-    Service<Request<Body>, Response = Response<Self::Answer>, Error = Infallible, Future = Self::Call>
-    + Clone
+    Service<
+        Request<Body>,
+        Response = Response<Self::Answer>,
+        Error = Infallible,
+        Future = Self::Call,
+    > + Clone
     + Send
     + 'static
 {
@@ -67,9 +71,8 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Face<A> {
 }
 
 /// What the record surrounds.
-type Inner<A> = crate::http::probes::Probes<
-    crate::http::deadline::Deadline<crate::http::guard::Guard<A>>,
->;
+type Inner<A> =
+    crate::http::probes::Probes<crate::http::deadline::Deadline<crate::http::guard::Guard<A>>>;
 
 /// How hyper is set up; made once for the worker.
 pub(crate) fn server(shared: &Shared) -> Builder<TokioExecutor> {

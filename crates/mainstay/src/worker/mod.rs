@@ -3,15 +3,15 @@
 
 mod accept;
 mod conn;
+mod connections;
 mod drain;
 mod handle;
 mod io;
+mod minder;
 mod run;
-mod signals;
-mod sweep;
 
-pub use handle::Worker;
 pub use conn::App;
+pub use handle::Worker;
 pub(crate) use run::{Outcome, run};
 
 use crate::clock::Mono;
@@ -20,8 +20,8 @@ use crate::http::probes::Paths;
 use crate::http::record::Recorder;
 use crate::http::watched::Deadlines;
 use crate::log::Log;
+use connections::Connections;
 use std::sync::Arc;
-use sweep::Connections;
 
 /// What every part of a worker shares.
 #[derive(Debug)]

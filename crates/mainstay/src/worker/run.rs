@@ -2,16 +2,16 @@
 
 use super::accept::{Listener, accept};
 use super::conn::App;
+use super::connections::Connections;
 use super::drain::Drain;
-use super::sweep::{Connections, sweep};
-use super::{Shared, Worker, signals};
+use super::minder::Minder;
+use super::{Shared, Worker};
 use crate::clock;
 use crate::config::{Config, QUICK_GRACE};
 use crate::event::{Event, Time};
 use crate::http::body::BoxError;
 use crate::http::probes::Paths;
 use crate::http::record::Recorder;
-use crate::log::Log;
 use crate::panics;
 use crate::passport::Passport;
 use crate::voice::{Voice, Word};
@@ -76,7 +76,8 @@ fn start(
     let recorder = Recorder::new(log.clone(), limit, move |served| {
         says.say(&Word::Recycle { reason: format!("max_requests {served} reached") });
     });
-    let paths = Paths { live: config.health.live_path.clone(), ready: config.health.ready_path.clone() };
+    let paths =
+        Paths { live: config.health.live_path.clone(), ready: config.health.ready_path.clone() };
     let shared = Arc::new(Shared {
         name,
         version,
@@ -88,7 +89,6 @@ fn start(
         paths: Arc::new(paths),
         config,
     });
-    signals::listen(source, Arc::clone(&shared))?;
     let runtime = match shared.config.workers.threads {
         1 => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         threads => tokio::runtime::Builder::new_multi_thread()
@@ -96,6 +96,10 @@ fn start(
             .enable_all()
             .build()?,
     };
+    let entered = runtime.enter();
+    let minder = Minder::new(source, Arc::clone(&shared))?;
+    drop(entered);
+    runtime.spawn(minder.run());
     Ok((shared, runtime))
 }
 
@@ -106,7 +110,9 @@ fn request_limit(config: &Config) -> u64 {
     let Some(limit) = workers.max_requests else { return 0 };
     // The low bits of start time and pid are as good as dice here.
     let seed = clock::mono().0 ^ u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    limit + seed.wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(31) % (workers.max_requests_jitter + 1)
+    limit
+        + seed.wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(31)
+            % (workers.max_requests_jitter + 1)
 }
 
 fn live<F, Fut, A>(
@@ -122,7 +128,8 @@ where
     A: App,
 {
     let worker = Worker::new(Arc::clone(shared));
-    let built = catch_unwind(AssertUnwindSafe(|| runtime.block_on(async { factory(worker).await })));
+    let built =
+        catch_unwind(AssertUnwindSafe(|| runtime.block_on(async { factory(worker).await })));
     let (code, reason) = match built {
         Ok(Ok(app)) => match serve(shared, &runtime, passport, voice, app) {
             Ok(()) => {
@@ -132,7 +139,9 @@ where
             Err(error) => (3, error.to_string()),
         },
         Ok(Err(error)) => (4, chain(error.as_ref())),
-        Err(payload) => (3, format!("the factory panicked: {}", panics::describe(payload.as_ref()))),
+        Err(payload) => {
+            (3, format!("the factory panicked: {}", panics::describe(payload.as_ref())))
+        }
     };
     shared.log.event(&Event::AppFailed { reason: reason.clone() });
     voice.say(&Word::Failed { code, reason });
@@ -161,15 +170,14 @@ fn serve<A: App>(
     let fds = passport.take_listeners()?;
     runtime.block_on(async {
         let mut accepting = Vec::new();
-        for fd in fds {
-            let listener = Listener::from_fd(fd)?;
+        for (fd, passed) in fds {
+            let listener = Listener::from_fd(fd, passed.ends)?;
             accepting.push(tokio::spawn(accept(listener, Arc::clone(shared), app.clone())));
         }
         drop(app);
-        let now = beat(&shared.log, &shared.recorder);
+        let now = shared.recorder.look_at_clocks();
+        shared.log.slot().beat(now.0, crate::memory::resident());
         shared.log.slot().set_ready_at(now.0);
-        tokio::spawn(heartbeat(Arc::clone(shared)));
-        tokio::spawn(sweep(Arc::clone(shared)));
         voice.say(&Word::Ready);
         shared.drain.wait().await;
         leave(shared, accepting).await;
@@ -194,14 +202,16 @@ async fn leave(shared: &Arc<Shared>, accepting: Vec<tokio::task::JoinHandle<()>>
         if connections > 0 {
             shared.log.event(&Event::DrainWaiting { connections });
         }
-        shared.connections.wait(false).await;
+        shared.connections.wait_empty().await;
     };
     let over = shared.drain.over(shared.config.workers.grace, QUICK_GRACE);
     if either(finish, over).await {
         let connections = shared.connections.len() as u64;
         shared.log.event(&Event::DrainForced { connections });
         shared.connections.abort_all();
-        tokio::time::timeout(Duration::from_millis(500), shared.connections.wait(false)).await.ok();
+        tokio::time::timeout(Duration::from_millis(500), shared.connections.wait_empty())
+            .await
+            .ok();
     }
     let served = shared.recorder.served();
     let took = Time(clock::mono().since(begun));
@@ -219,21 +229,4 @@ async fn either(first: impl Future<Output = ()>, second: impl Future<Output = ()
         second.as_mut().poll(cx).map(|()| true)
     })
     .await
-}
-
-/// Gives signs of life from the runtime that serves: a blocked runtime is silent.
-async fn heartbeat(shared: Arc<Shared>) {
-    let nanos = shared.log.segment().header().heartbeat_interval();
-    let mut ticks = tokio::time::interval(Duration::from_nanos(nanos.max(1_000_000)));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        beat(&shared.log, &shared.recorder);
-    }
-}
-
-fn beat(log: &Log, recorder: &Recorder) -> clock::Mono {
-    let now = recorder.look_at_clocks();
-    log.slot().beat(now.0, crate::memory::resident());
-    now
 }

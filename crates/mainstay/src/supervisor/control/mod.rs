@@ -113,12 +113,11 @@ impl Control {
     /// What to poll for.
     pub(crate) fn waits_for(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
         let clients = self.clients.iter().map(|client| {
-            let flags =
-                if client.answer.is_empty() { PollFlags::IN } else { PollFlags::OUT };
+            let flags = if client.answer.is_empty() { PollFlags::IN } else { PollFlags::OUT };
             (client.stream.as_fd(), flags)
         });
-        let listener = (self.clients.len() < CLIENTS)
-            .then(|| (self.listener.as_fd(), PollFlags::IN));
+        let listener =
+            (self.clients.len() < CLIENTS).then(|| (self.listener.as_fd(), PollFlags::IN));
         clients.chain(listener).collect()
     }
 

@@ -5,7 +5,7 @@ use crate::clock::{self, Mono};
 use crate::config::Level;
 use crate::event::{Event, Time};
 use crate::log;
-use crate::status::{self, Status};
+use crate::status;
 use crate::supervisor::machine::Input;
 use crate::supervisor::run::Supervisor;
 use serde_json::json;
@@ -36,8 +36,7 @@ impl Supervisor {
 
     fn status(&self) -> serde_json::Value {
         let Self { identity, log, .. } = self;
-        let status = Status::read(log.segment(), &identity.name, &identity.version);
-        serde_json::to_value(status).expect("a status is plain JSON")
+        status::to_json(log.segment(), &identity.name, &identity.version)
     }
 
     fn requests(&self) -> serde_json::Value {
@@ -56,7 +55,10 @@ impl Supervisor {
         let (_, target) = self.machine.wanted();
         if target == before {
             let slots = self.slots.len();
-            return Err(format!("there are {before} workers; at least 1 and at most {} can be", slots - 1));
+            return Err(format!(
+                "there are {before} workers; at least 1 and at most {} can be",
+                slots - 1
+            ));
         }
         Ok(json!({ "workers": target }))
     }

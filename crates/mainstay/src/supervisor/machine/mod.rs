@@ -6,16 +6,16 @@
 //! what is too much.* Nothing is drained while fewer than the target are ready.
 
 mod backoff;
-mod stop;
 #[cfg(test)]
 mod simulation;
+mod stop;
 mod worker;
 
 pub(crate) use stop::Stopping;
 pub(crate) use worker::{BootFailure, Life, Worker, describe};
 
 use crate::clock::Mono;
-use crate::event::{Event, Time};
+use crate::event::{Event, Mib, Time};
 use crate::health::State;
 use crate::health::state::{Check, Outcome, Thresholds};
 use backoff::Backoff;
@@ -141,12 +141,8 @@ pub(crate) struct Machine {
 impl Machine {
     /// A machine that has `slots` worker slots and nothing running.
     pub(crate) fn new(policy: Policy, slots: usize) -> Machine {
-        let thresholds = Thresholds {
-            fall_hard: 2,
-            fall_timeout: 3,
-            rise: 1,
-            stale: Duration::from_secs(15),
-        };
+        let thresholds =
+            Thresholds { fall_hard: 2, fall_timeout: 3, rise: 1, stale: Duration::from_secs(15) };
         Machine {
             policy,
             workers: vec![None; slots],
@@ -273,31 +269,19 @@ impl Machine {
     }
 
     fn observed(&mut self, slot: usize, beat: Mono, rss: u64, now: Mono) {
-        let policy = self.policy.clone();
         let Some(worker) = self.worker_mut(slot) else { return };
         worker.beat = worker.beat.max(beat);
-        let (pid, silent) = (worker.pid, now.since(worker.beat));
-        let Life::Ready { since } = worker.life else {
-            return self.check_draining_beat(slot, silent, now);
-        };
-        if policy.heartbeat_timeout.is_some_and(|limit| silent > limit) {
+        let (life, silent) = (worker.life, now.since(worker.beat));
+        let serves = matches!(life, Life::Ready { .. } | Life::Draining { .. });
+        if serves && self.policy.heartbeat_timeout.is_some_and(|limit| silent > limit) {
             return self.timed_out(slot, silent, now);
         }
-        if policy.lifetime.is_some_and(|limit| now.since(since) > limit) {
-            self.flag(slot, format!("lifetime {} reached", Time(now.since(since))));
-        } else if policy.max_rss.is_some_and(|limit| rss > limit) {
-            self.flag(slot, format!("resident memory {} reached", crate::event::Mib(rss)));
-        }
-        debug_assert!(pid > 0, "a ready worker was started");
-    }
-
-    fn check_draining_beat(&mut self, slot: usize, silent: Duration, now: Mono) {
-        let draining = matches!(
-            self.workers.get(slot),
-            Some(Some(Worker { life: Life::Draining { .. }, .. }))
-        );
-        if draining && self.policy.heartbeat_timeout.is_some_and(|limit| silent > limit) {
-            self.timed_out(slot, silent, now);
+        let Life::Ready { since } = life else { return };
+        let age = now.since(since);
+        if self.policy.lifetime.is_some_and(|limit| age > limit) {
+            self.flag(slot, format!("lifetime {} reached", Time(age)));
+        } else if self.policy.max_rss.is_some_and(|limit| rss > limit) {
+            self.flag(slot, format!("resident memory {} reached", Mib(rss)));
         }
     }
 
@@ -329,7 +313,7 @@ impl Machine {
 
     // === what an operator does ===
 
-    fn begin_reload(&mut self, policy: Policy, now: Mono) {
+    fn begin_reload(&mut self, mut policy: Policy, now: Mono) {
         let refused = if self.stopping.is_some() {
             Some("the service is stopping")
         } else if self.reload.is_some() {
@@ -342,7 +326,7 @@ impl Machine {
             return;
         }
         let asked = policy.target.clamp(1, (self.workers.len() - 1).max(1));
-        let policy = Policy { target: asked, ..policy };
+        policy.target = asked;
         let previous_policy = std::mem::replace(&mut self.policy, policy);
         let previous = self.generation;
         self.reload = Some(Reload { begun: now, previous, previous_policy, asked });
@@ -358,10 +342,7 @@ impl Machine {
         self.policy = reload.previous_policy;
         self.policy.target = by_hand.unwrap_or(self.policy.target);
         self.generation = reload.previous;
-        self.report(Event::ReloadFailed {
-            generation: reload.previous,
-            reason: reason.to_owned(),
-        });
+        self.report(Event::ReloadFailed { generation: reload.previous, reason: reason.to_owned() });
         self.out.push(Action::ReloadEnded(Err(reason.to_owned())));
     }
 
@@ -427,7 +408,8 @@ impl Machine {
         if allowed && missing > 0 {
             // After a death in youth the next one starts only when the last one is up.
             let booting = self.count(|worker| worker.life == Life::Booting);
-            let at_once = if self.backoff.is_calm() { missing } else { 1_usize.saturating_sub(booting) };
+            let at_once =
+                if self.backoff.is_calm() { missing } else { 1_usize.saturating_sub(booting) };
             (0..at_once).for_each(|_| self.spawn(now));
         } else if allowed && self.wants_replacement() && self.stopping.is_none() {
             self.spawn(now);
@@ -487,8 +469,8 @@ impl Machine {
 
     fn finish_reload(&mut self, now: Mono) {
         let Some(reload) = &self.reload else { return };
-        let current = self
-            .count(|worker| worker.is_ready() && worker.generation == self.generation);
+        let current =
+            self.count(|worker| worker.is_ready() && worker.generation == self.generation);
         let others = self.count(|worker| {
             worker.life == Life::Booting
                 || worker.is_ready() && worker.generation != self.generation

@@ -1,0 +1,123 @@
+//! Whatever stands in the words of a segment, reading it neither panics nor goes on for ever, and
+//! what is written afterwards is read as it was written.
+
+use super::atomic::Ordering::Relaxed;
+use super::{Layout, MAX_METHOD, MAX_PATH, Phase, Segment, Slot, Started, cases};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use std::hint::black_box;
+
+fn layouts() -> impl Strategy<Value = Layout> {
+    (1_usize..4, 0_usize..10, 0_usize..4, 0_usize..100).prop_map(
+        |(slots, counters, in_flight, ring_bytes)| Layout {
+            slots,
+            counters,
+            in_flight,
+            ring_bytes,
+        },
+    )
+}
+
+/// Words that are likely to be taken for lengths, indices, states and positions.
+fn garbage() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        any::<u64>(),
+        0_u64..300,
+        (0_u64..300).prop_map(|below| u64::MAX - below),
+        (0_u32..64, 0_u64..4).prop_map(|(shift, more)| (1 << shift) + more),
+    ]
+}
+
+/// Reads all that there is to read of a slot.
+fn read_all(slot: Slot<'_>, layout: Layout) {
+    black_box((slot.phase().as_str(), slot.pid(), slot.generation(), slot.spawned()));
+    black_box((slot.epoch(), slot.served_before(), slot.heartbeat(), slot.ready_at()));
+    black_box((slot.rss_bytes(), slot.gauge_in_flight(), slot.gauge_connections()));
+    black_box((0..=layout.counters).map(|index| slot.counter(index)).max());
+    for request in slot.in_flight().iter() {
+        assert!(request.method.len() <= MAX_METHOD && request.path.len() <= MAX_PATH);
+    }
+    let ring = slot.ring();
+    black_box((ring.dropped(), ring.dropped_untold()));
+    let (words, mut buffer) = (layout.ring_bytes.div_ceil(8), Vec::new());
+    for popped in 0.. {
+        let Some(record) = ring.pop(&mut buffer) else { break };
+        assert!(record.bytes.len() <= words * 8 && popped < words, "more than the ring can hold");
+    }
+    assert!(ring.is_empty());
+}
+
+/// Uses a slot as its next holder does.
+fn use_afterwards(slot: Slot<'_>, layout: Layout) {
+    let counters: Vec<_> = (0..layout.counters).map(|index| slot.counter(index)).collect();
+    slot.take_back();
+    assert_eq!((slot.phase(), slot.pid()), (Phase::Free, 0));
+    slot.hand_out(2, 3, 4);
+    assert_eq!((slot.gauge_in_flight(), slot.gauge_connections(), slot.heartbeat()), (0, 0, 0));
+    assert_eq!(slot.in_flight().iter().count(), 0);
+    for (index, before) in counters.into_iter().enumerate() {
+        assert_eq!(slot.counter(index), before, "no total is cleared");
+        assert_eq!(slot.add(index, 5), before.wrapping_add(5));
+    }
+    slot.connection_opened();
+    slot.request_began();
+    let request = Started { mono: 1, wall: 2, peer: None, method: b"PUT", path: b"/here" };
+    slot.in_flight().begin(0, &request);
+    let read = slot.in_flight().read(0);
+    assert_eq!(read.map(|read| read.path), (layout.in_flight > 0).then(|| b"/here".to_vec()));
+    slot.request_ended();
+    slot.connection_closed();
+    slot.in_flight().end(0);
+    assert_eq!((slot.gauge_in_flight(), slot.gauge_connections()), (0, 0));
+
+    let (record, mut buffer) = (b"a line of a log", Vec::new());
+    let fits = layout.ring_bytes.div_ceil(8) >= 3;
+    assert_eq!(slot.ring().push(6, record), fits);
+    let popped = slot.ring().pop(&mut buffer).map(|record| (record.kind, record.bytes));
+    assert_eq!(popped, fits.then_some((6, &record[..])));
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn no_word_can_lead_a_reader_astray(
+        layout in layouts(),
+        everywhere in prop::collection::vec(garbage(), 0..40),
+        here_and_there in prop::collection::vec((any::<Index>(), garbage()), 0..60),
+    ) {
+        let segment = Segment::on_heap(layout);
+        let cells = segment.cells.words();
+        for (cell, value) in cells.iter().zip(everywhere.iter().cycle()) {
+            cell.store(*value, Relaxed);
+        }
+        for (index, value) in here_and_there {
+            index.get(cells).store(value, Relaxed);
+        }
+        black_box((0..layout.counters).map(|index| segment.total(index)).max());
+        for slot in segment.slots() {
+            read_all(slot, layout);
+            use_afterwards(slot, layout);
+            read_all(slot, layout);
+        }
+    }
+
+    #[test]
+    fn a_stamp_is_believed_only_if_it_gives_the_size_of_the_memory(
+        layout in layouts(),
+        words in prop::collection::vec((0_usize..8, garbage()), 0..4),
+    ) {
+        let segment = Segment::on_heap(layout);
+        let cells = segment.cells.words();
+        prop_assert_eq!(Layout::read(cells), Ok(layout));
+        for (index, value) in words {
+            cells[index].store(value, Relaxed);
+        }
+        if let Ok(read) = Layout::read(cells) {
+            prop_assert_eq!(read.words(), cells.len());
+        }
+        for len in [0, 1, cells.len() - 1] {
+            prop_assert!(Layout::read(&cells[..len]).is_err());
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The open connections, and the look that holds them to their deadlines.
+
+use super::Shared;
+use crate::clock::Mono;
+use crate::event::Event;
+use crate::http::watched::{Verdict, Watched};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Every open connection of the worker.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    open: Mutex<Open>,
+    /// Nobody is left.
+    empty: Notify,
+    /// Somebody came: the minder sleeps longer while nobody is there.
+    first: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    all: HashMap<u64, Arc<Watched>>,
+}
+
+impl Connections {
+    /// Enters a connection; the number takes it out again.
+    pub(crate) fn enter(&self, conn: Arc<Watched>) -> u64 {
+        let (number, first) = {
+            let mut open = self.lock();
+            open.next += 1;
+            let number = open.next;
+            open.all.insert(number, conn);
+            (number, open.all.len() == 1)
+        };
+        if first {
+            self.first.notify_one();
+        }
+        number
+    }
+
+    /// Takes a connection out.
+    pub(crate) fn leave(&self, number: u64) {
+        let empty = {
+            let mut open = self.lock();
+            open.all.remove(&number);
+            open.all.is_empty()
+        };
+        if empty {
+            self.empty.notify_waiters();
+        }
+    }
+
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().all.len()
+    }
+
+    /// Drops all of them.
+    pub(crate) fn abort_all(&self) {
+        for conn in self.lock().all.values() {
+            conn.order(Verdict::Abort("grace"));
+        }
+    }
+
+    /// Resolves when there is none.
+    pub(crate) async fn wait_empty(&self) {
+        loop {
+            let empty = self.empty.notified();
+            tokio::pin!(empty);
+            // Registered before the look, so that an end between the two is not missed.
+            empty.as_mut().enable();
+            if self.len() == 0 {
+                return;
+            }
+            empty.await;
+        }
+    }
+
+    /// Resolves when a first connection has come.
+    pub(crate) async fn first(&self) {
+        self.first.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Judges every connection once.
+pub(crate) fn sweep(shared: &Shared, now: Mono) {
+    let deadlines = shared.deadlines();
+    shared.recorder.set_coarse(now);
+    let draining = shared.draining_since();
+    let mut passed = Vec::new();
+    for conn in shared.connections.lock().all.values() {
+        let verdict = conn.judge(now, &deadlines, draining);
+        conn.order(verdict);
+        if let Verdict::Abort(which) = verdict {
+            passed.push((conn.peer(), which));
+        }
+    }
+    for (peer, which) in passed {
+        let peer = peer.map_or_else(|| "a unix socket".to_owned(), |peer| peer.to_string());
+        shared.log.event(&Event::DeadlinePassed { peer, which });
+    }
+}

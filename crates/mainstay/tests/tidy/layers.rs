@@ -1,0 +1,228 @@
+//! Who may touch what: the table of DESIGN §3, for what exists. Test code is free.
+
+use super::paths::{is_below, named};
+use super::tree::{File, Finding, Tree};
+
+/// One part of the tree and its limits. The first row that fits a file is the file's.
+pub(crate) struct Layer {
+    /// Path of a file, or beginning of the paths of several.
+    part: &'static str,
+    /// Parts of the own crate that it may name; [`ANY`] for all.
+    may: &'static [&'static str],
+    /// What it must not name, of the own crate and of others.
+    never: &'static [&'static str],
+}
+
+const ANY: &[&str] = &["crate"];
+
+/// What does I/O, knows the time or knows the process: not for pure parts, which are given values.
+const IMPURE: &[&str] = &[
+    "crate::clock::mono",
+    "crate::clock::wall",
+    "mainstay_os::alarm",
+    "mainstay_os::child::Child",
+    "mainstay_os::child::Program",
+    "mainstay_os::child::reap_stranger",
+    "mainstay_os::fds",
+    "mainstay_os::listener",
+    "mainstay_os::memory",
+    "mainstay_os::segment",
+    "mainstay_os::signals::SignalSource",
+    "mainstay_os::signals::block",
+    "rustix",
+    "std::env",
+    "std::fs",
+    "std::io",
+    "std::net::TcpListener",
+    "std::net::TcpStream",
+    "std::net::ToSocketAddrs",
+    "std::net::UdpSocket",
+    "std::os",
+    "std::process",
+    "std::thread",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "tokio",
+];
+/// Everything asynchronous and everything of HTTP.
+const SERVING: &[&str] =
+    &["axum", "http", "http_body", "hyper", "hyper_util", "tokio", "tower_service"];
+/// Standard output and error: logs are watch's to write.
+const STREAMS: &[&str] =
+    &["rustix::stdio", "std::io::stderr", "std::io::stdout", "std::os::fd::FromRawFd"];
+/// Whoever is started in a role knows itself; the layers of HTTP do not.
+const PROCESS: &[&str] =
+    &["mainstay_os::child", "mainstay_os::fds", "mainstay_os::signals", "std::env", "std::process"];
+
+/// The table. A part of the library without a row here is a finding.
+pub(crate) const LAYERS: &[Layer] = &[
+    Layer {
+        part: "crates/mainstay-os/src/",
+        may: ANY,
+        never: &["axum", "clap", "http", "hyper", "serde", "serde_json", "tokio", "toml"],
+    },
+    Layer {
+        part: "crates/mainstay/src/supervisor/machine/",
+        may: &[
+            "crate::clock",
+            "crate::event",
+            "crate::health::state",
+            "crate::health::State",
+            "crate::supervisor::machine",
+        ],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/supervisor/",
+        may: &[
+            "crate::cli",
+            "crate::clock",
+            "crate::config",
+            "crate::event",
+            "crate::health",
+            "crate::log",
+            "crate::memory",
+            "crate::metrics",
+            "crate::passport",
+            "crate::status",
+            "crate::supervisor",
+            "crate::voice",
+        ],
+        never: SERVING,
+    },
+    Layer {
+        part: "crates/mainstay/src/worker/",
+        may: &[
+            "crate::clock",
+            "crate::config",
+            "crate::event",
+            "crate::health",
+            "crate::http",
+            "crate::log",
+            "crate::memory",
+            "crate::metrics",
+            "crate::panics",
+            "crate::passport",
+            "crate::status",
+            "crate::voice",
+            "crate::worker",
+        ],
+        never: STREAMS,
+    },
+    Layer {
+        part: "crates/mainstay/src/http/",
+        may: &[
+            "crate::clock",
+            "crate::event",
+            "crate::health",
+            "crate::http",
+            "crate::log",
+            "crate::metrics",
+            "crate::panics",
+        ],
+        never: PROCESS,
+    },
+    Layer {
+        part: "crates/mainstay/src/watch/",
+        may: &[
+            "crate::clock",
+            "crate::config",
+            "crate::event",
+            "crate::health",
+            "crate::log",
+            "crate::memory",
+            "crate::metrics",
+            "crate::panics",
+            "crate::passport",
+            "crate::status",
+            "crate::voice",
+            "crate::watch",
+        ],
+        never: &[],
+    },
+    Layer {
+        part: "crates/mainstay/src/health/state.rs",
+        may: &["crate::clock", "crate::health::state"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/health/",
+        may: &["crate::clock", "crate::health"],
+        never: &["std::fs", "std::net", "tokio"],
+    },
+    Layer {
+        part: "crates/mainstay/src/event.rs",
+        may: &["crate::config", "crate::event"],
+        never: IMPURE,
+    },
+    // The three readers of the configuration; all else of it is pure.
+    Layer {
+        part: "crates/mainstay/src/config/env.rs",
+        may: &["crate::config", "crate::passport::VARIABLE"],
+        never: SERVING,
+    },
+    Layer { part: "crates/mainstay/src/config/file.rs", may: &["crate::config"], never: SERVING },
+    Layer { part: "crates/mainstay/src/config/load.rs", may: &["crate::config"], never: SERVING },
+    Layer { part: "crates/mainstay/src/config/", may: &["crate::config"], never: IMPURE },
+    Layer {
+        part: "crates/mainstay/src/log/",
+        may: &["crate::clock", "crate::config", "crate::event", "crate::log", "crate::metrics"],
+        never: SERVING,
+    },
+    Layer {
+        part: "crates/mainstay/src/metrics/",
+        may: &["crate::event", "crate::metrics"],
+        never: &["tokio", "std::fs", "std::net"],
+    },
+    Layer {
+        part: "crates/mainstay/src/status.rs",
+        may: &["crate::clock", "crate::health", "crate::metrics", "crate::status"],
+        never: SERVING,
+    },
+    Layer {
+        part: "crates/mainstay/src/passport.rs",
+        may: &["crate::config", "crate::log", "crate::metrics", "crate::passport"],
+        never: SERVING,
+    },
+    Layer {
+        part: "crates/mainstay/src/cli.rs",
+        may: &["crate::cli", "crate::config"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/clock.rs",
+        may: &["crate::clock"],
+        never: &["std::time::Instant"],
+    },
+    Layer { part: "crates/mainstay/src/voice.rs", may: &["crate::voice"], never: SERVING },
+    Layer { part: "crates/mainstay/src/memory.rs", may: &["crate::memory"], never: SERVING },
+    Layer { part: "crates/mainstay/src/panics.rs", may: &["crate::panics"], never: SERVING },
+    Layer { part: "crates/mainstay/src/serve.rs", may: ANY, never: &[] },
+    Layer { part: "crates/mainstay/src/lib.rs", may: ANY, never: &[] },
+];
+
+/// Every path of every file of the two crates, against the table.
+pub(crate) fn breaches(tree: &Tree) -> Vec<Finding> {
+    let libraries = ["crates/mainstay/src/", "crates/mainstay-os/src/"];
+    let files = tree.sources().filter(|file| !file.is_test);
+    let files = files.filter(|file| libraries.iter().any(|library| file.path.starts_with(library)));
+    files.flat_map(breaches_of).collect()
+}
+
+fn breaches_of(file: &File) -> Vec<Finding> {
+    let Some(layer) = LAYERS.iter().find(|layer| file.path.starts_with(layer.part)) else {
+        return vec![file.finding(1, "has no row in the table of layers")];
+    };
+    let mut found = Vec::new();
+    for named in named(file).into_iter().filter(|named| named.line < file.test_begin()) {
+        let path = &named.path;
+        let ours = is_below(path, "crate");
+        if ours && !layer.may.iter().any(|may| is_below(path, may)) {
+            found.push(file.finding(named.line, format!("{path} is not for {}", layer.part)));
+        } else if let Some(never) = layer.never.iter().find(|never| named.touches(never)) {
+            let what = format!("{path}: {never} is not for {}", layer.part);
+            found.push(file.finding(named.line, what));
+        }
+    }
+    found
+}
