@@ -5,7 +5,8 @@ use crate::support::{
     PATIENCE, all_said, alone, end_of, is_readable, next_line, number, pipe, start,
 };
 use mainstay_os::child::{Child, Ended, Program};
-use mainstay_os::signals::Signal;
+use mainstay_os::signals::{Signal, name_of};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -37,11 +38,31 @@ fn the_signal_that_ended_a_process_is_reported() {
 #[test]
 fn a_signal_sent_right_after_the_start_waits_to_be_read() {
     alone("child::a_signal_sent_right_after_the_start_waits_to_be_read", || {
-        for signal in [Signal::Term, Signal::Usr2, Signal::Hup, Signal::Abrt, Signal::Ttin] {
+        for signal in [Signal::Term, Signal::Usr2, Signal::Hup, Signal::Ttin] {
             let child = start("signalled", &[], &[], Signal::Kill);
             child.signal(signal).unwrap();
             assert_eq!(end_of(&child).0, Ended::Code(signal.number()), "{signal:?}");
         }
+    });
+}
+
+#[test]
+fn a_process_that_awaits_signals_is_ended_by_abort() {
+    alone("child::a_process_that_awaits_signals_is_ended_by_abort", || {
+        let none = Rlimit { current: Some(0), maximum: Some(0) };
+        setrlimit(Resource::Core, none).expect("who runs the tests need not keep its core");
+        let child = start("signalled", &[], &[], Signal::Kill);
+        child.signal(Signal::Abrt).unwrap();
+        assert_eq!(end_of(&child).0, Ended::Signal(Signal::Abrt.number()));
+    });
+}
+
+#[test]
+fn a_process_that_does_not_set_its_alarm_again_is_ended() {
+    alone("child::a_process_that_does_not_set_its_alarm_again_is_ended", || {
+        let child = start("alarmed", &[], &[], Signal::Kill);
+        let Ended::Signal(number) = end_of(&child).0 else { panic!("it ended by itself") };
+        assert_eq!(name_of(number), "ALRM");
     });
 }
 

@@ -6,10 +6,11 @@ use crate::support::{
 use crate::{kill, segment, support};
 use mainstay_os::child::{Child, Ended};
 use mainstay_os::signals::{Signal, SignalSource};
-use mainstay_os::{fds, signals};
+use mainstay_os::{alarm, fds, signals};
 use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 use std::os::fd::{AsFd, RawFd};
+use std::time::Duration;
 
 /// Where a part speaks.
 pub(crate) const SAYS: &str = "MAINSTAY_TEST_SAYS";
@@ -28,6 +29,7 @@ fn a_process_plays_the_part_it_is_given() {
     let code = match part.as_str() {
         "worker" => works(),
         "signalled" => tells_its_signal(),
+        "alarmed" => is_late(),
         "reporter" => reports(),
         "parent" => has_a_child(),
         "replacer" => replaces_itself(),
@@ -58,6 +60,12 @@ fn tells_its_signal() -> i32 {
         say(speaks, signal.name());
     }
     signal.number()
+}
+
+/// Sets its alarm, and not again.
+fn is_late() -> i32 {
+    alarm::set(Duration::ZERO);
+    tells_its_signal()
 }
 
 /// Says what it has inherited.

@@ -13,6 +13,8 @@ fn every_awaited_signal_is_read_in_the_order_it_came() {
             let raw = RawSignal::from_named_raw(signal.number()).unwrap();
             kill_process(getpid(), raw).unwrap();
             assert_eq!(source.wait().unwrap(), *signal);
+            let none = source.next().map_err(|error| error.kind());
+            assert_eq!(none, Err(std::io::ErrorKind::WouldBlock), "each is read once");
         }
     });
 }
@@ -36,7 +38,7 @@ fn signals_that_come_together_are_all_read() {
 
 #[test]
 fn a_signal_is_named_as_kill_knows_it() {
-    for signal in Signal::AWAITED.iter().chain([&Signal::Kill]) {
+    for signal in Signal::AWAITED.iter().chain([&Signal::Kill, &Signal::Abrt]) {
         assert_eq!(name_of(signal.number()), signal.name());
     }
     assert_eq!(name_of(11), "SEGV");

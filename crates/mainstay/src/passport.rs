@@ -29,9 +29,6 @@ pub(crate) enum Role {
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Passport {
     pub(crate) role: Role,
-    /// Pid of the supervisor. A variable inherited by somebody else's child names another parent
-    /// and is ignored.
-    pub(crate) supervisor: u32,
     /// The slot in the segment that the process holds.
     pub(crate) slot: usize,
     pub(crate) generation: u64,
@@ -66,11 +63,14 @@ impl Passport {
         let Ok(passport) = serde_json::from_str::<Passport>(&text) else {
             return Err(ConfigError::variable(VARIABLE, "is set by mainstay alone; unset it"));
         };
-        let expected = match passport.role {
-            Role::Supervisor => std::process::id(),
-            Role::Worker | Role::Watch | Role::Probe => std::os::unix::process::parent_id(),
-        };
-        Ok((passport.supervisor == expected).then_some(passport))
+        Ok(passport.is_ours().then_some(passport))
+    }
+
+    /// Whether the passport was meant for this process. The variable also reaches programs that the
+    /// application starts; the segment does not.
+    fn is_ours(&self) -> bool {
+        let link = std::fs::read_link(format!("/proc/self/fd/{}", self.segment));
+        link.is_ok_and(|target| target.to_string_lossy().starts_with("/memfd:mainstay-segment"))
     }
 
     /// The variable's value.
@@ -82,7 +82,6 @@ impl Passport {
     pub(crate) fn blank(role: Role) -> Passport {
         Passport {
             role,
-            supervisor: 0,
             slot: 0,
             generation: 0,
             segment: -1,

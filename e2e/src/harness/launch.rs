@@ -26,6 +26,7 @@ pub struct Launch {
     config: String,
     args: Vec<String>,
     listen_fd: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
 }
 
 impl Launch {
@@ -39,6 +40,7 @@ impl Launch {
             config: String::new(),
             args: Vec::new(),
             listen_fd: None,
+            stderr: None,
         }
     }
 
@@ -81,6 +83,13 @@ impl Launch {
         self
     }
 
+    /// Writes standard error there, in place of the harness' file.
+    #[must_use]
+    pub fn stderr(mut self, to: impl Into<OwnedFd>) -> Self {
+        self.stderr = Some(to.into());
+        self
+    }
+
     /// Starts the service; it need not be ready, or even alive, on return.
     ///
     /// # Panics
@@ -99,7 +108,11 @@ impl Launch {
         let mut launch = self;
         let mut command = launch.command(directory.path());
         command.args(["serve", "-c", CONFIG]).args(&launch.args);
-        command.stdout(log.try_clone().expect("a second descriptor")).stderr(log);
+        command.stdout(log.try_clone().expect("a second descriptor"));
+        match launch.stderr.take() {
+            Some(to) => command.stderr(Stdio::from(to)),
+            None => command.stderr(log),
+        };
         if let Some(listener) = launch.listen_fd.take() {
             command.stdin(Stdio::from(listener));
         }

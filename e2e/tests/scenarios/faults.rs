@@ -2,8 +2,9 @@
 
 use crate::support::*;
 use e2e::harness::{Launch, Service, children, is_alive, poll};
-use e2e::load::{Load, burst};
+use e2e::load::{Load, burst, send};
 use rustix::process::{Signal, kill_process};
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -222,4 +223,52 @@ fn a_panic_in_a_handler_is_a_500_and_the_worker_lives() {
     }
     assert_eq!(service.get("/").map(|answer| answer.status), Ok(200));
     assert_eq!(service.status().pids(), before);
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_stops_nobody_and_loses_nothing_unsaid() {
+    let _together = together();
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let launch = Launch::new(fixture()).config("workers.count = 1").stderr(writer);
+    let mut service = launch.start().ready(START);
+    // More lines than the pipe and the worker's ring hold together.
+    let sent = 8_000;
+    for _ in 0..sent {
+        let answer = send(&service.target(), b"NOT A REQUEST\r\n\r\n", START);
+        assert!(answer.is_ok_and(|answer| answer.status == 400));
+    }
+    let answer = service.get("/").map(|answer| answer.status);
+    assert_eq!(answer, Ok(200), "served while nobody reads the log");
+    let reading = std::thread::spawn(move || {
+        let mut log = String::new();
+        reader.read_to_string(&mut log).map(|_| log)
+    });
+    service.signal(Signal::TERM);
+    assert_eq!(service.wait_exit(START).code(), Some(0));
+    let log = reading.join().expect("a reader").expect("a log of text");
+    let written = log.lines().filter(|line| line.contains("Invalid request")).count();
+    let told: usize = log
+        .lines()
+        .filter_map(|line| line.split_once(" log lines of ")?.0.rsplit(' ').next()?.parse::<usize>().ok())
+        .sum();
+    assert!(told > 0 && written < sent, "the pipe held everything: {written} written");
+    // Lines of the worker's own life are among those that found no room.
+    assert!((sent..sent + 10).contains(&(written + told)), "{written} + {told} of {sent}");
+    assert!(log.lines().all(|line| line.starts_with('[')), "a torn line");
+}
+
+#[test]
+fn a_standard_error_that_is_never_read_does_not_hold_the_stop() {
+    let _together = together();
+    let (_reader, writer) = std::io::pipe().expect("a pipe");
+    let launch = Launch::new(fixture()).config("workers.count = 1").stderr(writer);
+    let mut service = launch.start().ready(START);
+    for _ in 0..1_500 {
+        let answer = send(&service.target(), b"NOT A REQUEST\r\n\r\n", START);
+        assert!(answer.is_ok_and(|answer| answer.status == 400));
+    }
+    let watch = service.status().watch().expect("watch runs");
+    service.signal(Signal::TERM);
+    assert_eq!(service.wait_exit(START).code(), Some(0));
+    assert!(poll(START, || (!is_alive(watch)).then_some(())).is_some(), "watch is left behind");
 }

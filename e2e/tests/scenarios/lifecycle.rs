@@ -213,6 +213,18 @@ fn workers_are_recycled_by_lifetime() {
     service.wait_log(&["lifetime"], START);
 }
 
+#[test]
+fn workers_are_recycled_by_memory_with_never_fewer_than_wanted() {
+    let _together = together();
+    let service = service("workers.count = 1\nworkers.max_rss = \"1 MiB\"");
+    let first = service.wait_workers(1, START).pids();
+    service.wait_status("another worker", START, |status| {
+        assert!(status.ready() >= 1, "nobody is ready while one is replaced");
+        !status.has(first[0])
+    });
+    service.wait_log(&["resident memory"], START);
+}
+
 /// Reloads by signal and waits until the next generation is alone.
 fn reload(service: &Service, workers: usize) {
     let next = service.status().generation + 1;

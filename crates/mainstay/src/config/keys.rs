@@ -254,7 +254,7 @@ pub(crate) static KEYS: &[Key] = &[
     Key {
         path: "workers.grace",
         kind: FROM_ZERO,
-        default: "20s",
+        default: "15s",
         flag: Some("grace"),
         doc: "Time a worker that is to stop has for the requests it has accepted.",
         ..ROW

@@ -18,7 +18,9 @@ pub(crate) struct Drain {
     record: Vec<u8>,
     text: Vec<u8>,
     lines: Vec<(u64, Range<usize>)>,
+    /// Lines in order, and how much of them was written.
     batch: Vec<u8>,
+    written: usize,
 }
 
 impl Drain {
@@ -26,9 +28,11 @@ impl Drain {
     /// how many lines that was. Lines of one process keep their order.
     ///
     /// # Errors
-    /// What `out` says; what was taken from the rings by then is lost.
+    /// What `out` says. What it did not take is kept for the next run, and until then nothing more
+    /// is taken from the rings, which count what they have no room for.
     pub(crate) fn run(&mut self, segment: &Segment, out: &mut impl Write) -> io::Result<usize> {
         let mut lines = 0;
+        self.send(out)?;
         loop {
             self.text.clear();
             self.lines.clear();
@@ -48,13 +52,25 @@ impl Drain {
             lines += self.lines.len();
             // Stable, so that equal times keep the order of their ring.
             self.lines.sort_by_key(|(time, _)| *time);
-            self.batch.clear();
             for (_, line) in &self.lines {
                 self.batch.extend_from_slice(&self.text[line.clone()]);
             }
-            out.write_all(&self.batch)?;
-            out.flush()?;
+            self.send(out)?;
         }
+    }
+
+    fn send(&mut self, out: &mut impl Write) -> io::Result<()> {
+        while self.written < self.batch.len() {
+            match out.write(&self.batch[self.written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.written += written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.batch.clear();
+        self.written = 0;
+        out.flush()
     }
 
     /// Takes a share of a ring: no ring can keep the others waiting.
@@ -125,6 +141,38 @@ mod tests {
         assert!(written > 0 && text.contains(&told), "{text}");
         log.event(&Event::LogsReopened {});
         assert_eq!(drained(&segment).lines().count(), 1, "a gap is told once");
+    }
+
+    /// Takes so many bytes, then fails once.
+    struct Full(usize, Vec<u8>);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.0 == 0 {
+                self.0 = usize::MAX;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let part = bytes.len().min(self.0);
+            self.0 -= part;
+            self.1.extend_from_slice(&bytes[..part]);
+            Ok(part)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_stream_did_not_take_is_written_when_it_takes_again() {
+        let segment = segment(4_096);
+        let log = Log::new(segment.clone(), 0);
+        (0..10).for_each(|_| log.event(&Event::LogsReopened {}));
+        let (mut drain, mut full) = (Drain::default(), Full(100, Vec::new()));
+        assert!(drain.run(&segment, &mut full).is_err());
+        drain.run(&segment, &mut full).unwrap();
+        let text = String::from_utf8(full.1).unwrap();
+        assert_eq!(text.lines().filter(|line| line.ends_with("Reopening logs")).count(), 10);
     }
 
     #[test]

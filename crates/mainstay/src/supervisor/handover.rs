@@ -16,6 +16,7 @@ use super::{control, reload};
 use crate::clock::{self, Mono};
 use crate::config::load::read_memory;
 use crate::log::Log;
+use crate::log::drain::Drain;
 use crate::passport::Passport;
 use crate::voice::Ear;
 use mainstay_os::child::Child;
@@ -209,6 +210,7 @@ impl Handover {
             signals,
             control,
             upgrade: None,
+            drain: Drain::default(),
             reload_wanted: false,
             next_observation: clock::mono(),
             exit: None,

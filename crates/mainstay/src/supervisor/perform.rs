@@ -42,6 +42,7 @@ impl Supervisor {
             Action::ReloadEnded(result) => self.end_reload(&result),
             Action::Seal => self.seal(),
             Action::StopWatch => return self.stop_watch(),
+            Action::KillWatch => self.kill_watch(),
             Action::Exit { code, reason } => self.exit = Some((code, reason)),
         }
         None

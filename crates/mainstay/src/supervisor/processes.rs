@@ -52,7 +52,6 @@ impl Supervisor {
     ) -> io::Result<Process> {
         let (hears, speaks) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let passport = Passport {
-            supervisor: std::process::id(),
             segment: self.segment_fd.as_raw_fd(),
             config: program.snapshot.as_raw_fd(),
             voice: speaks.as_raw_fd(),

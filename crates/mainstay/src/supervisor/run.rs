@@ -47,6 +47,8 @@ pub(crate) struct Supervisor {
     pub(crate) pidfile: Option<Pidfile>,
     pub(crate) oom: OomCounter,
     pub(crate) upgrade: Option<Upgrade>,
+    /// The log's last writer, when watch is none.
+    pub(crate) drain: Drain,
     /// A HUP that came during a reload.
     pub(crate) reload_wanted: bool,
     pub(crate) next_observation: Mono,
@@ -225,6 +227,7 @@ impl Supervisor {
             self.report(&Event::NotifyFailed { reason: error.to_string() });
         }
         self.expire_log_level(now);
+        self.write_for_watch(now);
     }
 
     /// Counts and logs an event of the supervisor.
@@ -243,7 +246,7 @@ impl Supervisor {
         let mut stderr = PatientStderr { deadline: clock::mono() + Duration::from_secs(2) };
         // Watch has written what it could; what is left is ours to write, for as long as it takes
         // to see that nobody reads.
-        Drain::default().run(self.log.segment(), &mut stderr).ok();
+        self.drain.run(self.log.segment(), &mut stderr).ok();
         if let Some(pidfile) = &self.pidfile {
             pidfile.remove();
         }

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::config::load::Snapshot;
 use crate::config::{Config, ConfigError, Count};
 use crate::event::Event;
+use crate::log::drain::Drain;
 use crate::log::{self, Log};
 use crate::metrics::names;
 use crate::passport::Passport;
@@ -140,6 +141,7 @@ pub(crate) fn start(
         control,
         notifier,
         upgrade: None,
+        drain: Drain::default(),
         reload_wanted: false,
         next_observation: clock::mono(),
         exit: None,

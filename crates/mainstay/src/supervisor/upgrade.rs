@@ -102,7 +102,6 @@ impl Supervisor {
         };
         let (generation, _) = self.machine.wanted();
         let passport = Passport {
-            supervisor: std::process::id(),
             slot: self.log.segment().layout().slots - crate::status::OTHER_SLOTS,
             generation,
             segment: self.segment_fd.as_raw_fd(),

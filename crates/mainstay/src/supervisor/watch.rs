@@ -4,7 +4,7 @@
 use super::listeners::Listener;
 use super::machine::{Input, describe};
 use super::processes::Process;
-use super::run::Supervisor;
+use super::run::{PatientStderr, Supervisor};
 use crate::clock::{self, Mono};
 use crate::event::{Event, Time};
 use crate::passport::{Passport, Role};
@@ -49,6 +49,11 @@ impl Watch {
     /// When it is to be started again.
     pub(crate) fn deadline(&self) -> Option<Mono> {
         (self.process.is_none() && self.dismissed.is_none()).then_some(self.next)
+    }
+
+    /// It dies so often that somebody else should write what it does not get to write.
+    fn is_failing(&self) -> bool {
+        self.process.is_none() && self.deaths >= 2 && self.dismissed.is_none()
     }
 
     fn died(&mut self, now: Mono) -> Duration {
@@ -121,6 +126,16 @@ impl Supervisor {
         }
     }
 
+    /// While watch does not hold, the supervisor writes the log itself, as far as that does not make
+    /// it wait. Only one process drains: watch is started by this one.
+    pub(crate) fn write_for_watch(&mut self, now: Mono) {
+        if self.watch.is_failing() {
+            let mut stderr = PatientStderr { deadline: now + Duration::from_millis(5) };
+            // What is not taken now is taken later, or counted.
+            self.drain.run(self.log.segment(), &mut stderr).ok();
+        }
+    }
+
     /// Watch has ended.
     pub(crate) fn reap_watch(&mut self) {
         self.hear_watch();
@@ -138,6 +153,15 @@ impl Supervisor {
         }
         let (how, delay) = (describe(ended), Time(delay));
         self.report(&Event::WatchDied { pid, how, delay });
+        self.write_for_watch(clock::mono());
+    }
+
+    /// Ends a watch that cannot write what is left.
+    pub(crate) fn kill_watch(&self) {
+        if let Some(process) = &self.watch.process {
+            // A process that is gone is what this wants.
+            process.child.signal(Signal::Kill).ok();
+        }
     }
 
     /// Lets watch write what is left and leave.

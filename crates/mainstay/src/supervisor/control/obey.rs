@@ -51,16 +51,17 @@ impl Supervisor {
     fn resize(&mut self, by: i64) -> Result<serde_json::Value, String> {
         let (_, before) = self.machine.wanted();
         let wanted = i64::try_from(before).unwrap_or(i64::MAX).saturating_add(by);
-        self.feed(Input::Resize { target: usize::try_from(wanted).unwrap_or(0) });
-        let (_, target) = self.machine.wanted();
-        if target == before {
-            let slots = self.slots.len();
-            return Err(format!(
-                "there are {before} workers; at least 1 and at most {} can be",
-                slots - 1
-            ));
+        let most = self.slots.len() - 1;
+        match usize::try_from(wanted) {
+            Ok(target) if (1..=most).contains(&target) => {
+                self.feed(Input::Resize { target });
+                Ok(json!({ "workers": target }))
+            }
+            _ => Err(format!(
+                "there are {before} workers; at least 1 and at most {most} can be, by the room \
+                 that workers.count had asked for at the start"
+            )),
         }
-        Ok(json!({ "workers": target }))
     }
 
     fn recycle(&mut self, pid: Option<u32>) -> Result<serde_json::Value, String> {

@@ -6,11 +6,14 @@
 //! what is too much.* Nothing is drained while fewer than the target are ready.
 
 mod backoff;
+mod messages;
+mod reload;
 #[cfg(test)]
 mod simulation;
 mod stop;
 mod worker;
 
+pub(crate) use messages::{Action, Input, Policy};
 pub(crate) use stop::Stopping;
 pub(crate) use worker::{BootFailure, Life, Worker, describe};
 
@@ -21,103 +24,11 @@ use crate::health::state::{Check, Outcome, Thresholds};
 use backoff::Backoff;
 use mainstay_os::child::Ended;
 use mainstay_os::signals::Signal;
+use reload::Reload;
 use std::time::Duration;
 
 /// After ABRT a worker has this long until KILL; after its grace, as long again.
 pub(crate) const ABORT_GRACE: Duration = Duration::from_secs(1);
-
-/// What the configuration says to the machine. Times of `None` mean never.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Policy {
-    /// Workers that should be ready.
-    pub(crate) target: usize,
-    /// From start to READY.
-    pub(crate) boot_timeout: Duration,
-    /// Longest silence of a worker.
-    pub(crate) heartbeat_timeout: Option<Duration>,
-    /// Time a draining worker has.
-    pub(crate) grace: Duration,
-    /// The same after INT or QUIT.
-    pub(crate) quick_grace: Duration,
-    /// Age at which a worker is replaced.
-    pub(crate) lifetime: Option<Duration>,
-    /// Resident bytes at which a worker is replaced.
-    pub(crate) max_rss: Option<u64>,
-    /// From TERM until connections are no longer accepted.
-    pub(crate) drain_delay: Duration,
-    /// A heartbeat older than this is no progress.
-    pub(crate) stale_after: Duration,
-}
-
-/// What happens to the machine.
-#[derive(Clone, Debug)]
-pub(crate) enum Input {
-    /// Time passed; [`Machine::deadline`] says when this is wanted at the latest.
-    Tick,
-    /// A [`Action::Spawn`] was carried out.
-    Started { slot: usize, pid: u32 },
-    /// A [`Action::Spawn`] could not be carried out.
-    SpawnFailed { slot: usize, reason: String },
-    /// The worker says READY.
-    Ready { slot: usize },
-    /// The worker says why it will not be.
-    BootFailed { slot: usize, failure: BootFailure },
-    /// The worker wants to be replaced.
-    WantsRecycle { slot: usize, reason: String },
-    /// The worker's sign of life and memory, as read from its slot.
-    Observed { slot: usize, beat: Mono, rss: u64 },
-    /// All workers have been observed once more.
-    Observation,
-    /// The worker is gone and reaped.
-    Exited { slot: usize, ended: Ended },
-    /// Run the program on disk under this policy as a new generation.
-    Reload { policy: Policy },
-    /// Have this many workers.
-    Resize { target: usize },
-    /// Replace the worker in this slot, or all.
-    Recycle { slot: Option<usize>, reason: String },
-    /// End the service: gracefully, or quickly.
-    Stop { quick: bool },
-    /// Watch is gone (or was never there).
-    WatchGone,
-}
-
-/// What the machine wants done.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Action {
-    /// Start a worker of `generation` in `slot`; answered by `Started` or `SpawnFailed`.
-    Spawn { slot: usize, generation: u64 },
-    /// Send a worker a signal.
-    Signal { slot: usize, signal: Signal },
-    /// Tell of the requests that the worker has in flight.
-    TellInFlight { slot: usize },
-    /// The slot's worker is draining; the segment should say so.
-    Draining { slot: usize },
-    /// Tell of something.
-    Report(Event),
-    /// The service's state changed.
-    State(State),
-    /// A generation serves alone from now on.
-    Generation(u64),
-    /// A reload ended: with the new generation, or with the reason why not.
-    ReloadEnded(Result<u64, String>),
-    /// Let nobody new connect; workers will empty the queues.
-    Seal,
-    /// End watch.
-    StopWatch,
-    /// Leave with this code.
-    Exit { code: u8, reason: Option<String> },
-}
-
-/// A reload on its way.
-#[derive(Clone, Debug)]
-struct Reload {
-    begun: Mono,
-    previous: u64,
-    previous_policy: Policy,
-    /// The worker count that the new policy came with.
-    asked: usize,
-}
 
 /// The supervisor's mind.
 #[derive(Debug)]
@@ -177,6 +88,10 @@ impl Machine {
     pub(crate) fn handle(&mut self, input: Input, now: Mono) -> Vec<Action> {
         self.apply(input, now);
         self.check_times(now);
+        if self.stopping.is_some() {
+            // Not ready before anything is closed.
+            self.judge(now);
+        }
         self.settle(now);
         self.judge(now);
         std::mem::take(&mut self.out)
@@ -313,39 +228,6 @@ impl Machine {
 
     // === what an operator does ===
 
-    fn begin_reload(&mut self, mut policy: Policy, now: Mono) {
-        let refused = if self.stopping.is_some() {
-            Some("the service is stopping")
-        } else if self.reload.is_some() {
-            Some("a reload is in progress")
-        } else {
-            None
-        };
-        if let Some(reason) = refused {
-            self.out.push(Action::ReloadEnded(Err(reason.into())));
-            return;
-        }
-        let asked = policy.target.clamp(1, (self.workers.len() - 1).max(1));
-        policy.target = asked;
-        let previous_policy = std::mem::replace(&mut self.policy, policy);
-        let previous = self.generation;
-        self.reload = Some(Reload { begun: now, previous, previous_policy, asked });
-        self.last_generation += 1;
-        self.generation = self.last_generation;
-        self.backoff = Backoff::default();
-    }
-
-    fn fail_reload(&mut self, reason: &str) {
-        let Some(reload) = self.reload.take() else { return };
-        // A worker count set by hand meanwhile was meant for the service, not for the generation.
-        let by_hand = (self.policy.target != reload.asked).then_some(self.policy.target);
-        self.policy = reload.previous_policy;
-        self.policy.target = by_hand.unwrap_or(self.policy.target);
-        self.generation = reload.previous;
-        self.report(Event::ReloadFailed { generation: reload.previous, reason: reason.to_owned() });
-        self.out.push(Action::ReloadEnded(Err(reason.to_owned())));
-    }
-
     fn resize(&mut self, target: usize) {
         // One slot must stay free for the next replacement.
         let target = target.clamp(1, (self.workers.len() - 1).max(1));
@@ -467,23 +349,6 @@ impl Machine {
         self.out.push(Action::Signal { slot, signal: Signal::Term });
     }
 
-    fn finish_reload(&mut self, now: Mono) {
-        let Some(reload) = &self.reload else { return };
-        let current =
-            self.count(|worker| worker.is_ready() && worker.generation == self.generation);
-        let others = self.count(|worker| {
-            worker.life == Life::Booting
-                || worker.is_ready() && worker.generation != self.generation
-        });
-        if current >= self.policy.target && others == 0 {
-            let took = Time(now.since(reload.begun));
-            self.reload = None;
-            self.report(Event::Reloaded { generation: self.generation, took });
-            self.out.push(Action::Generation(self.generation));
-            self.out.push(Action::ReloadEnded(Ok(self.generation)));
-        }
-    }
-
     /// Follows the health state from what is ready and whether it makes progress.
     fn judge(&mut self, now: Mono) {
         let ready = self.count(Worker::is_ready);
@@ -499,7 +364,7 @@ impl Machine {
         } else if !self.progress.is_healthy(now) {
             (State::Degraded, "no worker makes progress".into())
         } else {
-            (State::Ready, format!("{ready} workers are ready"))
+            (State::Ready, format!("workers ready: {ready}"))
         };
         if state != self.state {
             let from = std::mem::replace(&mut self.state, state).as_str();

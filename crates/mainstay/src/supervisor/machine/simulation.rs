@@ -125,6 +125,7 @@ impl World {
             Action::StopWatch => return vec![Input::WatchGone],
             Action::Seal => assert!(self.stopping || !self.machine.ever_ready),
             Action::TellInFlight { .. }
+            | Action::KillWatch
             | Action::Draining { .. }
             | Action::Report(_)
             | Action::State(_)

@@ -95,7 +95,10 @@ impl Machine {
                 self.set_stage(Stage::Watch { until: now + WATCH_GRACE });
                 self.out.push(Action::StopWatch);
             }
-            Stage::Watch { until } if now >= until => self.watch_gone(),
+            Stage::Watch { until } if now >= until => {
+                self.out.push(Action::KillWatch);
+                self.watch_gone();
+            }
             Stage::Delay { .. } | Stage::Workers | Stage::Watch { .. } | Stage::Gone => {}
         }
     }
