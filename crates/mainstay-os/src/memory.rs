@@ -13,7 +13,9 @@ pub fn forget_code() -> io::Result<()> {
     for (begin, len) in maps.lines().filter_map(code_mapping) {
         // SAFETY: the range is a whole mapping of this process that is private, executable, not
         // writable and backed by a file, as the kernel just said; nothing unmaps code while it
-        // runs. Dropping its pages loses nothing: they can only be what the file holds.
+        // runs. Dropping its pages loses nothing: they are what the file holds, unless somebody
+        // changed code in place (a debugger's breakpoints, text relocations, which position
+        // independent programs as rustc makes them do not have).
         let given_back =
             unsafe { libc::madvise(begin as *mut libc::c_void, len, libc::MADV_DONTNEED) };
         debug_assert_eq!(given_back, 0, "a mapping of ours can be advised on");

@@ -249,7 +249,9 @@ fn a_standard_error_that_nobody_reads_stops_nobody_and_loses_nothing_unsaid() {
     let written = log.lines().filter(|line| line.contains("Invalid request")).count();
     let told: usize = log
         .lines()
-        .filter_map(|line| line.split_once(" log lines of ")?.0.rsplit(' ').next()?.parse::<usize>().ok())
+        .filter_map(|line| {
+            line.split_once(" log lines of ")?.0.rsplit(' ').next()?.parse::<usize>().ok()
+        })
         .sum();
     assert!(told > 0 && written < sent, "the pipe held everything: {written} written");
     // Lines of the worker's own life are among those that found no room.
