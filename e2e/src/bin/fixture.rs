@@ -7,11 +7,16 @@
 //! | `FIXTURE_FILE` | file of lines `KEY=VALUE` with the two above, read at each boot of a worker; it wins over the environment, so that a reload meets another behaviour than the start did |
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::http::{HeaderValue, Uri};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
+use hyper::body::Frame;
+use hyper_util::rt::TokioIo;
+use std::pin::Pin;
 use std::process::ExitCode;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -37,6 +42,8 @@ async fn app() -> Result<Router, BoxError> {
         .route("/slow", get(slow))
         .route("/block", get(|uri: Uri| async move { block(number(&uri, "ms")) }))
         .route("/panic", get(fail))
+        .route("/panic-in-body", get(|| async { Response::new(Body::new(Torn)) }))
+        .route("/upgrade", get(upgrade))
         .route("/echo", post(|body: Bytes| async move { body }))
         .route("/big", get(|uri: Uri| async move { vec![b'x'; bytes(&uri)] }))
         .layer(axum::middleware::map_response(move |mut response: Response| {
@@ -54,6 +61,37 @@ async fn slow(uri: Uri) -> &'static str {
 /// `/panic`
 async fn fail() -> &'static str {
     panic!("the fixture panics in a handler, as told")
+}
+
+/// `/panic-in-body`: the answer begins, its body panics.
+struct Torn;
+
+impl HttpBody for Torn {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        panic!("the fixture panics in a body, as told")
+    }
+}
+
+/// `/upgrade`: from here on the connection echoes whatever comes.
+async fn upgrade(request: Request) -> Response {
+    tokio::spawn(async move {
+        let Ok(stream) = hyper::upgrade::on(request).await else { return };
+        let (mut read, mut write) = tokio::io::split(TokioIo::new(stream));
+        // The client's end is the end of the echo.
+        tokio::io::copy(&mut read, &mut write).await.ok();
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert("connection", HeaderValue::from_static("upgrade"));
+    headers.insert("upgrade", HeaderValue::from_static("echo"));
+    response
 }
 
 /// `/block?ms=N`: holds the runtime's thread for N milliseconds, without N for ever.

@@ -254,3 +254,47 @@ fn several_binds_are_served_at_once() {
     assert_eq!(service.wait_exit(START).code(), Some(0), "{}", service.log());
     assert!(!socket.exists(), "the socket's file goes with the service");
 }
+
+#[test]
+fn an_upgraded_connection_has_no_deadlines_and_is_waited_for_at_a_stop() {
+    let _together = together();
+    let mut service = service(
+        "workers.count = 1\nhttp.header_timeout = \"300ms\"\nhttp.keep_alive = \"300ms\"\n\
+         http.linger = \"100ms\"",
+    );
+    let mut stream = connect(&service);
+    let head = "GET /upgrade HTTP/1.1\r\nHost: e2e\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    stream.write_all(head.as_bytes()).expect("an open socket");
+    let answer = read_until(&mut stream, b"\r\n\r\n");
+    assert!(
+        answer.starts_with("HTTP/1.1 101") && answer.contains("connection: upgrade"),
+        "{answer}"
+    );
+    let mut echoes = |text: &[u8]| {
+        stream.write_all(text).expect("an open socket");
+        assert_eq!(read_until(&mut stream, text).as_bytes(), text);
+    };
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        echoes(b"past every deadline;");
+    }
+    service.signal(Signal::TERM);
+    service.wait_log(&["Waiting for 1 connections"], START);
+    echoes(b"during the stop;");
+    drop(stream);
+    assert_eq!(service.wait_exit(START).code(), Some(0), "{}", service.log());
+    assert!(!service.log().contains("deadline passed"), "{}", service.log());
+}
+
+#[test]
+fn a_panic_in_a_body_ends_its_connection_and_is_told() {
+    let _together = together();
+    let service = service("workers.count = 1");
+    let pid = service.wait_workers(1, START).pids();
+    let mut stream = connect(&service);
+    stream.write_all(b"GET /panic-in-body HTTP/1.1\r\nHost: e2e\r\n\r\n").expect("an open socket");
+    let (closed, text) = read_to_end(&mut stream);
+    assert!(closed && !text.ends_with("0\r\n\r\n"), "an answer that pretends to be whole: {text}");
+    service.wait_log(&["Error handling request GET /panic-in-body", "as told"], START);
+    assert_eq!(service.wait_workers(1, START).pids(), pid, "the worker lives");
+}

@@ -1,6 +1,6 @@
 //! Bodies: what the application reads, and what the layers answer.
 
-use super::watched::Watched;
+use super::watched::{BodyWait, Watched};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::fmt;
@@ -18,7 +18,7 @@ pub struct Body {
 
 enum Inner {
     Full(Option<Bytes>),
-    Incoming { body: hyper::body::Incoming, conn: Arc<Watched> },
+    Incoming { body: hyper::body::Incoming, conn: Arc<Watched>, wait: Arc<BodyWait> },
 }
 
 /// Any error of reading a body; boxed, because its source is nobody's contract.
@@ -29,14 +29,15 @@ impl Body {
         if body.is_end_stream() {
             return Body { inner: Inner::Full(None) };
         }
-        Body { inner: Inner::Incoming { body, conn } }
+        let wait = conn.watch_body();
+        Body { inner: Inner::Incoming { body, conn, wait } }
     }
 
-    /// The connection that the body is still coming on.
-    pub(crate) fn watched(&self) -> Option<Arc<Watched>> {
+    /// The watch of a body that is still coming.
+    pub(crate) fn wait(&self) -> Option<Arc<BodyWait>> {
         match &self.inner {
             Inner::Full(_) => None,
-            Inner::Incoming { conn, .. } => Some(Arc::clone(conn)),
+            Inner::Incoming { wait, .. } => Some(Arc::clone(wait)),
         }
     }
 }
@@ -69,17 +70,17 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.get_mut().inner {
             Inner::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Inner::Incoming { body, conn } => {
-                if conn.body_expired() {
+            Inner::Incoming { body, conn, wait } => {
+                if wait.is_expired() {
                     return Poll::Ready(Some(Err(Box::new(BodyTimeout))));
                 }
                 match Pin::new(body).poll_frame(cx) {
                     Poll::Ready(frame) => {
-                        conn.body_moved();
+                        wait.moved();
                         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
                     }
                     Poll::Pending => {
-                        conn.body_awaited();
+                        wait.awaited(conn.recorder().coarse());
                         Poll::Pending
                     }
                 }
@@ -107,8 +108,8 @@ impl HttpBody for Body {
 impl Drop for Body {
     fn drop(&mut self) {
         // Whoever waited for this body waits no more.
-        if let Inner::Incoming { conn, .. } = &self.inner {
-            conn.body_moved();
+        if let Inner::Incoming { wait, .. } = &self.inner {
+            wait.moved();
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Body;
 use super::body::Answer;
-use super::watched::Watched;
+use super::watched::BodyWait;
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
@@ -39,8 +39,8 @@ where
 
     #[inline(always)]
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let conn = request.body().watched();
-        DeadlineFuture { future: self.inner.call(request), conn }
+        let wait = request.body().wait();
+        DeadlineFuture { future: self.inner.call(request), wait }
     }
 }
 
@@ -49,7 +49,7 @@ pin_project! {
     pub(crate) struct DeadlineFuture<F> {
         #[pin]
         future: F,
-        conn: Option<Arc<Watched>>,
+        wait: Option<Arc<BodyWait>>,
     }
 }
 
@@ -63,7 +63,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Ok(response) = ready!(this.future.poll(cx));
-        if this.conn.as_ref().is_none_or(|conn| !conn.body_expired()) {
+        if this.wait.as_ref().is_none_or(|wait| !wait.is_expired()) {
             return Poll::Ready(Ok(response));
         }
         let mut response = Response::new(Answer::layer(Bytes::from_static(b"Request Timeout\n")));

@@ -9,6 +9,7 @@ use crate::clock::{self, Mono};
 use crate::event::Event;
 use crate::log::Log;
 use crate::metrics::names;
+use crate::panics;
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
@@ -17,6 +18,7 @@ use mainstay_os::segment::Started;
 use pin_project_lite::pin_project;
 use std::convert::Infallible;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -252,7 +254,9 @@ where
         {
             ticket.tell_panic(panic);
         }
-        if *this.h1 && ticket.conn.recorder().is_closing() {
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let closing = ticket.conn.must_shut_down() || ticket.conn.recorder().is_closing();
+        if *this.h1 && !switches && closing {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Poll::Ready(Ok(response.map(|body| RecordBody { body, ticket })))
@@ -279,7 +283,13 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.project().body.poll_frame(cx)
+        let this = self.project();
+        // A body that panics ends its connection, as one that fails does; the worker lives.
+        catch_unwind(AssertUnwindSafe(|| this.body.poll_frame(cx))).unwrap_or_else(|payload| {
+            let panic = panics::describe(payload.as_ref());
+            this.ticket.tell_panic(panic.clone());
+            Poll::Ready(Some(Err(panic.into())))
+        })
     }
 
     fn is_end_stream(&self) -> bool {

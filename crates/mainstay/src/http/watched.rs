@@ -9,7 +9,7 @@ use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -45,10 +45,48 @@ const FRESH: u8 = 0;
 const HEAD: u8 = 1;
 const BUSY: u8 = 2;
 const IDLE: u8 = 3;
+const DETACHED: u8 = 4;
 
 const RUN: u8 = 0;
 const SHUTDOWN: u8 = 1;
 const ABORT: u8 = 2;
+
+/// One body that the application reads. HTTP/2 has several on a connection, and one that stops
+/// coming is no fault of the others.
+#[derive(Debug, Default)]
+pub(crate) struct BodyWait {
+    /// Since when the application waits for more; 0 while it does not.
+    since: AtomicU64,
+    expired: AtomicBool,
+}
+
+impl BodyWait {
+    /// The application waits for more, as of `now`.
+    pub(crate) fn awaited(&self, now: Mono) {
+        if self.since.load(Relaxed) == 0 {
+            self.since.store(now.0, Relaxed);
+        }
+    }
+
+    /// It no longer does.
+    pub(crate) fn moved(&self) {
+        if self.since.load(Relaxed) != 0 {
+            self.since.store(0, Relaxed);
+        }
+    }
+
+    /// The body did not come in time.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.expired.load(Relaxed)
+    }
+
+    fn waited(&self, now: Mono) -> Duration {
+        match self.since.load(Relaxed) {
+            0 => Duration::ZERO,
+            since => now.since(Mono(since)),
+        }
+    }
+}
 
 /// One connection, shared by its task, its requests and the sweeper. Times are those of the
 /// sweeper's last look, so as exact as its interval.
@@ -59,8 +97,7 @@ pub(crate) struct Watched {
     phase: AtomicU8,
     since: AtomicU64,
     active: AtomicU32,
-    body_wait: AtomicU64,
-    body_expired: AtomicBool,
+    bodies: Mutex<Vec<Arc<BodyWait>>>,
     write_wait: AtomicU64,
     h2: AtomicBool,
     order: AtomicU8,
@@ -75,8 +112,7 @@ impl Watched {
             phase: AtomicU8::new(FRESH),
             since: AtomicU64::new(now.0),
             active: AtomicU32::new(0),
-            body_wait: AtomicU64::new(0),
-            body_expired: AtomicBool::new(false),
+            bodies: Mutex::default(),
             write_wait: AtomicU64::new(0),
             h2: AtomicBool::new(false),
             order: AtomicU8::new(RUN),
@@ -98,7 +134,8 @@ impl Watched {
     /// Bytes arrived.
     pub(crate) fn bytes_read(&self) {
         let phase = self.phase.load(Relaxed);
-        if phase == FRESH || phase == IDLE {
+        // In HTTP/2 bytes between requests are mostly frames that begin none.
+        if phase == FRESH || phase == IDLE && !self.h2.load(Relaxed) {
             self.enter(HEAD);
         }
     }
@@ -117,23 +154,33 @@ impl Watched {
         }
     }
 
-    /// The application waits for more of a body.
-    pub(crate) fn body_awaited(&self) {
-        if self.body_wait.load(Relaxed) == 0 {
-            self.body_wait.store(self.recorder.coarse().0, Relaxed);
+    /// A request comes with a body. The watch of one that is over is used again.
+    pub(crate) fn watch_body(&self) -> Arc<BodyWait> {
+        let mut bodies = self.bodies();
+        if let Some(free) = bodies.iter_mut().find_map(|body| {
+            *Arc::get_mut(body)? = BodyWait::default();
+            Some(body)
+        }) {
+            return Arc::clone(free);
         }
+        let body = Arc::new(BodyWait::default());
+        bodies.push(Arc::clone(&body));
+        body
     }
 
-    /// It no longer does.
-    pub(crate) fn body_moved(&self) {
-        if self.body_wait.load(Relaxed) != 0 {
-            self.body_wait.store(0, Relaxed);
-        }
+    fn bodies(&self) -> MutexGuard<'_, Vec<Arc<BodyWait>>> {
+        self.bodies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A body of this connection did not come in time.
-    pub(crate) fn body_expired(&self) -> bool {
-        self.body_expired.load(Relaxed)
+    /// The connection speaks another protocol from now on, or is gone: its deadlines are the
+    /// application's.
+    pub(crate) fn detach(&self) {
+        self.enter(DETACHED);
+    }
+
+    /// Whether closing now loses nobody: no request has begun to come.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.h2.load(Relaxed) || matches!(self.phase.load(Relaxed), FRESH | IDLE)
     }
 
     /// A request's head is complete.
@@ -183,14 +230,14 @@ impl Watched {
         draining: Option<Mono>,
     ) -> Verdict {
         let since = Mono(self.since.load(Relaxed));
-        let waited = |cell: &AtomicU64, limit| {
-            let from = cell.load(Relaxed);
-            from != 0 && now.since(Mono(from)) > limit
-        };
-        if waited(&self.write_wait, deadlines.write) {
+        let phase = self.phase.load(Relaxed);
+        if phase == DETACHED {
+            return Verdict::Keep;
+        }
+        let unread = self.write_wait.load(Relaxed);
+        if unread != 0 && now.since(Mono(unread)) > deadlines.write {
             return Verdict::Abort("write");
         }
-        let phase = self.phase.load(Relaxed);
         let lingered = draining.is_some_and(|begun| now.since(begun.max(since)) > deadlines.linger);
         match phase {
             FRESH if lingered => Verdict::Shutdown,
@@ -198,12 +245,25 @@ impl Watched {
             IDLE if lingered || now.since(since) > deadlines.keep_alive => Verdict::Shutdown,
             // HTTP/2 has a way to say it that loses nothing; no need to wait.
             IDLE | BUSY if draining.is_some() && self.h2.load(Relaxed) => Verdict::Shutdown,
-            BUSY if waited(&self.body_wait, deadlines.body * 2) => Verdict::Abort("body"),
-            BUSY if waited(&self.body_wait, deadlines.body) && !self.body_expired() => {
-                Verdict::ExpireBody
-            }
+            BUSY => self.judge_bodies(now, deadlines.body),
             _ => Verdict::Keep,
         }
+    }
+
+    /// A body that stops coming fails first; if the application does not even notice, the
+    /// connection goes.
+    fn judge_bodies(&self, now: Mono, limit: Duration) -> Verdict {
+        let mut verdict = Verdict::Keep;
+        for body in self.bodies().iter() {
+            let waited = body.waited(now);
+            if waited > limit * 2 {
+                return Verdict::Abort("body");
+            }
+            if waited > limit && !body.expired.swap(true, Relaxed) {
+                verdict = Verdict::ExpireBody;
+            }
+        }
+        verdict
     }
 
     /// Carries a verdict out.
@@ -212,7 +272,8 @@ impl Watched {
             Verdict::Keep => return,
             Verdict::Shutdown if self.must_shut_down() => return,
             Verdict::Shutdown => self.order.store(SHUTDOWN, Release),
-            Verdict::ExpireBody => self.body_expired.store(true, Release),
+            // The body knows; its reader must look.
+            Verdict::ExpireBody => {}
             Verdict::Abort(_) => self.order.store(ABORT, Release),
         }
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -275,16 +336,37 @@ mod tests {
     fn a_body_that_stops_fails_first_and_takes_the_connection_later() {
         let (conn, recorder) = watched();
         conn.request_began(false);
-        conn.body_awaited();
+        let (body, other) = (conn.watch_body(), conn.watch_body());
+        body.awaited(recorder.coarse());
         assert_eq!(conn.judge(at(105), &DEADLINES, None), Verdict::Keep);
         assert_eq!(conn.judge(at(106), &DEADLINES, None), Verdict::ExpireBody);
-        conn.order(Verdict::ExpireBody);
-        assert!(conn.body_expired());
+        assert!(body.is_expired() && !other.is_expired());
         assert_eq!(conn.judge(at(107), &DEADLINES, None), Verdict::Keep);
         assert_eq!(conn.judge(at(111), &DEADLINES, None), Verdict::Abort("body"));
-        recorder.set_coarse(at(120));
-        conn.body_moved();
+        body.moved();
         assert_eq!(conn.judge(at(121), &DEADLINES, None), Verdict::Keep);
+        drop(body);
+        assert!(!conn.watch_body().is_expired(), "a watch used again begins anew");
+    }
+
+    #[test]
+    fn frames_between_http2_requests_begin_no_head() {
+        let (conn, recorder) = watched();
+        conn.request_began(true);
+        conn.request_ended();
+        conn.bytes_read();
+        assert_eq!(conn.judge(at(120), &DEADLINES, None), Verdict::Keep);
+        recorder.set_coarse(at(120));
+        assert_eq!(conn.judge(at(176), &DEADLINES, None), Verdict::Shutdown);
+    }
+
+    #[test]
+    fn a_connection_that_speaks_another_protocol_has_no_deadlines_here() {
+        let (conn, _recorder) = watched();
+        conn.request_began(false);
+        conn.request_ended();
+        conn.detach();
+        assert_eq!(conn.judge(at(9_999), &DEADLINES, Some(at(101))), Verdict::Keep);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One connection: hyper on the watched stream, obeying the sweeper's orders.
 
 use super::Shared;
+use super::connections::Open;
 use super::io::WatchedIo;
 use crate::clock;
 use crate::event::Event;
@@ -9,7 +10,6 @@ use crate::http::body::{Answer, BoxError};
 use crate::http::record::{RecordBody, RecordFuture};
 use crate::http::stack::{Stack, stack};
 use crate::http::watched::Watched;
-use crate::metrics::names;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -106,7 +106,7 @@ pub(crate) async fn serve<A: App, I: AsyncRead + AsyncWrite + Unpin + Send + 'st
         stack: RefCell::new(stack(app, &conn, Arc::clone(&shared.paths))),
         conn: Arc::clone(&conn),
     };
-    let io = WatchedIo::new(TokioIo::new(stream), Arc::clone(&conn));
+    let io = WatchedIo::new(TokioIo::new(stream), Arc::clone(&conn), open);
     let mut serving = pin!(server.serve_connection_with_upgrades(io, face));
     let mut registered = false;
     let mut told = false;
@@ -118,17 +118,21 @@ pub(crate) async fn serve<A: App, I: AsyncRead + AsyncWrite + Unpin + Send + 'st
         if conn.must_abort() {
             return Poll::Ready(Ok(()));
         }
-        if conn.must_shut_down() && !told {
+        let ended = serving.as_mut().poll(cx);
+        // What has arrived by now has been read above: a request that came with the order to close
+        // is answered, and closes the connection by its answer.
+        if ended.is_pending() && conn.must_shut_down() && !told && conn.is_quiet() {
             told = true;
             serving.as_mut().graceful_shutdown();
+            return serving.as_mut().poll(cx);
         }
-        serving.as_mut().poll(cx)
+        ended
     })
     .await;
+    conn.detach();
     if let Err(error) = ended {
         tell(&shared, peer, error.as_ref());
     }
-    drop(open);
 }
 
 /// Tells of a connection that failed, unless it is just a client that left.
@@ -139,28 +143,5 @@ fn tell(shared: &Shared, peer: Option<SocketAddr>, error: &(dyn std::error::Erro
     if invalid {
         let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.ip().to_string());
         shared.log.event(&Event::InvalidRequest { peer, reason: error.to_string() });
-    }
-}
-
-/// A connection's place in the books, given back however its task ends.
-struct Open {
-    shared: Arc<Shared>,
-    number: u64,
-}
-
-impl Open {
-    fn enter(shared: Arc<Shared>, conn: Arc<Watched>) -> Open {
-        let slot = shared.log.slot();
-        slot.connection_opened();
-        slot.add(names::CONNECTIONS, 1);
-        let number = shared.connections.enter(conn);
-        Open { shared, number }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.shared.log.slot().connection_closed();
-        self.shared.connections.leave(self.number);
     }
 }

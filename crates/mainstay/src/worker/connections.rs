@@ -4,6 +4,7 @@ use super::Shared;
 use crate::clock::Mono;
 use crate::event::Event;
 use crate::http::watched::{Verdict, Watched};
+use crate::metrics::names;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 /// Every open connection of the worker.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    open: Mutex<Open>,
+    open: Mutex<Book>,
     /// Nobody is left.
     empty: Notify,
     /// Somebody came: the minder sleeps longer while nobody is there.
@@ -19,7 +20,7 @@ pub(crate) struct Connections {
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct Book {
     next: u64,
     all: HashMap<u64, Arc<Watched>>,
 }
@@ -83,8 +84,32 @@ impl Connections {
         self.first.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, Book> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place in the books, given back when its stream is dropped, however that comes.
+#[derive(Debug)]
+pub(crate) struct Open {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Open {
+    pub(crate) fn enter(shared: Arc<Shared>, conn: Arc<Watched>) -> Open {
+        let slot = shared.log.slot();
+        slot.connection_opened();
+        slot.add(names::CONNECTIONS, 1);
+        let number = shared.connections.enter(conn);
+        Open { shared, number }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.log.slot().connection_closed();
+        self.shared.connections.leave(self.number);
     }
 }
 

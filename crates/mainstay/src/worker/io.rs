@@ -1,5 +1,6 @@
 //! A connection's stream that notes what passes, for its deadlines.
 
+use super::connections::Open;
 use crate::http::watched::Watched;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use pin_project_lite::pin_project;
@@ -14,12 +15,14 @@ pin_project! {
         #[pin]
         inner: I,
         conn: Arc<Watched>,
+        // Lives as long as the stream does, also in the hands of an application that upgraded it.
+        open: Open,
     }
 }
 
 impl<I> WatchedIo<I> {
-    pub(crate) fn new(inner: I, conn: Arc<Watched>) -> WatchedIo<I> {
-        WatchedIo { inner, conn }
+    pub(crate) fn new(inner: I, conn: Arc<Watched>, open: Open) -> WatchedIo<I> {
+        WatchedIo { inner, conn, open }
     }
 }
 
