@@ -1,5 +1,6 @@
 //! Descriptors that cross `exec`: named by number in the environment, taken over once, checked.
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::FdFlags;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -44,6 +45,25 @@ pub fn is_open(number: RawFd) -> bool {
     // SAFETY: the borrow lives for this call; a number that is not open is reported by fcntl.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     rustix::io::fcntl_getfd(borrowed).is_ok()
+}
+
+/// Which of the sockets in `numbers` have been reset or closed in both directions by their peers;
+/// one that is half closed has not. A number that is no longer open counts as such.
+#[must_use]
+pub fn hung_up(numbers: &[RawFd]) -> Vec<bool> {
+    let borrowed: Vec<_> = numbers
+        .iter()
+        // SAFETY: the borrows live for one call of poll, which reports a number that is not open;
+        // one that was closed and opened anew meanwhile is looked at, and nothing is done to it.
+        .map(|number| unsafe { BorrowedFd::borrow_raw(*number) })
+        .collect();
+    let mut polls: Vec<_> = borrowed.iter().map(|fd| PollFd::new(fd, PollFlags::empty())).collect();
+    // Asked for nothing, poll still reports errors and hang-ups; without waiting it does not fail.
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    if rustix::event::poll(&mut polls, Some(&at_once)).is_err() {
+        return vec![false; numbers.len()];
+    }
+    polls.iter().map(|poll| !poll.revents().is_empty()).collect()
 }
 
 /// Keeps `fd` open across `exec` (or no longer). Async-signal-safe, so usable between fork and

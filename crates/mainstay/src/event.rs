@@ -134,6 +134,9 @@ events! {
     /// A handler panicked; the client got a 500.
     HandlerPanicked { method: String, path: String, panic: String } "request.panicked" Error
         "Error handling request {method} {path}: {panic}";
+    /// Something that nobody awaits panicked, such as a task that the application spawned.
+    Panicked { thread: String, panic: String } "process.panicked" Error
+        "Panic in thread {thread}: {panic}";
     /// What arrived on a connection was not a request.
     InvalidRequest { peer: String, reason: String } "request.invalid" Warning
         "Invalid request from ip={peer}: {reason}";

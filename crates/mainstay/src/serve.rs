@@ -139,7 +139,7 @@ impl Builder {
         let mut args = std::env::args_os();
         let called = args.next().unwrap_or_default();
         let args: Vec<_> = args.collect();
-        let program = std::env::current_exe()
+        let program = supervisor::find_program(&called)
             .map_err(|error| (FAILED, format!("error: cannot find this program: {error}")))?;
         let file = Path::new(&called).file_name().unwrap_or(program.as_os_str());
         let name = self.name.unwrap_or_else(|| file.to_string_lossy().into_owned());

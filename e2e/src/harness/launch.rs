@@ -12,6 +12,7 @@ use std::time::Duration;
 pub(super) const CONFIG: &str = "mainstay.toml";
 pub(super) const LOG: &str = "stderr.log";
 pub(super) const COPY: &str = "program";
+const LINK: &str = "current";
 
 /// Variables that reach the service from the test's own environment. Nothing
 /// else does: `PORT` or `WEB_CONCURRENCY` of a developer must not change a test.
@@ -22,6 +23,7 @@ const INHERITED: [&str; 5] = ["PATH", "HOME", "TMPDIR", "LANG", "RUST_BACKTRACE"
 pub struct Launch {
     program: PathBuf,
     copied: bool,
+    linked: bool,
     env: Vec<(String, String)>,
     config: String,
     args: Vec<String>,
@@ -36,6 +38,7 @@ impl Launch {
         Self {
             program: program.to_owned(),
             copied: false,
+            linked: false,
             env: Vec::new(),
             config: String::new(),
             args: Vec::new(),
@@ -75,6 +78,14 @@ impl Launch {
         self
     }
 
+    /// Runs a copy of the program, called through a symbolic link in the
+    /// service's directory, which a scenario may then point elsewhere.
+    #[must_use]
+    pub fn linked(mut self) -> Self {
+        self.linked = true;
+        self.copied()
+    }
+
     /// Hands over a listener as systemd does: descriptor 3, `LISTEN_FDS`,
     /// `LISTEN_PID`.
     #[must_use]
@@ -104,6 +115,10 @@ impl Launch {
         if self.copied {
             std::fs::copy(&self.program, directory.path().join(COPY)).expect("room for a copy");
         }
+        if self.linked {
+            let link = directory.path().join(LINK);
+            std::os::unix::fs::symlink(COPY, link).expect("a new directory is writable");
+        }
         let log = File::create(directory.path().join(LOG)).expect("a new directory is writable");
         let mut launch = self;
         let mut command = launch.command(directory.path());
@@ -122,7 +137,11 @@ impl Launch {
 
     /// Where the program stands that this service runs.
     pub(super) fn program_in(&self, directory: &Path) -> PathBuf {
-        if self.copied { directory.join(COPY) } else { self.program.clone() }
+        match (self.linked, self.copied) {
+            (true, _) => directory.join(LINK),
+            (false, true) => directory.join(COPY),
+            (false, false) => self.program.clone(),
+        }
     }
 
     /// Runs a control command with the original program, even when a scenario

@@ -6,9 +6,11 @@
 mod control;
 mod faults;
 mod figures;
+mod http2;
 mod http_floor;
 mod lifecycle;
 mod refusals;
+mod regressions;
 mod signals;
 mod support;
 mod systemd;

@@ -57,7 +57,8 @@ impl fmt::Display for LayoutError {
 impl std::error::Error for LayoutError {}
 
 impl Layout {
-    fn slot_words(self) -> usize {
+    /// Words of one slot.
+    pub(crate) fn slot_words(self) -> usize {
         slot::FIXED_WORDS
             + self.counters.next_multiple_of(8)
             + self.in_flight * inflight::ENTRY_WORDS
@@ -83,12 +84,6 @@ impl Layout {
     #[must_use]
     pub fn words(self) -> usize {
         header::WORDS + self.slots * self.slot_words()
-    }
-
-    /// The words of slot `index`, which the caller has checked against `slots`.
-    pub(crate) fn slot(self, words: &[AtomicU64], index: usize) -> &[AtomicU64] {
-        let begin = header::WORDS + index * self.slot_words();
-        &words[begin..begin + self.slot_words()]
     }
 
     /// Writes the stamp into a fresh segment.

@@ -51,6 +51,8 @@ use std::sync::Arc;
 pub struct Segment {
     cells: Arc<Cells>,
     layout: Layout,
+    /// Words of a slot, computed once: every request asks for its slot.
+    stride: usize,
 }
 
 impl Segment {
@@ -58,7 +60,8 @@ impl Segment {
     /// program that has no supervisor.
     #[must_use]
     pub fn on_heap(layout: Layout) -> Segment {
-        let segment = Segment { cells: Arc::new(Cells::on_heap(layout.words())), layout };
+        let cells = Arc::new(Cells::on_heap(layout.words()));
+        let segment = Segment { cells, layout, stride: layout.slot_words() };
         layout.stamp(segment.cells.words());
         segment
     }
@@ -66,7 +69,7 @@ impl Segment {
     /// Lays `layout`, already verified against the cells, over them.
     #[cfg(not(loom))]
     pub(crate) fn from_parts(cells: Cells, layout: Layout) -> Segment {
-        Segment { cells: Arc::new(cells), layout }
+        Segment { cells: Arc::new(cells), layout, stride: layout.slot_words() }
     }
 
     /// The sizes this segment was made with.
@@ -84,8 +87,11 @@ impl Segment {
     /// Slot `index`, or `None` beyond [`Layout::slots`].
     #[must_use]
     pub fn slot(&self, index: usize) -> Option<Slot<'_>> {
-        (index < self.layout.slots)
-            .then(|| Slot::new(self.layout.slot(self.cells.words(), index), self.layout))
+        if index >= self.layout.slots {
+            return None;
+        }
+        let begin = header::WORDS + index * self.stride;
+        Some(Slot::new(&self.cells.words()[begin..begin + self.stride], self.layout))
     }
 
     /// Every slot in order of its index.

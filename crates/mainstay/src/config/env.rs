@@ -47,6 +47,11 @@ pub(crate) fn listen_fds() -> Option<i32> {
     (ours && (1..=64).contains(&count)).then_some(count)
 }
 
+/// Where programs are looked for.
+pub(crate) fn search_path() -> Option<OsString> {
+    env::var_os("PATH")
+}
+
 /// Whether Kubernetes runs this process.
 pub(crate) fn in_kubernetes() -> bool {
     env::var_os("KUBERNETES_SERVICE_HOST").is_some()

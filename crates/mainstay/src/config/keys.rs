@@ -127,7 +127,7 @@ const fn same(var: &'static str) -> Alias {
 
 const FROM_ZERO: Kind = Kind::Duration { min: Duration::ZERO };
 const ABOVE_ZERO: Kind = Kind::Duration { min: Duration::from_millis(1) };
-const ANY_COUNT: Kind = Kind::Count { min: 0, max: u64::MAX };
+const ANY_COUNT: Kind = Kind::Count { min: 0, max: 1_000_000_000 };
 
 /// Every key, section by section in the order of [`SECTIONS`].
 pub(crate) static KEYS: &[Key] = &[

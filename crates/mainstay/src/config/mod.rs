@@ -123,8 +123,10 @@ impl Config {
         &self.effective
     }
 
-    /// Takes back from `old` the shown values of keys that only a restart applies.
+    /// Takes back from `old` the values of keys that only a restart applies.
     pub(crate) fn keep_restart_keys(&mut self, old: &Self) {
+        // Every key of [server] is one of them, and none of another section.
+        self.server = old.server.clone();
         for (new, old) in self.effective.iter_mut().zip(&old.effective) {
             if new.key.change == keys::Change::Restart {
                 *new = old.clone();

@@ -80,7 +80,7 @@ impl HttpBody for Body {
                         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
                     }
                     Poll::Pending => {
-                        wait.awaited(conn.recorder().coarse());
+                        wait.awaited(conn.recorder().coarse(), cx.waker());
                         Poll::Pending
                     }
                 }

@@ -9,7 +9,6 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use std::convert::Infallible;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use tower_service::Service;
@@ -45,7 +44,7 @@ where
 
     #[inline(always)]
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let called = catch_unwind(AssertUnwindSafe(|| {
+        let called = panics::caught(|| {
             // Most applications are always ready; those are called without a detour, because
             // moving requests about is what layers cost.
             match self.app.poll_ready(&mut Context::from_waker(Waker::noop())) {
@@ -55,10 +54,8 @@ where
                     GuardFuture::Waiting { call: Some(Box::new((self.app.clone(), request))) }
                 }
             }
-        }));
-        called.unwrap_or_else(|payload| GuardFuture::Panicked {
-            text: Some(panics::describe(payload.as_ref())),
-        })
+        });
+        called.unwrap_or_else(|panic| GuardFuture::Panicked { text: Some(panic) })
     }
 }
 
@@ -81,13 +78,13 @@ where
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // After a panic the state is dropped with the request and never polled again.
-        match catch_unwind(AssertUnwindSafe(|| step(self.as_mut(), cx))) {
+        match panics::caught(|| step(self.as_mut(), cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Ok(response))) => {
                 Poll::Ready(Ok(response.map(|body| Answer::App { body })))
             }
             Ok(Poll::Ready(Err(text))) => Poll::Ready(Ok(internal_error(text))),
-            Err(payload) => Poll::Ready(Ok(internal_error(panics::describe(payload.as_ref())))),
+            Err(panic) => Poll::Ready(Ok(internal_error(panic))),
         }
     }
 }

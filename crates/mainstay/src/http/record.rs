@@ -18,7 +18,6 @@ use mainstay_os::segment::Started;
 use pin_project_lite::pin_project;
 use std::convert::Infallible;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -139,17 +138,18 @@ impl Recorder {
         };
         slot.request_began();
         conn.request_began(request.version() == Version::HTTP_2);
-        Ticket { conn: Arc::clone(conn), entry, status: None }
+        Ticket { conn: Arc::clone(conn), entry, status: None, armed: true }
     }
 
-    fn end(&self, ticket: &Ticket) {
+    /// Closes the books of a request.
+    pub(crate) fn end(&self, ended: Ended) {
         let slot = self.log.slot();
         slot.add(names::REQUESTS, 1);
-        slot.add(ticket.status.map_or(names::ABANDONED, names::status_cell), 1);
+        slot.add(ended.status.map_or(names::ABANDONED, names::status_cell), 1);
         slot.request_ended();
-        if ticket.entry != NO_ENTRY {
-            slot.in_flight().end(ticket.entry as usize);
-            self.free.lock().unwrap_or_else(PoisonError::into_inner).push(ticket.entry);
+        if ended.entry != NO_ENTRY {
+            slot.in_flight().end(ended.entry as usize);
+            self.free.lock().unwrap_or_else(PoisonError::into_inner).push(ended.entry);
         }
         let served = self.served.fetch_add(1, Relaxed) + 1;
         if served == self.limit {
@@ -172,9 +172,37 @@ pub(crate) struct Ticket {
     conn: Arc<Watched>,
     entry: u32,
     status: Option<StatusCode>,
+    armed: bool,
+}
+
+/// A request at its end: its place in the table, and the status that was answered, if one was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    entry: u32,
+    pub(crate) status: Option<StatusCode>,
+}
+
+impl Ended {
+    /// As one word that is not 0.
+    pub(crate) fn to_word(self) -> u64 {
+        let status = self.status.map_or(0, |status| status.as_u16());
+        1 << 63 | u64::from(self.entry) << 16 | u64::from(status)
+    }
+
+    /// Of such a word.
+    pub(crate) fn from_word(word: u64) -> Ended {
+        let status = StatusCode::from_u16((word & 0xffff) as u16).ok();
+        Ended { entry: (word >> 16 & 0xffff_ffff) as u32, status }
+    }
 }
 
 impl Ticket {
+    /// Leaves the end of the request to the caller.
+    fn disarm(&mut self) -> Ended {
+        self.armed = false;
+        Ended { entry: self.entry, status: self.status }
+    }
+
     /// Tells of the panic in this request.
     fn tell_panic(&self, panic: String) {
         let log = self.conn.recorder().log();
@@ -189,8 +217,10 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.conn.recorder().end(self);
-        self.conn.request_ended();
+        if self.armed {
+            let ended = Ended { entry: self.entry, status: self.status };
+            self.conn.end(ended, true);
+        }
     }
 }
 
@@ -259,7 +289,13 @@ where
         if *this.h1 && !switches && closing {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Poll::Ready(Ok(response.map(|body| RecordBody { body, ticket })))
+        let h1 = *this.h1;
+        Poll::Ready(Ok(response.map(|body| RecordBody {
+            body,
+            ticket: Some(ticket),
+            h1,
+            handed: false,
+        })))
     }
 }
 
@@ -268,7 +304,24 @@ pin_project! {
     pub(crate) struct RecordBody<B> {
         #[pin]
         body: B,
-        ticket: Ticket,
+        ticket: Option<Ticket>,
+        h1: bool,
+        handed: bool,
+    }
+
+    impl<B> PinnedDrop for RecordBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            let Some(mut ticket) = this.ticket.take() else { return };
+            let conn = Arc::clone(&ticket.conn);
+            if *this.handed {
+                conn.frame(false);
+            }
+            if *this.h1 {
+                // What the server has taken may still wait for the client to take it.
+                conn.park(ticket.disarm());
+            }
+        }
     }
 }
 
@@ -285,11 +338,23 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         // A body that panics ends its connection, as one that fails does; the worker lives.
-        catch_unwind(AssertUnwindSafe(|| this.body.poll_frame(cx))).unwrap_or_else(|payload| {
-            let panic = panics::describe(payload.as_ref());
-            this.ticket.tell_panic(panic.clone());
+        let polled = panics::caught(|| this.body.poll_frame(cx)).unwrap_or_else(|panic| {
+            if let Some(ticket) = this.ticket {
+                ticket.tell_panic(panic.clone());
+            }
             Poll::Ready(Some(Err(panic.into())))
-        })
+        });
+        // In HTTP/2 a body is polled again when the stream has room for more.
+        if !*this.h1 {
+            let handing = matches!(polled, Poll::Ready(Some(Ok(_))));
+            if handing != *this.handed
+                && let Some(ticket) = this.ticket
+            {
+                ticket.conn.frame(handing);
+                *this.handed = handing;
+            }
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

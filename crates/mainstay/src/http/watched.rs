@@ -2,9 +2,10 @@
 //! without a timer per request. The task notes what it does in passing; a sweeper looks a few
 //! times a second and judges.
 
-use super::record::Recorder;
+use super::record::{Ended, Recorder};
 use crate::clock::Mono;
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
@@ -35,17 +36,17 @@ pub(crate) enum Verdict {
     Keep,
     /// Finish what is in progress, then close.
     Shutdown,
-    /// Fail the body that does not come; the request gets its answer.
-    ExpireBody,
     /// Close now; the deadline that passed.
     Abort(&'static str),
 }
 
 const FRESH: u8 = 0;
 const HEAD: u8 = 1;
-const BUSY: u8 = 2;
-const IDLE: u8 = 3;
-const DETACHED: u8 = 4;
+const IDLE: u8 = 2;
+const DETACHED: u8 = 3;
+
+/// A peer that was told to go away has at least this long to do so.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 const RUN: u8 = 0;
 const SHUTDOWN: u8 = 1;
@@ -58,13 +59,28 @@ pub(crate) struct BodyWait {
     /// Since when the application waits for more; 0 while it does not.
     since: AtomicU64,
     expired: AtomicBool,
+    /// Who reads the body; in HTTP/2 another task than the connection's.
+    reader: Mutex<Option<Waker>>,
 }
 
 impl BodyWait {
-    /// The application waits for more, as of `now`.
-    pub(crate) fn awaited(&self, now: Mono) {
+    /// The application waits for more, as of `now`, and is woken by `reader`.
+    pub(crate) fn awaited(&self, now: Mono, reader: &Waker) {
+        let mut known = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.as_ref().is_some_and(|known| known.will_wake(reader)) {
+            *known = Some(reader.clone());
+        }
         if self.since.load(Relaxed) == 0 {
             self.since.store(now.0, Relaxed);
+        }
+    }
+
+    /// Fails the body: its reader looks, and finds it expired.
+    fn expire(&self) {
+        self.expired.store(true, Release);
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reader) = reader {
+            reader.wake();
         }
     }
 
@@ -94,28 +110,46 @@ impl BodyWait {
 pub(crate) struct Watched {
     recorder: Arc<Recorder>,
     peer: Option<SocketAddr>,
+    /// The socket, by number; only ever looked at.
+    socket: RawFd,
     phase: AtomicU8,
     since: AtomicU64,
     active: AtomicU32,
     bodies: Mutex<Vec<Arc<BodyWait>>>,
     write_wait: AtomicU64,
+    /// HTTP/2: frames handed over that their streams have not taken, and the last write.
+    unsent: AtomicU32,
+    last_write: AtomicU64,
+    /// HTTP/1: the request whose answer is complete but not yet all written, or 0.
+    parked: AtomicU64,
     h2: AtomicBool,
     order: AtomicU8,
+    ordered: AtomicU64,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Watched {
-    pub(crate) fn new(recorder: Arc<Recorder>, peer: Option<SocketAddr>, now: Mono) -> Watched {
+    pub(crate) fn new(
+        recorder: Arc<Recorder>,
+        peer: Option<SocketAddr>,
+        socket: RawFd,
+        now: Mono,
+    ) -> Watched {
         Watched {
             recorder,
             peer,
+            socket,
             phase: AtomicU8::new(FRESH),
             since: AtomicU64::new(now.0),
             active: AtomicU32::new(0),
             bodies: Mutex::default(),
             write_wait: AtomicU64::new(0),
+            unsent: AtomicU32::new(0),
+            last_write: AtomicU64::new(0),
+            parked: AtomicU64::new(0),
             h2: AtomicBool::new(false),
             order: AtomicU8::new(RUN),
+            ordered: AtomicU64::new(0),
             waker: Mutex::new(None),
         }
     }
@@ -129,14 +163,25 @@ impl Watched {
         self.peer
     }
 
+    /// The socket's number.
+    pub(crate) fn socket(&self) -> RawFd {
+        self.socket
+    }
+
     // === noted by the connection's task ===
 
     /// Bytes arrived.
     pub(crate) fn bytes_read(&self) {
-        let phase = self.phase.load(Relaxed);
-        // In HTTP/2 bytes between requests are mostly frames that begin none.
-        if phase == FRESH || phase == IDLE && !self.h2.load(Relaxed) {
-            self.enter(HEAD);
+        // While a request is served, what comes is its body, or waits for its end.
+        if self.active.load(Relaxed) > 0 {
+            return;
+        }
+        let (phase, h2) = (self.phase.load(Relaxed), self.h2.load(Relaxed));
+        match phase {
+            // In HTTP/2 bytes between requests are mostly frames that begin none.
+            FRESH if h2 => self.enter(IDLE),
+            FRESH | IDLE if !h2 => self.enter(HEAD),
+            _ => {}
         }
     }
 
@@ -152,6 +197,51 @@ impl Watched {
         if self.write_wait.load(Relaxed) != 0 {
             self.write_wait.store(0, Relaxed);
         }
+        if self.h2.load(Relaxed) {
+            self.last_write.store(self.recorder.coarse().0, Relaxed);
+        }
+    }
+
+    /// A frame of an answer was handed over to a stream of HTTP/2 (`true`), or taken by it.
+    pub(crate) fn frame(&self, handed: bool) {
+        if handed {
+            self.unsent.fetch_add(1, Relaxed);
+        } else {
+            self.unsent.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// The answer is complete, but not yet written: the request ends when it is. Called, as
+    /// [`Watched::settle`] is, by the connection's task alone.
+    pub(crate) fn park(&self, ended: Ended) {
+        // The server may take the next answer before it has written this one.
+        self.settle(true);
+        self.parked.store(ended.to_word(), Relaxed);
+    }
+
+    /// All that was handed over is written (`true`), or never will be: ends what was parked.
+    #[inline]
+    pub(crate) fn settle(&self, written: bool) {
+        let word = self.parked.load(Relaxed);
+        if word != 0 {
+            self.parked.store(0, Relaxed);
+            self.end(Ended::from_word(word), written);
+        }
+    }
+
+    /// Ends a request: its answer was written, or not.
+    pub(crate) fn end(&self, mut ended: Ended, written: bool) {
+        if !written {
+            ended.status = None;
+        }
+        self.recorder.end(ended);
+        self.request_ended();
+    }
+
+    /// The client speaks HTTP/2.
+    pub(crate) fn speaks_h2(&self) {
+        self.h2.store(true, Relaxed);
+        self.last_write.store(self.recorder.coarse().0, Relaxed);
     }
 
     /// A request comes with a body. The watch of one that is over is used again.
@@ -180,15 +270,17 @@ impl Watched {
 
     /// Whether closing now loses nobody: no request has begun to come.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.h2.load(Relaxed) || matches!(self.phase.load(Relaxed), FRESH | IDLE)
+        let quiet = matches!(self.phase.load(Relaxed), FRESH | IDLE);
+        self.h2.load(Relaxed) || quiet && self.active.load(Relaxed) == 0
     }
 
     /// A request's head is complete.
     pub(crate) fn request_began(&self, h2: bool) {
-        self.active.fetch_add(1, Relaxed);
-        self.phase.store(BUSY, Relaxed);
-        if h2 {
-            self.h2.store(true, Relaxed);
+        if self.active.fetch_add(1, Relaxed) == 0 {
+            self.since.store(self.recorder.coarse().0, Relaxed);
+        }
+        if h2 && !self.h2.load(Relaxed) {
+            self.speaks_h2();
         }
     }
 
@@ -238,42 +330,71 @@ impl Watched {
         if unread != 0 && now.since(Mono(unread)) > deadlines.write {
             return Verdict::Abort("write");
         }
+        if self.active.load(Relaxed) > 0 {
+            return self.judge_busy(now, deadlines, draining.is_some());
+        }
+        let ordered = self.ordered.load(Relaxed);
+        if ordered != 0
+            && phase == IDLE
+            && now.since(Mono(ordered)) > deadlines.linger.max(FAREWELL)
+        {
+            return Verdict::Abort("closing");
+        }
         let lingered = draining.is_some_and(|begun| now.since(begun.max(since)) > deadlines.linger);
+        let h2_drains = draining.is_some() && self.h2.load(Relaxed);
         match phase {
             FRESH if lingered => Verdict::Shutdown,
+            IDLE if h2_drains => Verdict::Shutdown,
             FRESH | HEAD if now.since(since) > deadlines.header => Verdict::Abort("header"),
             IDLE if lingered || now.since(since) > deadlines.keep_alive => Verdict::Shutdown,
-            // HTTP/2 has a way to say it that loses nothing; no need to wait.
-            IDLE | BUSY if draining.is_some() && self.h2.load(Relaxed) => Verdict::Shutdown,
-            BUSY => self.judge_bodies(now, deadlines.body),
             _ => Verdict::Keep,
         }
     }
 
+    fn judge_busy(&self, now: Mono, deadlines: &Deadlines, draining: bool) -> Verdict {
+        let h2 = self.h2.load(Relaxed);
+        // A client that gives no window takes nothing, though the socket would.
+        let last = Mono(self.last_write.load(Relaxed));
+        if h2 && self.unsent.load(Relaxed) > 0 && now.since(last) > deadlines.write {
+            return Verdict::Abort("write");
+        }
+        match self.judge_bodies(now, deadlines.body, h2) {
+            // HTTP/2 has a way to say it that loses nothing; no need to wait.
+            Verdict::Keep if draining && h2 => Verdict::Shutdown,
+            verdict => verdict,
+        }
+    }
+
     /// A body that stops coming fails first; if the application does not even notice, the
-    /// connection goes.
-    fn judge_bodies(&self, now: Mono, limit: Duration) -> Verdict {
-        let mut verdict = Verdict::Keep;
+    /// connection goes, unless it carries other requests.
+    fn judge_bodies(&self, now: Mono, limit: Duration, h2: bool) -> Verdict {
         for body in self.bodies().iter() {
             let waited = body.waited(now);
-            if waited > limit * 2 {
+            if waited > limit * 2 && !h2 {
                 return Verdict::Abort("body");
             }
-            if waited > limit && !body.expired.swap(true, Relaxed) {
-                verdict = Verdict::ExpireBody;
+            if waited > limit && !body.is_expired() {
+                body.expire();
             }
         }
-        verdict
+        Verdict::Keep
+    }
+
+    /// Serving one HTTP/1 request for longer than `limit`: worth a look whether its client is there.
+    pub(crate) fn is_long_busy(&self, now: Mono, limit: Duration) -> bool {
+        let since = Mono(self.since.load(Relaxed));
+        self.active.load(Relaxed) > 0 && !self.h2.load(Relaxed) && now.since(since) > limit
     }
 
     /// Carries a verdict out.
-    pub(crate) fn order(&self, verdict: Verdict) {
+    pub(crate) fn order(&self, verdict: Verdict, now: Mono) {
         match verdict {
             Verdict::Keep => return,
             Verdict::Shutdown if self.must_shut_down() => return,
-            Verdict::Shutdown => self.order.store(SHUTDOWN, Release),
-            // The body knows; its reader must look.
-            Verdict::ExpireBody => {}
+            Verdict::Shutdown => {
+                self.ordered.store(now.0, Relaxed);
+                self.order.store(SHUTDOWN, Release);
+            }
             Verdict::Abort(_) => self.order.store(ABORT, Release),
         }
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -302,7 +423,7 @@ mod tests {
     fn watched() -> (Watched, Arc<Recorder>) {
         let recorder = Recorder::for_tests();
         recorder.set_coarse(at(100));
-        (Watched::new(Arc::clone(&recorder), None, at(100)), recorder)
+        (Watched::new(Arc::clone(&recorder), None, -1, at(100)), recorder)
     }
 
     #[test]
@@ -337,9 +458,10 @@ mod tests {
         let (conn, recorder) = watched();
         conn.request_began(false);
         let (body, other) = (conn.watch_body(), conn.watch_body());
-        body.awaited(recorder.coarse());
+        body.awaited(recorder.coarse(), Waker::noop());
         assert_eq!(conn.judge(at(105), &DEADLINES, None), Verdict::Keep);
-        assert_eq!(conn.judge(at(106), &DEADLINES, None), Verdict::ExpireBody);
+        assert!(!body.is_expired());
+        assert_eq!(conn.judge(at(106), &DEADLINES, None), Verdict::Keep);
         assert!(body.is_expired() && !other.is_expired());
         assert_eq!(conn.judge(at(107), &DEADLINES, None), Verdict::Keep);
         assert_eq!(conn.judge(at(111), &DEADLINES, None), Verdict::Abort("body"));

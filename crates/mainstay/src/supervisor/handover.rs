@@ -2,8 +2,8 @@
 //! as numbers of descriptors that stay open over the exec.
 
 use super::control::Control;
-use super::listeners::Listener;
-use super::machine::{Machine, Worker};
+use super::listeners::{Listener, SocketFile};
+use super::machine::{Machine, Memory, Worker};
 use super::notify::Notifier;
 use super::oom::OomCounter;
 use super::pidfile::Pidfile;
@@ -30,9 +30,11 @@ use std::path::PathBuf;
 /// The whole of it.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Handover {
-    generation: u64,
-    target: usize,
+    memory: Memory,
+    reload_wanted: bool,
     slots: usize,
+    /// The configuration file as it was at the start: what only a restart changes is still so.
+    origin: RawFd,
     listeners: Vec<Handed>,
     admin: Vec<Handed>,
     control: Handed,
@@ -47,7 +49,7 @@ pub(crate) struct Handover {
 struct Handed {
     fd: RawFd,
     shown: String,
-    path: Option<PathBuf>,
+    path: Option<SocketFile>,
     inherited: bool,
 }
 
@@ -102,22 +104,22 @@ impl HandedProcess {
 impl Handover {
     /// Writes down what `supervisor` owns, with the descriptors that must stay open.
     pub(crate) fn of(supervisor: &Supervisor) -> (Handover, Vec<BorrowedFd<'_>>) {
-        let (generation, target) = supervisor.machine.wanted();
         let programs = supervisor.programs.iter();
         let workers = supervisor.machine.workers().filter_map(|(slot, worker)| {
             let process = HandedProcess::of(supervisor.slots[slot].as_ref()?);
             Some(HandedWorker { slot, worker: worker.clone(), process })
         });
         let handover = Handover {
-            generation,
-            target,
+            memory: supervisor.machine.memory(),
+            reload_wanted: supervisor.reload_wanted,
             slots: supervisor.slots.len(),
+            origin: supervisor.origin.as_raw_fd(),
             listeners: supervisor.listeners.iter().map(Handed::of).collect(),
             admin: supervisor.admin.iter().map(Handed::of).collect(),
             control: Handed {
                 fd: supervisor.control.as_fd().as_raw_fd(),
                 shown: String::new(),
-                path: Some(supervisor.control.path().to_owned()),
+                path: Some(supervisor.control.file().clone()),
                 inherited: false,
             },
             pidfile: supervisor.pidfile.as_ref().map(|pidfile| pidfile.path().to_owned()),
@@ -162,7 +164,7 @@ impl Handover {
     /// When a descriptor or a child is not there.
     pub(crate) fn restore(
         self,
-        identity: Identity,
+        mut identity: Identity,
         log: Log,
         signals: SignalSource,
         segment_fd: OwnedFd,
@@ -175,8 +177,14 @@ impl Handover {
             let file = fds::take(program.file)?;
             programs.insert(program.generation, Program::resume(file, snapshot, config));
         }
-        let config = programs.get(&self.generation).map(|program| program.config.clone());
-        let config = config.ok_or_else(|| io::Error::other("the generation has no program"))?;
+        let generation = self.memory.generation;
+        let config = programs.get(&generation).map(|program| program.config.clone());
+        let mut config = config.ok_or_else(|| io::Error::other("the generation has no program"))?;
+        let origin = fds::take(self.origin)?;
+        let begun = inherited_config(&identity, origin.try_clone()?)
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        config.keep_restart_keys(&begun);
+        identity.take_name(&begun);
         let mut machine = Machine::new(reload::policy(&config, self.slots), self.slots);
         let mut slots: Vec<Option<Process>> = (0..self.slots).map(|_| None).collect();
         let mut workers = Vec::new();
@@ -186,10 +194,10 @@ impl Handover {
                 workers.push((handed.slot, handed.worker));
             }
         }
-        machine.resume(self.generation, self.target, workers);
+        machine.resume(&self.memory, workers);
         let watch = self.watch.map(HandedProcess::take).transpose()?;
-        let path = self.control.path.unwrap_or_default();
-        let control = Control::resume(fds::take(self.control.fd)?, path)?;
+        let file = self.control.path.ok_or_else(|| io::Error::other("no control socket"))?;
+        let control = Control::resume(fds::take(self.control.fd)?, file)?;
         let take = |all: Vec<Handed>| -> io::Result<Vec<Listener>> {
             all.into_iter().map(Handed::take).collect()
         };
@@ -211,7 +219,8 @@ impl Handover {
             control,
             upgrade: None,
             drain: Drain::default(),
-            reload_wanted: false,
+            reload_wanted: self.reload_wanted,
+            origin,
             next_observation: clock::mono(),
             exit: None,
         })
@@ -221,7 +230,11 @@ impl Handover {
 impl Supervisor {
     /// Every descriptor that the next program needs.
     fn everything_owned(&self) -> Vec<BorrowedFd<'_>> {
-        let mut all = vec![self.segment_fd.as_fd(), control::Control::as_fd(&self.control)];
+        let mut all = vec![
+            self.segment_fd.as_fd(),
+            self.origin.as_fd(),
+            control::Control::as_fd(&self.control),
+        ];
         let listeners = self.listeners.iter().chain(&self.admin);
         all.extend(listeners.map(|listener| listener.fd.as_fd()));
         for program in self.programs.values() {

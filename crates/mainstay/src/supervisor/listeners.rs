@@ -9,9 +9,43 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+
+/// The file of a UNIX socket that this service made, recognised again by device and inode: a newer
+/// service may have put its own in the same place.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    /// The file that was just bound at `path`.
+    pub(crate) fn new(path: &Path) -> SocketFile {
+        SocketFile { path: path.to_owned(), identity: identity(path) }
+    }
+
+    /// Removes it, if it is still there and still this one.
+    ///
+    /// # Errors
+    /// What the system says, but not that it is gone already.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        if self.identity.is_none() || identity(&self.path) != self.identity {
+            return Ok(());
+        }
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
 
 /// A listening socket.
 #[derive(Debug)]
@@ -20,7 +54,7 @@ pub(crate) struct Listener {
     /// As logged: `http://127.0.0.1:8000` or `unix:/run/app.sock`.
     pub(crate) shown: String,
     /// The socket's file, if it is ours to remove.
-    pub(crate) path: Option<PathBuf>,
+    pub(crate) path: Option<SocketFile>,
     /// It was open before this service and stays open after it: its queue waits for the next one,
     /// so it is never sealed.
     pub(crate) inherited: bool,
@@ -50,7 +84,7 @@ pub(crate) fn bind_all(binds: &[Bind], backlog: u32) -> Result<Vec<Listener>, Bi
     }
     let mut all = Vec::new();
     for bind in binds {
-        all.extend(bind_one(bind, backlog)?);
+        all.extend(bind_one(bind, backlog, has_v4_twin(bind, binds))?);
     }
     Ok(all)
 }
@@ -59,7 +93,11 @@ pub(crate) fn bind_all(binds: &[Bind], backlog: u32) -> Result<Vec<Listener>, Bi
 ///
 /// # Errors
 /// When it cannot be resolved, is in use, or is not ours to use.
-pub(crate) fn bind_one(bind: &Bind, backlog: u32) -> Result<Vec<Listener>, BindError> {
+pub(crate) fn bind_one(
+    bind: &Bind,
+    backlog: u32,
+    v6_only: bool,
+) -> Result<Vec<Listener>, BindError> {
     let shown = bind.to_string();
     let failed = |reason: String| BindError { bind: shown.clone(), reason };
     match bind {
@@ -69,7 +107,7 @@ pub(crate) fn bind_one(bind: &Bind, backlog: u32) -> Result<Vec<Listener>, BindE
             Ok(vec![Listener {
                 fd,
                 shown: format!("unix:{}", path.display()),
-                path: Some(path.clone()),
+                path: Some(SocketFile::new(path)),
                 inherited: false,
             }])
         }
@@ -81,12 +119,23 @@ pub(crate) fn bind_one(bind: &Bind, backlog: u32) -> Result<Vec<Listener>, BindE
             addresses
                 .into_iter()
                 .map(|address| {
-                    let fd = tcp(address, backlog).map_err(|error| failed(explain(&error)))?;
+                    let fd =
+                        tcp(address, backlog, v6_only).map_err(|error| failed(explain(&error)))?;
                     Ok(Listener { shown: name(&fd), fd, path: None, inherited: false })
                 })
                 .collect()
         }
     }
+}
+
+/// Whether the same port is bound for IPv4 as well: then `[::]` must leave that to it, while alone it
+/// serves both.
+fn has_v4_twin(bind: &Bind, binds: &[Bind]) -> bool {
+    let Bind::Tcp { host, port } = bind else { return false };
+    host.contains(':')
+        && binds.iter().any(|other| {
+            matches!(other, Bind::Tcp { host, port: same } if same == port && !host.contains(':'))
+        })
 }
 
 fn explain(error: &io::Error) -> String {
@@ -102,12 +151,15 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
-fn tcp(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
+fn tcp(address: SocketAddr, backlog: u32, v6_only: bool) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
     // A restart must not wait for connections of the last life; it does not share the port.
     sockopt::set_socket_reuseaddr(&fd, true)?;
+    if address.is_ipv6() && v6_only {
+        sockopt::set_ipv6_v6only(&fd, true)?;
+    }
     rustix::net::bind(&fd, &address)?;
     rustix::net::listen(&fd, i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(fd)
@@ -186,10 +238,6 @@ impl Listener {
     /// # Errors
     /// What the system says, but not that it is gone already.
     pub(crate) fn unlink(&self) -> io::Result<()> {
-        let Some(path) = &self.path else { return Ok(()) };
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        self.path.as_ref().map_or(Ok(()), SocketFile::remove)
     }
 }

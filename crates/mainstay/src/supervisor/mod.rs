@@ -19,6 +19,7 @@ mod upgrade;
 mod watch;
 
 pub(crate) use control::client;
+pub(crate) use program::find as find_program;
 pub(crate) use run::Supervisor;
 pub(crate) use start::{Identity, inherited_config, resume, start};
 pub(crate) use upgrade::probe;

@@ -2,13 +2,37 @@
 //! configuration as it was then. A worker that dies is replaced by its own generation's program,
 //! whatever lies on disk by now.
 
-use crate::config::Config;
 use crate::config::load::Snapshot;
+use crate::config::{Config, env};
 use rustix::fs::{Mode, OFlags};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The path by which this program was called, links unresolved, so that a link that points
+/// elsewhere by the time of a reload leads to the new program. `called` is `argv[0]`.
+///
+/// # Errors
+/// When the program cannot be found at all.
+pub(crate) fn find(called: &OsStr) -> io::Result<PathBuf> {
+    let running = std::env::current_exe()?;
+    let by_name = if called.as_bytes().contains(&b'/') {
+        vec![std::env::current_dir()?.join(called)]
+    } else {
+        let path = env::search_path().unwrap_or_default();
+        std::env::split_paths(&path).map(|directory| directory.join(called)).collect()
+    };
+    let same = |path: &Path| Some(file_identity(path)? == file_identity(&running)?);
+    Ok(by_name.into_iter().find(|path| same(path) == Some(true)).unwrap_or(running))
+}
+
+fn file_identity(path: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
 
 /// One generation's program and configuration.
 #[derive(Debug)]

@@ -47,9 +47,15 @@ fn drain_delay(configured: AutoDuration) -> Duration {
 impl Supervisor {
     /// HUP: as the command, with nobody who waits. One that comes during a reload follows it.
     pub(crate) fn reload_by_signal(&mut self) {
-        if self.machine.is_reloading() {
-            self.reload_wanted = true;
-        } else {
+        self.reload_wanted = true;
+        if !self.machine.is_reloading() && self.upgrade.is_none() {
+            self.reload_if_wanted();
+        }
+    }
+
+    /// Begins the reload that could not begin when it was asked for.
+    pub(crate) fn reload_if_wanted(&mut self) {
+        if std::mem::take(&mut self.reload_wanted) && !self.machine.is_stopping() {
             self.reload();
         }
     }
@@ -57,12 +63,12 @@ impl Supervisor {
     /// Begins a reload; its end is told to whoever waits, however early it comes.
     pub(crate) fn reload(&mut self) {
         let generation = self.machine.next_generation();
+        let stamp = clock::mono().0 / 1_000;
+        self.tell_manager(&format!("RELOADING=1\nMONOTONIC_USEC={stamp}"));
         match self.prepare(generation) {
             Ok(policy) => {
                 let name = self.identity.name.clone();
                 self.report(&Event::ReloadBegun { name, generation });
-                let stamp = clock::mono().0 / 1_000;
-                self.tell_manager(&format!("RELOADING=1\nMONOTONIC_USEC={stamp}"));
                 self.feed(Input::Reload { policy });
             }
             Err(reason) => {
@@ -84,6 +90,13 @@ impl Supervisor {
         let config = snapshot
             .resolve(identity.app_defaults.as_deref(), &identity.flags)
             .map_err(|error| error.to_string())?;
+        let (asked, most) = (worker_count(config.workers.count), self.slots.len() - 1);
+        if asked > most {
+            return Err(format!(
+                "workers.count = {asked} is more than the {most} that the service has had room for \
+                 since its start; restart it"
+            ));
+        }
         let policy = policy(&config, self.slots.len());
         let program = Program::open(&identity.program, &snapshot, config)
             .map_err(|error| format!("{}: {error}", identity.program.display()))?;
@@ -108,9 +121,7 @@ impl Supervisor {
         self.tell_manager("READY=1");
         self.control.answer_reload(result);
         mainstay_os::memory::forget_code().ok();
-        if std::mem::take(&mut self.reload_wanted) && !self.machine.is_stopping() {
-            self.reload();
-        }
+        self.reload_if_wanted();
     }
 
     fn take_up(&mut self, config: Config) {
@@ -134,10 +145,7 @@ impl Supervisor {
         let interval = heartbeat_interval(&config);
         header.set_heartbeat_interval(u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX));
         // What needs a restart stays as it was, and is told again at the next reload.
-        let server = self.config.server.clone();
-        let kept = self.config.clone();
-        self.config = config;
+        let kept = std::mem::replace(&mut self.config, config);
         self.config.keep_restart_keys(&kept);
-        self.config.server = server;
     }
 }

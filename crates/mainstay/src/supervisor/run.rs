@@ -36,6 +36,8 @@ pub(crate) struct Supervisor {
     pub(crate) machine: Machine,
     pub(crate) log: Log,
     pub(crate) segment_fd: OwnedFd,
+    /// The configuration file as it was at the start.
+    pub(crate) origin: OwnedFd,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) admin: Vec<Listener>,
     pub(crate) programs: BTreeMap<u64, Program>,
@@ -71,6 +73,7 @@ impl Supervisor {
     /// Runs the service to its end and returns the exit code.
     pub(crate) fn run(mut self) -> u8 {
         self.feed(Input::Tick);
+        self.reload_if_wanted();
         while self.exit.is_none() {
             self.round();
         }
@@ -95,11 +98,15 @@ impl Supervisor {
                 return;
             }
         }
-        for command in self.control.read() {
-            self.obey(command);
+        // Commands wait for the outcome of a trial: whoever asks then asks the program that won.
+        if self.upgrade.is_none() {
+            for command in self.control.read() {
+                self.obey(command);
+            }
+            self.control.write();
         }
-        self.control.write();
         let now = clock::mono();
+        self.feed_watchdog(now);
         if now >= self.next_observation {
             self.next_observation = now + OBSERVE;
             self.observe(now);
@@ -133,7 +140,8 @@ impl Supervisor {
             sources.push(Source::Upgrade);
             polls.push(PollFd::new(&upgrade.process.child, PollFlags::IN));
         }
-        for (fd, flags) in self.control.waits_for() {
+        let asking = if self.upgrade.is_none() { self.control.waits_for() } else { Vec::new() };
+        for (fd, flags) in asking {
             sources.push(Source::Control);
             polls.push(PollFd::from_borrowed_fd(fd, flags));
         }
@@ -153,7 +161,7 @@ impl Supervisor {
         let upgrade = self.upgrade.as_ref().map(|upgrade| upgrade.deadline);
         let deadlines = [
             Some(self.next_observation),
-            self.machine.deadline(),
+            self.machine.deadline(now),
             self.watch.deadline(),
             self.notifier.interval().map(|interval| now + interval),
             upgrade,
@@ -222,12 +230,15 @@ impl Supervisor {
         }
         self.feed(Input::Observation);
         self.log.slot().beat(now.0, crate::memory::resident());
+        self.expire_log_level(now);
+        self.write_for_watch(now);
+    }
+
+    fn feed_watchdog(&mut self, now: Mono) {
         let progress = self.machine.makes_progress(now);
         if let Err(error) = self.notifier.feed(now, progress) {
             self.report(&Event::NotifyFailed { reason: error.to_string() });
         }
-        self.expire_log_level(now);
-        self.write_for_watch(now);
     }
 
     /// Counts and logs an event of the supervisor.

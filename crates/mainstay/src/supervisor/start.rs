@@ -13,6 +13,7 @@ use crate::clock;
 use crate::config::load::Snapshot;
 use crate::config::{Config, ConfigError, Count};
 use crate::event::Event;
+use crate::health::State;
 use crate::log::drain::Drain;
 use crate::log::{self, Log};
 use crate::metrics::names;
@@ -107,7 +108,7 @@ pub(crate) fn start(
     let bound = Bound(bound);
     let admin = match &config.server.admin {
         None => Vec::new(),
-        Some(bind) => listeners::bind_one(bind, backlog)
+        Some(bind) => listeners::bind_one(bind, backlog, false)
             .map_err(|error| StartError::new("server.admin", error))?,
     };
     let admin = Bound(admin);
@@ -118,6 +119,7 @@ pub(crate) fn start(
         })?),
     };
     let undo = Undo(pidfile);
+    let origin = snapshot.to_memory().map_err(|error| StartError::new("memory", error))?;
     let control = control::Control::bind(&config, &identity.name)
         .map_err(|reason| StartError::new("server.control", reason))?;
     let notifier = Notifier::find().map_err(|error| StartError::new("NOTIFY_SOCKET", error))?;
@@ -143,6 +145,7 @@ pub(crate) fn start(
         upgrade: None,
         drain: Drain::default(),
         reload_wanted: false,
+        origin,
         next_observation: clock::mono(),
         exit: None,
     };
@@ -163,7 +166,10 @@ pub(crate) fn resume(identity: Identity, passport: &Passport) -> Result<Supervis
         handover.restore(identity, log, signals, segment_fd).map_err(|error| failed(&error))?;
     let Identity { name, version, .. } = supervisor.identity.clone();
     supervisor.log.event(&Event::Upgraded { name, version });
-    supervisor.tell_manager(&format!("MAINPID={}\nREADY=1", std::process::id()));
+    supervisor.tell_manager(&format!("MAINPID={}", std::process::id()));
+    if supervisor.machine.state() == State::Ready {
+        supervisor.tell_manager("READY=1");
+    }
     Ok(supervisor)
 }
 

@@ -74,11 +74,13 @@ impl Supervisor {
         };
         self.upgrade = None;
         let reason = match words.into_iter().next() {
+            Some(Word::Ready) if self.machine.is_stopping() => "the service is stopping".into(),
             Some(Word::Ready) => self.replace_program().to_string(),
             Some(Word::Failed { reason, .. }) => reason,
             Some(Word::Recycle { .. }) | None => format!("the new program {ended} on trial"),
         };
         self.report(&Event::UpgradeRefused { reason });
+        self.reload_if_wanted();
     }
 
     /// A program that does not answer is not trusted.
@@ -90,6 +92,7 @@ impl Supervisor {
             self.upgrade = None;
             let reason = "the new program did not answer within the boot timeout".into();
             self.report(&Event::UpgradeRefused { reason });
+            self.reload_if_wanted();
         }
     }
 

@@ -36,11 +36,16 @@ impl LogWriter {
         Ok(LogWriter { stop, thread })
     }
 
+    /// The thread has ended by itself, which only a fault in it does.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Writes what is there and ends.
     pub(crate) fn finish(self) {
         self.stop.store(true, SeqCst);
         self.thread.thread().unpark();
-        // A thread that panicked has said so; the supervisor writes what is left.
+        // If the thread failed, the supervisor writes what is left.
         self.thread.join().ok();
     }
 }

@@ -30,7 +30,6 @@ pub(crate) fn run(
     name: String,
     version: String,
 ) -> io::Result<()> {
-    panics::install();
     let voice = Voice::take(passport.voice)?;
     let result = live(passport, config, name, version);
     if let Err(error) = &result {
@@ -42,13 +41,14 @@ pub(crate) fn run(
 fn live(passport: &Passport, config: &Config, name: String, version: String) -> io::Result<()> {
     let source = SignalSource::open()?;
     let (log, _) = passport.open_log()?;
+    panics::install(log.clone());
     let stop = Arc::new(Notify::new());
     let writer = LogWriter::start(log.segment().clone())?;
     listen(source, log.clone(), Arc::clone(&stop))?;
     let listeners = passport.take_listeners()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin = Admin::new(log.clone(), name, version, config);
-    runtime.block_on(attend(listeners, Arc::new(admin), &log, &stop))?;
+    runtime.block_on(attend(listeners, Arc::new(admin), &log, &stop, &writer))?;
     writer.finish();
     Ok(())
 }
@@ -58,6 +58,7 @@ async fn attend(
     admin: Arc<Admin>,
     log: &Log,
     stop: &Notify,
+    writer: &LogWriter,
 ) -> io::Result<()> {
     for (fd, _) in listeners {
         admin::listen(fd, Arc::clone(&admin))?;
@@ -76,6 +77,9 @@ async fn attend(
         });
         if over.await {
             return Ok(());
+        }
+        if writer.has_failed() {
+            return Err(io::Error::other("the log's thread has failed"));
         }
         log.slot().beat(clock::mono().0, crate::memory::resident());
     }

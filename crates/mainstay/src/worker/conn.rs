@@ -19,6 +19,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -91,7 +92,7 @@ pub(crate) fn server(shared: &Shared) -> Builder<TokioExecutor> {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve<A: App, I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+pub(crate) async fn serve<A: App, I: AsyncRead + AsyncWrite + AsRawFd + Unpin + Send + 'static>(
     shared: Arc<Shared>,
     server: Arc<Builder<TokioExecutor>>,
     app: A,
@@ -100,7 +101,7 @@ pub(crate) async fn serve<A: App, I: AsyncRead + AsyncWrite + Unpin + Send + 'st
 ) {
     let now = clock::mono();
     shared.recorder.set_coarse(now);
-    let conn = Arc::new(Watched::new(Arc::clone(&shared.recorder), peer, now));
+    let conn = Arc::new(Watched::new(Arc::clone(&shared.recorder), peer, stream.as_raw_fd(), now));
     let open = Open::enter(Arc::clone(&shared), Arc::clone(&conn));
     let face = Face {
         stack: RefCell::new(stack(app, &conn, Arc::clone(&shared.paths))),

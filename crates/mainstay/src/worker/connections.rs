@@ -5,9 +5,14 @@ use crate::clock::Mono;
 use crate::event::Event;
 use crate::http::watched::{Verdict, Watched};
 use crate::metrics::names;
+use mainstay_os::fds;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
+
+/// A request that takes longer is worth asking whether its client is still there.
+const LONG: Duration = Duration::from_secs(1);
 
 /// Every open connection of the worker.
 #[derive(Debug, Default)]
@@ -59,9 +64,9 @@ impl Connections {
     }
 
     /// Drops all of them.
-    pub(crate) fn abort_all(&self) {
+    pub(crate) fn abort_all(&self, now: Mono) {
         for conn in self.lock().all.values() {
-            conn.order(Verdict::Abort("grace"));
+            conn.order(Verdict::Abort("grace"), now);
         }
     }
 
@@ -118,16 +123,30 @@ pub(crate) fn sweep(shared: &Shared, now: Mono) {
     let deadlines = shared.deadlines();
     shared.recorder.set_coarse(now);
     let draining = shared.draining_since();
-    let mut passed = Vec::new();
+    let (mut passed, mut long) = (Vec::new(), Vec::new());
     for conn in shared.connections.lock().all.values() {
         let verdict = conn.judge(now, &deadlines, draining);
-        conn.order(verdict);
+        conn.order(verdict, now);
         if let Verdict::Abort(which) = verdict {
             passed.push((conn.peer(), which));
+        } else if conn.is_long_busy(now, LONG) {
+            long.push(Arc::clone(conn));
         }
     }
+    leave_the_gone(&long, now);
     for (peer, which) in passed {
         let peer = peer.map_or_else(|| "a unix socket".to_owned(), |peer| peer.to_string());
         shared.log.event(&Event::DeadlinePassed { peer, which });
+    }
+}
+
+/// Drops long requests whose clients have reset their connections; the server, which may not read
+/// while it serves, would not notice.
+fn leave_the_gone(long: &[Arc<Watched>], now: Mono) {
+    let sockets: Vec<_> = long.iter().map(|conn| conn.socket()).collect();
+    for (conn, gone) in long.iter().zip(fds::hung_up(&sockets)) {
+        if gone {
+            conn.order(Verdict::Abort("client"), now);
+        }
     }
 }

@@ -72,8 +72,15 @@ impl Minder {
             }
             let open = self.shared.connections.len() > 0;
             if open && now >= self.next_sweep {
+                // A runtime that was blocked has not read what came meanwhile: nobody is judged
+                // before it had a chance to.
+                let late = now.since(self.next_sweep) > self.sweep_every;
                 self.next_sweep = now + self.sweep_every;
-                sweep(&self.shared, now);
+                if late {
+                    self.shared.recorder.set_coarse(now);
+                } else {
+                    sweep(&self.shared, now);
+                }
             }
             let next = if open { self.next_beat.min(self.next_sweep) } else { self.next_beat };
             self.set_timer(next.since(now));

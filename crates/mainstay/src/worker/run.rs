@@ -13,14 +13,16 @@ use crate::http::body::BoxError;
 use crate::http::probes::Paths;
 use crate::http::record::Recorder;
 use crate::panics;
-use crate::passport::Passport;
+use crate::passport::{Passed, Passport};
 use crate::voice::{Voice, Word};
 use mainstay_os::signals::SignalSource;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+
+type Listeners = Vec<(OwnedFd, Passed)>;
 
 /// How a worker ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +48,13 @@ where
     Fut: Future<Output = Result<A, BoxError>>,
     A: App,
 {
-    panics::install();
     let voice = match Voice::take(passport.voice) {
         Ok(voice) => Arc::new(voice),
         // Without a voice nobody can be told; the exit code says it.
         Err(_) => return Outcome::BootFailed,
     };
     match start(passport, config, name, version, &voice) {
-        Ok((shared, runtime)) => live(&shared, runtime, passport, &voice, factory),
+        Ok((shared, runtime, listeners)) => live(&shared, runtime, listeners, &voice, factory),
         Err(error) => {
             voice.say(&Word::Failed { code: 3, reason: error.to_string() });
             Outcome::BootFailed
@@ -67,10 +68,13 @@ fn start(
     name: String,
     version: String,
     voice: &Arc<Voice>,
-) -> io::Result<(Arc<Shared>, Runtime)> {
+) -> io::Result<(Arc<Shared>, Runtime, Listeners)> {
     // Before any thread, so that all of them have the signals blocked.
     let source = SignalSource::open()?;
+    // Before the application runs: what it starts must not inherit them.
+    let listeners = passport.take_listeners()?;
     let (log, _) = passport.open_log()?;
+    panics::install(log.clone());
     let limit = request_limit(&config);
     let says = Arc::clone(voice);
     let recorder = Recorder::new(log.clone(), limit, move |served| {
@@ -100,7 +104,7 @@ fn start(
     let minder = Minder::new(source, Arc::clone(&shared))?;
     drop(entered);
     runtime.spawn(minder.run());
-    Ok((shared, runtime))
+    Ok((shared, runtime, listeners))
 }
 
 /// `max_requests` plus a share of the jitter that differs between workers, so that they do not all
@@ -118,7 +122,7 @@ fn request_limit(config: &Config) -> u64 {
 fn live<F, Fut, A>(
     shared: &Arc<Shared>,
     runtime: Runtime,
-    passport: &Passport,
+    listeners: Listeners,
     voice: &Arc<Voice>,
     factory: F,
 ) -> Outcome
@@ -128,10 +132,9 @@ where
     A: App,
 {
     let worker = Worker::new(Arc::clone(shared));
-    let built =
-        catch_unwind(AssertUnwindSafe(|| runtime.block_on(async { factory(worker).await })));
+    let built = panics::caught(|| runtime.block_on(async { factory(worker).await }));
     let (code, reason) = match built {
-        Ok(Ok(app)) => match serve(shared, &runtime, passport, voice, app) {
+        Ok(Ok(app)) => match serve(shared, &runtime, listeners, voice, app) {
             Ok(()) => {
                 runtime.shutdown_timeout(Duration::from_millis(100));
                 return Outcome::Done;
@@ -139,9 +142,7 @@ where
             Err(error) => (3, error.to_string()),
         },
         Ok(Err(error)) => (4, chain(error.as_ref())),
-        Err(payload) => {
-            (3, format!("the factory panicked: {}", panics::describe(payload.as_ref())))
-        }
+        Err(panic) => (3, format!("the factory panicked: {panic}")),
     };
     shared.log.event(&Event::AppFailed { reason: reason.clone() });
     voice.say(&Word::Failed { code, reason });
@@ -163,14 +164,13 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 fn serve<A: App>(
     shared: &Arc<Shared>,
     runtime: &Runtime,
-    passport: &Passport,
+    listeners: Listeners,
     voice: &Arc<Voice>,
     app: A,
 ) -> io::Result<()> {
-    let fds = passport.take_listeners()?;
     runtime.block_on(async {
         let mut accepting = Vec::new();
-        for (fd, passed) in fds {
+        for (fd, passed) in listeners {
             let listener = Listener::from_fd(fd, passed.ends)?;
             accepting.push(tokio::spawn(accept(listener, Arc::clone(shared), app.clone())));
         }
@@ -208,7 +208,7 @@ async fn leave(shared: &Arc<Shared>, accepting: Vec<tokio::task::JoinHandle<()>>
     if either(finish, over).await {
         let connections = shared.connections.len() as u64;
         shared.log.event(&Event::DrainForced { connections });
-        shared.connections.abort_all();
+        shared.connections.abort_all(clock::mono());
         tokio::time::timeout(Duration::from_millis(500), shared.connections.wait_empty())
             .await
             .ok();

@@ -7,7 +7,7 @@ pub(crate) mod client;
 mod obey;
 mod wire;
 
-use super::listeners::clear_stale_socket;
+use super::listeners::{SocketFile, clear_stale_socket};
 use crate::config::{Config, env};
 use rustix::event::PollFlags;
 use std::fs;
@@ -27,7 +27,7 @@ const CLIENTS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Control {
     listener: UnixListener,
-    path: PathBuf,
+    file: SocketFile,
     clients: Vec<Client>,
     next: u64,
 }
@@ -39,6 +39,8 @@ struct Client {
     asked: Vec<u8>,
     answer: Vec<u8>,
     waits_for_reload: bool,
+    /// It has closed its half of the stream; what it is owed it still gets.
+    asked_all: bool,
     gone: bool,
 }
 
@@ -84,47 +86,50 @@ impl Control {
         let bound = UnixListener::bind(&path);
         rustix::process::umask(umask);
         let listener = bound.map_err(|error| told(error.to_string()))?;
-        Control::on(listener, path.clone()).map_err(|error| told(error.to_string()))
+        Control::on(listener, SocketFile::new(&path)).map_err(|error| told(error.to_string()))
     }
 
     /// Takes up a socket that an earlier program of this process had.
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn resume(fd: OwnedFd, path: PathBuf) -> std::io::Result<Control> {
-        Control::on(UnixListener::from(fd), path)
+    pub(crate) fn resume(fd: OwnedFd, file: SocketFile) -> std::io::Result<Control> {
+        Control::on(UnixListener::from(fd), file)
     }
 
-    fn on(listener: UnixListener, path: PathBuf) -> std::io::Result<Control> {
+    fn on(listener: UnixListener, file: SocketFile) -> std::io::Result<Control> {
         listener.set_nonblocking(true)?;
-        Ok(Control { listener, path, clients: Vec::new(), next: 0 })
+        Ok(Control { listener, file, clients: Vec::new(), next: 0 })
     }
 
     /// The socket's file.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    pub(crate) fn file(&self) -> &SocketFile {
+        &self.file
     }
 
     /// Removes the socket's file.
     pub(crate) fn remove(&self) {
-        fs::remove_file(&self.path).ok();
+        self.file.remove().ok();
     }
 
     /// What to poll for.
     pub(crate) fn waits_for(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
-        let clients = self.clients.iter().map(|client| {
-            let flags = if client.answer.is_empty() { PollFlags::IN } else { PollFlags::OUT };
-            (client.stream.as_fd(), flags)
+        let clients = self.clients.iter().filter_map(|client| {
+            let flags = match (client.answer.is_empty(), client.asked_all) {
+                (false, _) => PollFlags::OUT,
+                (true, false) => PollFlags::IN,
+                // It waits for a reload and says no more; its end of the stream stays readable.
+                (true, true) => return None,
+            };
+            Some((client.stream.as_fd(), flags))
         });
-        let listener =
-            (self.clients.len() < CLIENTS).then(|| (self.listener.as_fd(), PollFlags::IN));
-        clients.chain(listener).collect()
+        clients.chain([(self.listener.as_fd(), PollFlags::IN)]).collect()
     }
 
     /// Takes in new clients and whole questions.
     pub(crate) fn read(&mut self) -> Vec<Asked> {
-        while self.clients.len() < CLIENTS {
-            let Ok((stream, _)) = self.listener.accept() else { break };
+        while let Ok((stream, _)) = self.listener.accept() {
+            self.make_room();
             if stream.set_nonblocking(true).is_ok() {
                 self.next += 1;
                 self.clients.push(Client::new(self.next, stream));
@@ -133,13 +138,24 @@ impl Control {
         let mut asked = Vec::new();
         for client in &mut self.clients {
             let number = client.number;
-            match client.question() {
-                Some(Ok(command)) => asked.push(Asked { client: number, command }),
-                Some(Err(error)) => client.say(&Answer::error(error)),
-                None => {}
+            while let Some(question) = client.question() {
+                match question {
+                    Ok(command) => asked.push(Asked { client: number, command }),
+                    Err(error) => client.say(&Answer::error(error)),
+                }
             }
         }
         asked
+    }
+
+    /// Sends the oldest client away that neither asked nor is owed anything, when all places are
+    /// taken: silent ones must not lock an operator out.
+    fn make_room(&mut self) {
+        if self.clients.len() < CLIENTS {
+            return;
+        }
+        let idle = self.clients.iter().position(|client| !client.is_owed());
+        self.clients.remove(idle.unwrap_or(0));
     }
 
     /// Writes what can be written, and forgets who is gone.
@@ -147,7 +163,7 @@ impl Control {
         for client in &mut self.clients {
             client.write();
         }
-        self.clients.retain(|client| !client.gone);
+        self.clients.retain(|client| !client.gone && (!client.asked_all || client.is_owed()));
     }
 
     /// Answers one client.
@@ -191,6 +207,7 @@ impl Client {
             asked: Vec::new(),
             answer: Vec::new(),
             waits_for_reload: false,
+            asked_all: false,
             gone: false,
         }
     }
@@ -201,7 +218,7 @@ impl Client {
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => {
-                    self.gone = true;
+                    self.asked_all = true;
                     break;
                 }
                 Ok(read) => self.asked.extend_from_slice(&buffer[..read]),
@@ -219,6 +236,10 @@ impl Client {
         let end = self.asked.iter().position(|byte| *byte == b'\n')?;
         let line: Vec<u8> = self.asked.drain(..=end).collect();
         Some(serde_json::from_slice(&line).map_err(|error| format!("not a command: {error}")))
+    }
+
+    fn is_owed(&self) -> bool {
+        self.waits_for_reload || !self.answer.is_empty()
     }
 
     fn say(&mut self, answer: &Answer) {

@@ -14,7 +14,7 @@ const FACTOR: f64 = 1.5;
 const CAP: Duration = Duration::from_secs(30);
 
 /// Deaths in youth, in a row.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Backoff {
     deaths: u32,
     last: Mono,

@@ -1,6 +1,7 @@
 //! What goes into the machine, and what comes out.
 
 use super::BootFailure;
+use super::backoff::Backoff;
 use crate::clock::Mono;
 use crate::event::Event;
 use crate::health::State;
@@ -29,6 +30,17 @@ pub(crate) struct Policy {
     pub(crate) drain_delay: Duration,
     /// A heartbeat older than this is no progress.
     pub(crate) stale_after: Duration,
+}
+
+/// What a machine remembers over an upgrade.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Memory {
+    pub(crate) generation: u64,
+    pub(crate) last_generation: u64,
+    pub(crate) target: usize,
+    pub(crate) ever_ready: bool,
+    pub(crate) backoff: Backoff,
+    pub(crate) state: u64,
 }
 
 /// What happens to the machine.

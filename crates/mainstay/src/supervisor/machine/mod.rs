@@ -13,7 +13,7 @@ mod simulation;
 mod stop;
 mod worker;
 
-pub(crate) use messages::{Action, Input, Policy};
+pub(crate) use messages::{Action, Input, Memory, Policy};
 pub(crate) use stop::Stopping;
 pub(crate) use worker::{BootFailure, Life, Worker, describe};
 
@@ -71,17 +71,35 @@ impl Machine {
     }
 
     /// Takes up what an earlier program of this process had running.
-    pub(crate) fn resume(&mut self, generation: u64, target: usize, workers: Vec<(usize, Worker)>) {
-        self.generation = generation;
-        self.last_generation = generation;
-        self.policy.target = target;
-        self.ever_ready = workers.iter().any(|(_, worker)| worker.is_ready());
+    pub(crate) fn resume(&mut self, memory: &Memory, workers: Vec<(usize, Worker)>) {
+        self.generation = memory.generation;
+        self.last_generation = memory.last_generation;
+        self.policy.target = memory.target;
+        self.ever_ready = memory.ever_ready;
+        self.backoff = memory.backoff;
+        self.state = State::from_word(memory.state);
         for (slot, worker) in workers {
-            self.last_generation = self.last_generation.max(worker.generation);
             if let Some(place) = self.workers.get_mut(slot) {
                 *place = Some(worker);
             }
         }
+    }
+
+    /// What [`Machine::resume`] needs of this one, besides its workers.
+    pub(crate) fn memory(&self) -> Memory {
+        Memory {
+            generation: self.generation,
+            last_generation: self.last_generation,
+            target: self.policy.target,
+            ever_ready: self.ever_ready,
+            backoff: self.backoff,
+            state: self.state as u64,
+        }
+    }
+
+    /// Whether the service answers for itself.
+    pub(crate) fn state(&self) -> State {
+        self.state
     }
 
     /// Takes in one input and returns what to do, in order.
@@ -155,7 +173,7 @@ impl Machine {
         // The process is on its way out; should it hang there, KILL follows.
         worker.life = Life::Dying { until: now + ABORT_GRACE, killed: false };
         self.report(Event::WorkerBootFailed { pid, reason: failure.reason.clone() });
-        if self.stopping.is_some() {
+        if !self.serves_on() {
             return;
         }
         if self.reload.is_some() && generation == self.generation {
@@ -175,10 +193,11 @@ impl Machine {
             let reason = format!("{} before it was ready", worker::describe(ended));
             self.boot_failed(slot, BootFailure { code, reason }, now);
         } else if let Life::Ready { since } = life
-            && self.stopping.is_none()
+            && self.serves_on()
             && now.since(since) < backoff::YOUNG
         {
-            self.died_young(now);
+            let how = worker::describe(ended);
+            self.died_after_ready(slot, &format!("{how} just after it was ready"), now);
         }
         self.forget(slot);
     }
@@ -219,6 +238,16 @@ impl Machine {
         self.report(Event::Recycling { pid, reason });
     }
 
+    /// New code that dies as soon as it serves has not proved itself either.
+    fn died_after_ready(&mut self, slot: usize, how: &str, now: Mono) {
+        let is_new = self.worker(slot).is_some_and(|w| w.generation == self.generation);
+        if self.reload.is_some() && is_new {
+            self.fail_reload(how);
+        } else {
+            self.died_young(now);
+        }
+    }
+
     fn died_young(&mut self, now: Mono) {
         let (deaths, delay) = self.backoff.death(now);
         if !delay.is_zero() {
@@ -240,11 +269,12 @@ impl Machine {
     // === what time does ===
 
     /// When the machine wants to be asked again, if nothing happens before.
-    pub(crate) fn deadline(&self) -> Option<Mono> {
+    pub(crate) fn deadline(&self, now: Mono) -> Option<Mono> {
         let workers = self.workers.iter().flatten();
         let lives = workers.filter_map(|worker| worker.deadline(self.policy.boot_timeout));
-        let wants = self.missing() > 0 || self.wants_replacement();
-        let waits = self.backoff.until().filter(|_| wants);
+        let wants = self.serves_on() && (self.missing() > 0 || self.wants_replacement());
+        // A wait that is over and still not used waits for an event, not for a time.
+        let waits = self.backoff.until().filter(|until| wants && *until > now);
         let stop = self.stopping.as_ref().and_then(Stopping::deadline);
         lives.chain(waits).chain(stop).min()
     }

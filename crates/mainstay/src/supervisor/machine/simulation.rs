@@ -325,6 +325,56 @@ fn thousands_of_lives_keep_the_promises() {
     }
 }
 
+#[test]
+fn a_reload_whose_workers_die_as_soon_as_they_serve_is_taken_back() {
+    let mut world = World::new(5);
+    world.input(Input::Tick);
+    world.run(Mono(4_000_000_000));
+    world.reload(false);
+    for _ in 0..40 {
+        let until = world.now + Duration::from_millis(50);
+        world.run(until);
+        let young = world.processes.iter().find(|(_, p)| p.ready && p.generation == 2);
+        if let Some(slot) = young.map(|(slot, _)| *slot) {
+            world.processes.remove(&slot);
+            world.input(Input::Exited { slot, ended: Ended::Signal(11) });
+            break;
+        }
+    }
+    assert!(matches!(&world.reload_ended, Some(Err(why)) if why.contains("just after")));
+    let until = world.now + Duration::from_secs(10);
+    world.run(until);
+    world.machine.policy.lifetime = None;
+    assert_eq!(world.machine.wanted().0, 1);
+    assert!(world.processes.values().all(|process| process.generation == 1));
+}
+
+#[test]
+fn a_wait_that_is_over_is_no_deadline_and_one_before_the_stop_still_throttles() {
+    let mut world = World::new(3);
+    world.input(Input::Tick);
+    world.run(Mono(3_000_000_000));
+    // Two deaths in youth; the replacement of the second hangs at boot.
+    world.machine.policy.drain_delay = Duration::from_secs(5);
+    world.broken.push(1);
+    for _ in 0..2 {
+        let now = world.now;
+        world.machine.died_young(now);
+    }
+    let slot = *world.processes.keys().next().unwrap();
+    world.processes.remove(&slot);
+    world.input(Input::Exited { slot, ended: Ended::Signal(9) });
+    let until = world.now + Duration::from_millis(400);
+    world.run(until);
+    let deadline = world.machine.deadline(world.now);
+    assert!(deadline.is_none_or(|deadline| deadline > world.now), "a deadline in the past spins");
+    world.stopping = true;
+    world.input(Input::Stop { quick: false });
+    let (begun, pids) = (world.now, world.next_pid);
+    world.run(begun + Duration::from_secs(4));
+    assert!(world.next_pid - pids < 12, "{} boots in the delay", world.next_pid - pids);
+}
+
 fn boot(broken: bool, code: u8) -> Option<u8> {
     let mut world = World::new(7);
     world.input(Input::Tick);

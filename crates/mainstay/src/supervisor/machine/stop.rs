@@ -74,9 +74,8 @@ impl Machine {
         reason: Option<String>,
         now: Mono,
     ) {
-        if self.reload.take().is_some() {
-            self.out.push(Action::ReloadEnded(Err("the service is stopping".into())));
-        }
+        // Who dies on the way out is replaced by what has proved itself.
+        self.fail_reload("the service is stopping");
         let stage = Stage::Delay { until: now + delay };
         self.stopping = Some(Stopping { stage, quick, code, reason });
     }
