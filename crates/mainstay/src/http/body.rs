@@ -25,12 +25,13 @@ enum Inner {
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Body {
-    pub(crate) fn incoming(body: hyper::body::Incoming, conn: Arc<Watched>) -> Body {
+    #[inline]
+    pub(crate) fn incoming(body: hyper::body::Incoming, conn: &Arc<Watched>) -> Body {
         if body.is_end_stream() {
             return Body { inner: Inner::Full(None) };
         }
         let wait = conn.watch_body();
-        Body { inner: Inner::Incoming { body, conn, wait } }
+        Body { inner: Inner::Incoming { body, conn: Arc::clone(conn), wait } }
     }
 
     /// The watch of a body that is still coming.

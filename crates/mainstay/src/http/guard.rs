@@ -44,18 +44,19 @@ where
 
     #[inline(always)]
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let called = panics::caught(|| {
-            // Most applications are always ready; those are called without a detour, because
-            // moving requests about is what layers cost.
-            match self.app.poll_ready(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Ok(())) => GuardFuture::Running { future: self.app.call(request) },
-                Poll::Ready(Err(impossible)) => match impossible {},
-                Poll::Pending => {
-                    GuardFuture::Waiting { call: Some(Box::new((self.app.clone(), request))) }
-                }
-            }
+        // Most applications are always ready; those are called without a detour, because moving
+        // requests about is what layers cost.
+        let ready = panics::caught(|| {
+            self.app.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready()
         });
-        called.unwrap_or_else(|panic| GuardFuture::Panicked { text: Some(panic) })
+        match ready {
+            Ok(true) => match panics::caught(|| self.app.call(request)) {
+                Ok(future) => GuardFuture::Running { future },
+                Err(panic) => GuardFuture::Panicked { text: Some(panic) },
+            },
+            Ok(false) => GuardFuture::Waiting { call: Some(Box::new((self.app.clone(), request))) },
+            Err(panic) => GuardFuture::Panicked { text: Some(panic) },
+        }
     }
 }
 

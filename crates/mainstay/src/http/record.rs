@@ -313,13 +313,12 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             let Some(mut ticket) = this.ticket.take() else { return };
-            let conn = Arc::clone(&ticket.conn);
-            if *this.handed {
-                conn.frame(false);
-            }
             if *this.h1 {
                 // What the server has taken may still wait for the client to take it.
-                conn.park(ticket.disarm());
+                let ended = ticket.disarm();
+                ticket.conn.park(ended);
+            } else if *this.handed {
+                ticket.conn.frame(false);
             }
         }
     }

@@ -66,7 +66,7 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Face<A> {
     type Future = RecordFuture<<Inner<A> as Service<Request<Body>>>::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let request = request.map(|body| Body::incoming(body, Arc::clone(&self.conn)));
+        let request = request.map(|body| Body::incoming(body, &self.conn));
         self.stack.borrow_mut().call(request)
     }
 }

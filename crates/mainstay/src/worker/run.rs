@@ -93,18 +93,28 @@ fn start(
         paths: Arc::new(paths),
         config,
     });
-    let runtime = match shared.config.workers.threads {
-        1 => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
-        threads => tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads as usize)
-            .enable_all()
-            .build()?,
-    };
+    let runtime = runtime(&shared)?;
     let entered = runtime.enter();
     let minder = Minder::new(source, Arc::clone(&shared))?;
     drop(entered);
     runtime.spawn(minder.run());
     Ok((shared, runtime, listeners))
+}
+
+/// The runtime that serves: on this thread alone, or on as many as configured.
+fn runtime(shared: &Shared) -> io::Result<Runtime> {
+    panics::serve_here();
+    let log = shared.log.clone();
+    let mut builder = match shared.config.workers.threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        threads => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(threads as usize);
+            builder
+        }
+    };
+    builder.enable_all().on_thread_start(panics::serve_here);
+    builder.on_thread_park(move || panics::tell_uncaught(&log)).build()
 }
 
 /// `max_requests` plus a share of the jitter that differs between workers, so that they do not all
@@ -134,12 +144,13 @@ where
     let worker = Worker::new(Arc::clone(shared));
     let built = panics::caught(|| runtime.block_on(async { factory(worker).await }));
     let (code, reason) = match built {
-        Ok(Ok(app)) => match serve(shared, &runtime, listeners, voice, app) {
-            Ok(()) => {
+        Ok(Ok(app)) => match panics::caught(|| serve(shared, &runtime, listeners, voice, app)) {
+            Ok(Ok(())) => {
                 runtime.shutdown_timeout(Duration::from_millis(100));
                 return Outcome::Done;
             }
-            Err(error) => (3, error.to_string()),
+            Ok(Err(error)) => (3, error.to_string()),
+            Err(panic) => (3, format!("the worker panicked: {panic}")),
         },
         Ok(Err(error)) => (4, chain(error.as_ref())),
         Err(panic) => (3, format!("the factory panicked: {panic}")),
