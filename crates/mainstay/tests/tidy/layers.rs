@@ -196,7 +196,11 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer { part: "crates/mainstay/src/voice.rs", may: &["crate::voice"], never: SERVING },
     Layer { part: "crates/mainstay/src/memory.rs", may: &["crate::memory"], never: SERVING },
-    Layer { part: "crates/mainstay/src/panics.rs", may: &["crate::panics"], never: SERVING },
+    Layer {
+        part: "crates/mainstay/src/panics.rs",
+        may: &["crate::event", "crate::log", "crate::panics"],
+        never: SERVING,
+    },
     Layer { part: "crates/mainstay/src/serve.rs", may: ANY, never: &[] },
     Layer { part: "crates/mainstay/src/lib.rs", may: ANY, never: &[] },
 ];
