@@ -94,15 +94,16 @@ pub(crate) fn assert_nothing_lost(title: &str, report: &Report, service: &Servic
 }
 
 /// Fails when a phase shows that something went on behind the scenes: the rule
-/// is a p99 of at most twice the undisturbed one. On a busy machine the p99 of
-/// single milliseconds is noise, so 10 ms more than undisturbed always pass. The maximum must stay
-/// below half of the boot time: nobody may have waited for one.
+/// is a p99 of at most twice the undisturbed one, and it is printed. On a busy machine a p99 of
+/// single milliseconds is noise, and no test fails because the machine was slow, so what fails is
+/// what only waiting for a boot explains: more than a fifteenth of the boot time beyond the
+/// undisturbed p99, or a maximum of half of it.
 pub(crate) fn assert_unnoticed(report: &Report, phase: &str, boot: Duration) {
     let before = report.phase("steady").quantile(0.99);
     let during = report.phase(phase).quantile(0.99);
     let ratio = during.as_secs_f64() / before.as_secs_f64().max(1e-6);
     say(format_args!("{phase}: p99 is {ratio:.2} x the undisturbed p99 (rule: at most 2)"));
-    let close = during <= before + Duration::from_millis(10);
+    let close = during <= before + boot / 15;
     assert!(ratio <= 2.0 || close, "{phase}: p99 {during:?}, undisturbed {before:?}\n{report}");
     let max = report.phase(phase).max();
     assert!(max < boot / 2, "the maximum {max:?} of {phase} shows a boot time\n{report}");

@@ -79,17 +79,35 @@ impl<'a> Ring<'a> {
     /// Takes the oldest record, copying it to `buffer`; `None` when the ring is empty. A ring whose
     /// words make no sense is emptied, never followed.
     pub fn pop<'b>(&self, buffer: &'b mut Vec<u8>) -> Option<RingRecord<'b>> {
+        let (record, next) = self.peek(self.position(), buffer)?;
+        self.take(next);
+        Some(record)
+    }
+
+    /// Where the oldest record is that was not taken.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.words[TAIL].load(Relaxed)
+    }
+
+    /// Copies the record at `position` to `buffer` without taking it, and gives the position behind
+    /// it: a drainer that dies before it has passed a record on leaves it for the next one. `None`
+    /// at the end of the ring; words that make no sense empty it.
+    pub fn peek<'b>(
+        &self,
+        position: u64,
+        buffer: &'b mut Vec<u8>,
+    ) -> Option<(RingRecord<'b>, u64)> {
         let data = self.data();
-        let tail = self.words[TAIL].load(Relaxed);
         let head = self.words[HEAD].load(Acquire);
-        let used = head.wrapping_sub(tail);
+        let used = head.wrapping_sub(position);
         if used == 0 {
             return None;
         }
         if used > data.len() as u64 {
             return self.give_up(head);
         }
-        let at = (tail % data.len() as u64) as usize;
+        let at = (position % data.len() as u64) as usize;
         let word = data[at].load(Relaxed);
         let len = (word & 0xffff_ffff) as usize;
         let need = 1 + text::words_for(len) as u64;
@@ -101,12 +119,22 @@ impl<'a> Ring<'a> {
         let until_end = ((data.len() - first) * 8).min(len);
         text::load(&data[first..], until_end, buffer);
         text::load(data, len - until_end, buffer);
-        self.words[TAIL].store(tail.wrapping_add(need), Release);
-        Some(RingRecord { kind: (word >> 32 & 0xffff) as u16, bytes: buffer })
+        let record = RingRecord { kind: (word >> 32 & 0xffff) as u16, bytes: buffer };
+        Some((record, position.wrapping_add(need)))
+    }
+
+    /// Takes everything up to `position`. One that is not between the ring's ends, such as that of
+    /// a drainer whose successor has gone on, is ignored.
+    pub fn take(&self, position: u64) {
+        let tail = self.position();
+        let head = self.words[HEAD].load(Acquire);
+        if position.wrapping_sub(tail) <= head.wrapping_sub(tail) {
+            self.words[TAIL].store(position, Release);
+        }
     }
 
     /// Leaves everything up to `head` unread.
-    fn give_up(&self, head: u64) -> Option<RingRecord<'static>> {
+    fn give_up<T>(&self, head: u64) -> Option<T> {
         self.words[TAIL].store(head, Release);
         None
     }

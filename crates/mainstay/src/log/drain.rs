@@ -21,23 +21,28 @@ pub(crate) struct Drain {
     /// Lines in order, and how much of them was written.
     batch: Vec<u8>,
     written: usize,
+    /// How far the rings have been read into the batch: slot and position.
+    read: Vec<(usize, u64)>,
 }
 
 impl Drain {
     /// Moves what is in the rings to `out`, whole lines in the order of their times, and returns
     /// how many lines that was. Lines of one process keep their order.
     ///
+    /// A line leaves its ring only when it is written, so a drainer that is killed loses none; its
+    /// successor may write again what it had written last.
+    ///
     /// # Errors
     /// What `out` says. What it did not take is kept for the next run, and until then nothing more
     /// is taken from the rings, which count what they have no room for.
     pub(crate) fn run(&mut self, segment: &Segment, out: &mut impl Write) -> io::Result<usize> {
         let mut lines = 0;
-        self.send(out)?;
+        self.send(segment, out)?;
         loop {
             self.text.clear();
             self.lines.clear();
-            for slot in segment.slots() {
-                self.gather(&slot.ring());
+            for (index, slot) in segment.slots().enumerate() {
+                self.gather(index, &slot.ring());
                 let dropped = slot.ring().dropped_untold();
                 if dropped > 0 {
                     let process = format!("pid {}", slot.pid());
@@ -46,7 +51,7 @@ impl Drain {
                     self.tell(&event);
                 }
             }
-            if self.lines.is_empty() {
+            if self.lines.is_empty() && self.read.is_empty() {
                 return Ok(lines);
             }
             lines += self.lines.len();
@@ -55,11 +60,11 @@ impl Drain {
             for (_, line) in &self.lines {
                 self.batch.extend_from_slice(&self.text[line.clone()]);
             }
-            self.send(out)?;
+            self.send(segment, out)?;
         }
     }
 
-    fn send(&mut self, out: &mut impl Write) -> io::Result<()> {
+    fn send(&mut self, segment: &Segment, out: &mut impl Write) -> io::Result<()> {
         while self.written < self.batch.len() {
             match out.write(&self.batch[self.written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -70,20 +75,31 @@ impl Drain {
         }
         self.batch.clear();
         self.written = 0;
-        out.flush()
+        out.flush()?;
+        for (slot, position) in self.read.drain(..) {
+            if let Some(slot) = segment.slot(slot) {
+                slot.ring().take(position);
+            }
+        }
+        Ok(())
     }
 
     /// Takes a share of a ring: no ring can keep the others waiting.
-    fn gather(&mut self, ring: &Ring<'_>) {
+    fn gather(&mut self, slot: usize, ring: &Ring<'_>) {
         let begin = self.text.len();
+        let mut position = ring.position();
         while self.text.len() - begin < BATCH {
-            let Some(record) = ring.pop(&mut self.record) else { return };
+            let Some((record, next)) = ring.peek(position, &mut self.record) else { break };
+            position = next;
             if let (ERROR_LOG, Some((time, line))) = (record.kind, record.bytes.split_first_chunk())
             {
                 let from = self.text.len();
                 self.text.extend_from_slice(line);
                 self.lines.push((u64::from_le_bytes(*time), from..self.text.len()));
             }
+        }
+        if position != ring.position() {
+            self.read.push((slot, position));
         }
     }
 
@@ -173,6 +189,17 @@ mod tests {
         drain.run(&segment, &mut full).unwrap();
         let text = String::from_utf8(full.1).unwrap();
         assert_eq!(text.lines().filter(|line| line.ends_with("Reopening logs")).count(), 10);
+    }
+
+    #[test]
+    fn a_drainer_that_dies_before_it_has_written_loses_nothing() {
+        let segment = segment(4_096);
+        let log = Log::new(segment.clone(), 0);
+        (0..10).for_each(|_| log.event(&Event::LogsReopened {}));
+        let mut full = Full(0, Vec::new());
+        assert!(Drain::default().run(&segment, &mut full).is_err(), "it dies here");
+        assert_eq!(drained(&segment).lines().count(), 10);
+        assert_eq!(drained(&segment), "");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::processes::Process;
 use super::run::{PatientStderr, Supervisor};
 use crate::clock::{self, Mono};
 use crate::event::{Event, Time};
+use crate::log::drain::Drain;
 use crate::passport::{Passport, Role};
 use crate::voice::{Ear, Word};
 use mainstay_os::child::Ended;
@@ -77,6 +78,8 @@ impl Supervisor {
                 let pid = process.child.pid();
                 self.watch.process = Some(process);
                 self.watch.started = now;
+                // From here on watch drains, beginning with what this process had not written.
+                self.drain = Drain::default();
                 self.log.segment().header().set_watch_pid(u64::from(pid));
                 self.report(&Event::WatchBooting { pid });
             }
