@@ -8,6 +8,7 @@
 //! * [`signals`]: blocked signals read from a descriptor.
 //! * [`alarm`]: a dead-man's switch for a process that can be blocked.
 //! * [`memory`]: giving back what only the start needed.
+//! * [`zone`]: the local time zone.
 //! * [`listener`]: sealing a listener, so that its queue can be emptied before it is closed.
 //!
 //! Nothing here knows HTTP, configuration, log formats or metric names. Linux only.
@@ -26,3 +27,5 @@ pub mod listener;
 pub mod memory;
 #[cfg(not(loom))]
 pub mod signals;
+#[cfg(not(loom))]
+pub mod zone;

@@ -10,8 +10,9 @@ use std::os::fd::{AsFd, OwnedFd};
 /// The segment's descriptor in another process.
 pub(crate) const SEGMENT: &str = "MAINSTAY_TEST_SEGMENT";
 
-const LAYOUT: Layout = Layout { slots: 3, counters: 5, in_flight: 2, ring_bytes: 100 };
-/// Words of the stamp, in order: magic, version, words, slots, counters, in-flight, ring bytes.
+const LAYOUT: Layout = Layout { slots: 3, counters: 5, in_flight: 2, ring_bytes: [100, 40] };
+/// Words of the stamp, in order: magic, version, words, slots, counters, in-flight, bytes of
+/// both rings.
 const STAMP: usize = 7;
 
 /// Everything that a segment made for `layout` consists of.
@@ -107,7 +108,7 @@ fn a_segment_that_nobody_could_map_is_not_made() {
     for (slots, counters, ring_bytes) in
         [(1, 1, 1 << 30), (1 << 20, 1 << 20, 64), (usize::MAX, 1, 64), (2, usize::MAX - 1, 64)]
     {
-        let layout = Layout { slots, counters, in_flight: 1, ring_bytes };
+        let layout = Layout { slots, counters, in_flight: 1, ring_bytes: [64, ring_bytes] };
         let made = Segment::create(layout).map(|_| ());
         assert!(matches!(made, Err(MapError::Layout(LayoutError::Size))), "{layout:?}: {made:?}");
     }
@@ -139,11 +140,12 @@ pub(crate) fn writes_beside() -> i32 {
     slot.set_ready_at(12);
     slot.connection_opened();
     slot.request_began();
-    let started = Started { mono: 13, wall: 14, peer: None, method: b"GET", path: b"/?a=b" };
+    let started =
+        Started { mono: 13, wall: 14, method: b"GET", path: b"/?a=b", ..Started::default() };
     slot.in_flight().begin(1, &started);
     assert_eq!(slot.add(3, 15), 15);
     assert_eq!(slot.add(5, 1), 0, "there are five counters");
-    assert!(slot.ring().push(16, b"seventeen"));
+    assert!(slot.ring(0).push(16, b"seventeen"));
     0
 }
 
@@ -164,7 +166,7 @@ fn what_another_process_wrote_is_read_after_its_end() {
         assert_eq!((&*request.method, &*request.path), (&b"GET"[..], &b"/?a=b"[..]));
         assert_eq!(segment.total(3), 15);
         let mut buffer = Vec::new();
-        let record = slot.ring().pop(&mut buffer).unwrap();
+        let record = slot.ring(0).pop(&mut buffer).unwrap();
         assert_eq!((record.kind, record.bytes), (16, &b"seventeen"[..]));
         slot.take_back();
         assert_eq!((slot.phase(), slot.pid(), slot.counter(3)), (Phase::Free, 0, 15));

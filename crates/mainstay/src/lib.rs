@@ -47,7 +47,8 @@ mod testing;
 pub use crate::http::Body;
 pub use crate::http::body::BoxError;
 pub use config::{
-    AutoDuration, Bind, Config, Count, Health, Http, Level, Log, Server, UnknownLevel, Workers,
+    AutoDuration, Bind, Config, Count, Health, Http, Level, Log, LogTarget, Proxy, Server,
+    UnknownLevel, Workers,
 };
 pub use serve::{Builder, builder, serve};
 pub use status::{Status, WorkerStatus};

@@ -2,13 +2,15 @@
 //! what is written afterwards is read as it was written.
 
 use super::atomic::Ordering::Relaxed;
-use super::{Layout, MAX_METHOD, MAX_PATH, Phase, Segment, Slot, Started, cases};
+use super::{
+    Layout, MAX_METHOD, MAX_PATH, Phase, Record, Segment, Settlement, Slot, Started, cases,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use std::hint::black_box;
 
 fn layouts() -> impl Strategy<Value = Layout> {
-    (1_usize..4, 0_usize..10, 0_usize..4, 0_usize..100).prop_map(
+    (1_usize..4, 0_usize..10, 0_usize..4, [0_usize..100, 0..100]).prop_map(
         |(slots, counters, in_flight, ring_bytes)| Layout {
             slots,
             counters,
@@ -37,19 +39,24 @@ fn read_all(slot: Slot<'_>, layout: Layout) {
     for request in slot.in_flight().iter() {
         assert!(request.method.len() <= MAX_METHOD && request.path.len() <= MAX_PATH);
     }
-    let ring = slot.ring();
-    black_box((ring.dropped(), ring.dropped_untold()));
-    let (words, mut buffer) = (layout.ring_bytes.div_ceil(8), Vec::new());
-    for popped in 0.. {
-        let Some(record) = ring.pop(&mut buffer) else { break };
-        assert!(record.bytes.len() <= words * 8 && popped < words, "more than the ring can hold");
+    for (index, bytes) in layout.ring_bytes.into_iter().enumerate() {
+        let ring = slot.ring(index);
+        black_box(ring.untold(ring.dropped()));
+        let (words, mut buffer) = (bytes.div_ceil(8), Vec::new());
+        for popped in 0.. {
+            let Some(record) = ring.pop(&mut buffer) else { break };
+            assert!(record.bytes.len() <= words * 8 && popped < words, "more than it can hold");
+        }
+        assert!(ring.is_empty());
     }
-    assert!(ring.is_empty());
 }
 
 /// Uses a slot as its next holder does.
 fn use_afterwards(slot: Slot<'_>, layout: Layout) {
+    let before: Vec<_> = (0..layout.counters).map(|index| slot.counter(index)).collect();
+    slot.complete();
     let counters: Vec<_> = (0..layout.counters).map(|index| slot.counter(index)).collect();
+    assert!(counters.iter().zip(&before).all(|(now, then)| now >= then), "no total goes down");
     slot.take_back();
     assert_eq!((slot.phase(), slot.pid()), (Phase::Free, 0));
     slot.hand_out(2, 3, 4);
@@ -61,7 +68,7 @@ fn use_afterwards(slot: Slot<'_>, layout: Layout) {
     }
     slot.connection_opened();
     slot.request_began();
-    let request = Started { mono: 1, wall: 2, peer: None, method: b"PUT", path: b"/here" };
+    let request = Started { method: b"PUT", path: b"/here", ..Started::default() };
     slot.in_flight().begin(0, &request);
     let read = slot.in_flight().read(0);
     assert_eq!(read.map(|read| read.path), (layout.in_flight > 0).then(|| b"/here".to_vec()));
@@ -71,10 +78,19 @@ fn use_afterwards(slot: Slot<'_>, layout: Layout) {
     assert_eq!((slot.gauge_in_flight(), slot.gauge_connections()), (0, 0));
 
     let (record, mut buffer) = (b"a line of a log", Vec::new());
-    let fits = layout.ring_bytes.div_ceil(8) >= 3;
-    assert_eq!(slot.ring().push(6, record), fits);
-    let popped = slot.ring().pop(&mut buffer).map(|record| (record.kind, record.bytes));
-    assert_eq!(popped, fits.then_some((6, &record[..])));
+    for (index, bytes) in layout.ring_bytes.into_iter().enumerate() {
+        // What a settlement published may have made the ring nonsense, which reading empties.
+        while slot.ring(index).pop(&mut buffer).is_some() {}
+        let fits = bytes.div_ceil(8) >= 3;
+        assert_eq!(slot.ring(index).push(6, record), fits);
+        let popped = slot.ring(index).pop(&mut buffer).map(|record| (record.kind, record.bytes));
+        assert_eq!(popped, fits.then_some((6, &record[..])));
+        let record = Record { ring: index, kind: 7, bytes: record, handed: 0, dropped: 1 };
+        let settlement = Settlement { entry: Some(0), cells: [0, 2], record: Some(record) };
+        assert_eq!(slot.settle(&settlement), fits);
+        let popped = slot.ring(index).pop(&mut buffer).map(|record| record.kind);
+        assert_eq!(popped, fits.then_some(7));
+    }
 }
 
 proptest! {

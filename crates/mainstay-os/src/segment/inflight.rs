@@ -12,31 +12,67 @@ use super::atomic::{
     fence,
 };
 use super::text;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Words of one entry: four cache lines.
-pub(crate) const ENTRY_WORDS: usize = 32;
-/// Longest method kept, bytes.
-pub const MAX_METHOD: usize = 16;
-/// Longest path kept, bytes; a longer one is kept up to here.
-pub const MAX_PATH: usize = (ENTRY_WORDS - PATH) * 8;
+/// Words of one entry: eleven cache lines.
+pub(crate) const ENTRY_WORDS: usize = 88;
 
 const STATE: usize = 0;
 const STARTED: usize = 1;
 const STARTED_WALL: usize = 2;
 const PEER: usize = 3;
-const PEER_PORT: usize = 5;
-const LENGTHS: usize = 6;
-const METHOD: usize = 7;
-const PATH: usize = 9;
+const CLIENT: usize = 6;
+const TRACE: usize = 9;
+const SPAN: usize = 11;
+const LENGTHS: usize = 12;
+/// The texts: first word and words of each, in the order of [`Started`].
+const METHOD: Text = Text { at: 13, words: 2, index: 0 };
+const PATH: Text = Text { at: 15, words: 32, index: 1 };
+const ID: Text = Text { at: 47, words: 8, index: 2 };
+const AGENT: Text = Text { at: 55, words: 16, index: 3 };
+const REFERRER: Text = Text { at: 71, words: 12, index: 4 };
+const USER: Text = Text { at: 83, words: 5, index: 5 };
+
+/// Longest method kept, bytes.
+pub const MAX_METHOD: usize = METHOD.words * 8;
+/// Longest path kept, bytes; a longer one is kept up to here.
+pub const MAX_PATH: usize = PATH.words * 8;
 
 const FREE: u64 = 0;
 const WRITING: u64 = 1;
 const LIVE: u64 = 2;
 const STATE_MASK: u64 = 3;
 
-/// What is known of a request when it begins.
-#[derive(Clone, Copy, Debug)]
+/// Where a text of an entry is.
+#[derive(Clone, Copy)]
+struct Text {
+    at: usize,
+    words: usize,
+    /// Its ten bits of the lengths' word.
+    index: usize,
+}
+
+impl Text {
+    /// Stores as much as fits and returns its length in the bits that it has in the word.
+    #[inline]
+    fn store(self, entry: &[AtomicU64; ENTRY_WORDS], bytes: &[u8]) -> u64 {
+        if bytes.is_empty() {
+            return 0;
+        }
+        let stored = text::store(&entry[self.at..self.at + self.words], bytes);
+        (stored as u64) << (self.index * 10)
+    }
+
+    fn load(self, entry: &[AtomicU64; ENTRY_WORDS], lengths: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let len = (lengths >> (self.index * 10) & 0x3ff) as usize;
+        text::load(&entry[self.at..self.at + self.words], len, &mut bytes);
+        bytes
+    }
+}
+
+/// What is known of a request when it begins. Texts are kept as far as an entry has room for them.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Started<'a> {
     /// Monotonic nanoseconds.
     pub mono: u64,
@@ -44,14 +80,28 @@ pub struct Started<'a> {
     pub wall: u64,
     /// The other end of the connection, if it has an address.
     pub peer: Option<SocketAddr>,
+    /// The client's address, if it is known and not the peer's.
+    pub client: Option<IpAddr>,
+    /// The trace that the request belongs to; zeros for none.
+    pub trace: [u8; 16],
+    /// The request's own part of the trace; zeros for none.
+    pub span: [u8; 8],
     /// Method as received; cut to [`MAX_METHOD`] bytes.
     pub method: &'a [u8],
     /// Path with query as received; cut to [`MAX_PATH`] bytes.
     pub path: &'a [u8],
+    /// The request's id; cut to 64 bytes.
+    pub id: &'a [u8],
+    /// The user agent; cut to 128 bytes.
+    pub agent: &'a [u8],
+    /// Where the client came from; cut to 96 bytes.
+    pub referrer: &'a [u8],
+    /// The user of Basic credentials; cut to 40 bytes.
+    pub user: &'a [u8],
 }
 
-/// One request in flight, as read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One request in flight, as read. Texts may have been cut, as [`Started`] says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InFlight {
     /// Monotonic nanoseconds of its start; 0 when its process died before the facts were written.
     pub started: u64,
@@ -59,10 +109,24 @@ pub struct InFlight {
     pub started_wall: u64,
     /// The other end of the connection, if it has an address.
     pub peer: Option<SocketAddr>,
-    /// Method, at most [`MAX_METHOD`] bytes of it.
+    /// The client's address, if it is known and not the peer's.
+    pub client: Option<IpAddr>,
+    /// The trace that the request belongs to; zeros for none.
+    pub trace: [u8; 16],
+    /// The request's own part of the trace; zeros for none.
+    pub span: [u8; 8],
+    /// Method.
     pub method: Vec<u8>,
-    /// Path with query, at most [`MAX_PATH`] bytes of it.
+    /// Path with query.
     pub path: Vec<u8>,
+    /// The request's id.
+    pub id: Vec<u8>,
+    /// The user agent.
+    pub agent: Vec<u8>,
+    /// Where the client came from.
+    pub referrer: Vec<u8>,
+    /// The user of Basic credentials.
+    pub user: Vec<u8>,
     /// The facts were not all written when the process died.
     pub partial: bool,
 }
@@ -103,10 +167,17 @@ impl<'a> InFlightTable<'a> {
         fence(Release);
         entry[STARTED].store(request.mono, Relaxed);
         entry[STARTED_WALL].store(request.wall, Relaxed);
-        store_peer(entry, request.peer);
-        let method = text::store(&entry[METHOD..PATH], request.method);
-        let path = text::store(&entry[PATH..], request.path);
-        entry[LENGTHS].store(method as u64 | (path as u64) << 16, Relaxed);
+        store_ip(&entry[PEER..CLIENT], request.peer.map(|peer| peer.ip()), request.peer);
+        store_ip(&entry[CLIENT..TRACE], request.client, None);
+        text::store(&entry[TRACE..SPAN], &request.trace);
+        text::store(&entry[SPAN..LENGTHS], &request.span);
+        let lengths = METHOD.store(entry, request.method)
+            | PATH.store(entry, request.path)
+            | ID.store(entry, request.id)
+            | AGENT.store(entry, request.agent)
+            | REFERRER.store(entry, request.referrer)
+            | USER.store(entry, request.user);
+        entry[LENGTHS].store(lengths, Relaxed);
         entry[STATE].store(sequence | LIVE, Release);
     }
 
@@ -140,16 +211,21 @@ impl<'a> InFlightTable<'a> {
             _ => return None,
         }
         let lengths = entry[LENGTHS].load(Relaxed);
-        let mut request = InFlight {
+        let request = InFlight {
             started: entry[STARTED].load(Relaxed),
             started_wall: entry[STARTED_WALL].load(Relaxed),
-            peer: load_peer(entry),
-            method: Vec::new(),
-            path: Vec::new(),
+            peer: load_ip(&entry[PEER..CLIENT]).map(|(ip, port)| SocketAddr::new(ip, port)),
+            client: load_ip(&entry[CLIENT..TRACE]).map(|(ip, _)| ip),
+            trace: u128_of(&entry[TRACE..SPAN]).to_le_bytes(),
+            span: entry[SPAN].load(Relaxed).to_le_bytes(),
+            method: METHOD.load(entry, lengths),
+            path: PATH.load(entry, lengths),
+            id: ID.load(entry, lengths),
+            agent: AGENT.load(entry, lengths),
+            referrer: REFERRER.load(entry, lengths),
+            user: USER.load(entry, lengths),
             partial: false,
         };
-        text::load(&entry[METHOD..PATH], (lengths & 0xffff) as usize, &mut request.method);
-        text::load(&entry[PATH..], (lengths >> 16 & 0xffff) as usize, &mut request.path);
         // Orders the facts before the second look at the state.
         fence(Acquire);
         (entry[STATE].load(Relaxed) == before).then_some(request)
@@ -164,43 +240,36 @@ impl<'a> InFlightTable<'a> {
 
 impl InFlight {
     fn unknown() -> InFlight {
-        InFlight {
-            started: 0,
-            started_wall: 0,
-            peer: None,
-            method: Vec::new(),
-            path: Vec::new(),
-            partial: true,
-        }
+        InFlight { partial: true, ..InFlight::default() }
     }
 }
 
-fn store_peer(entry: &[AtomicU64], peer: Option<SocketAddr>) {
-    let Some(peer) = peer else {
-        entry[PEER_PORT].store(0, Relaxed);
-        return;
+/// Two words of address, and one of family and port.
+fn store_ip(words: &[AtomicU64], ip: Option<IpAddr>, socket: Option<SocketAddr>) {
+    let (family, bits) = match ip {
+        None => return words[2].store(0, Relaxed),
+        Some(IpAddr::V4(ip)) => (4_u64, u128::from(ip.to_bits())),
+        Some(IpAddr::V6(ip)) => (6_u64, ip.to_bits()),
     };
-    let (family, octets) = match peer.ip() {
-        IpAddr::V4(ip) => (4_u64, ip.to_ipv6_mapped().octets()),
-        IpAddr::V6(ip) => (6_u64, ip.octets()),
-    };
-    text::store(&entry[PEER..PEER_PORT], &octets);
-    entry[PEER_PORT].store(family << 16 | u64::from(peer.port()), Relaxed);
+    words[0].store(bits as u64, Relaxed);
+    words[1].store((bits >> 64) as u64, Relaxed);
+    let port = socket.map_or(0, |socket| socket.port());
+    words[2].store(family << 16 | u64::from(port), Relaxed);
 }
 
-fn load_peer(entry: &[AtomicU64]) -> Option<SocketAddr> {
-    let port = entry[PEER_PORT].load(Relaxed);
-    let half = |index: usize| entry[PEER + index].load(Relaxed).to_le_bytes();
-    let mut octets = [0; 16];
-    octets[..8].copy_from_slice(&half(0));
-    octets[8..].copy_from_slice(&half(1));
-    let ip = Ipv6Addr::from(octets);
+fn load_ip(words: &[AtomicU64]) -> Option<(IpAddr, u16)> {
+    let port = words[2].load(Relaxed);
+    let bits = u128_of(words);
     let ip = match port >> 16 {
-        4 => IpAddr::V4(ip.to_ipv4_mapped()?),
-        6 => IpAddr::V6(ip),
+        4 => IpAddr::V4(Ipv4Addr::from_bits(bits as u32)),
+        6 => IpAddr::V6(Ipv6Addr::from_bits(bits)),
         _ => return None,
     };
-    Some(SocketAddr::new(ip, (port & 0xffff) as u16))
+    Some((ip, port as u16))
+}
+
+fn u128_of(words: &[AtomicU64]) -> u128 {
+    u128::from(words[0].load(Relaxed)) | u128::from(words[1].load(Relaxed)) << 64
 }
 
 #[cfg(all(test, not(loom)))]
@@ -208,7 +277,6 @@ mod tests {
     use super::*;
     use crate::segment::cases;
     use proptest::prelude::*;
-    use std::net::Ipv4Addr;
 
     const ENTRIES: usize = 3;
 
@@ -222,7 +290,20 @@ mod tests {
         InFlightTable::new(entries, high)
     }
 
-    const GET: Started<'_> = Started { mono: 1, wall: 2, peer: None, method: b"GET", path: b"/" };
+    const GET: Started<'_> = Started {
+        mono: 1,
+        wall: 2,
+        peer: None,
+        client: None,
+        trace: [0; 16],
+        span: [0; 8],
+        method: b"GET",
+        path: b"/",
+        id: b"",
+        agent: b"",
+        referrer: b"",
+        user: b"",
+    };
 
     fn peers() -> impl Strategy<Value = Option<SocketAddr>> {
         let v4 = any::<u32>().prop_map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)));
@@ -241,10 +322,11 @@ mod tests {
             requests in prop::collection::vec(
                 (
                     0..ENTRIES,
-                    any::<(u64, u64)>(),
-                    peers(),
+                    any::<(u64, u64, [u8; 16], [u8; 8])>(),
+                    (peers(), peers()),
                     prop::collection::vec(any::<u8>(), 0..40),
                     prop::collection::vec(any::<u8>(), 0..400),
+                    prop::collection::vec(any::<u8>(), 0..150),
                 ),
                 1..8,
             ),
@@ -252,18 +334,40 @@ mod tests {
             let words = words();
             let table = table(&words);
             let mut expected = [const { None }; ENTRIES];
-            for (index, (mono, wall), peer, method, path) in requests {
+            for (index, (mono, wall, trace, span), (peer, client), method, path, other) in requests {
                 if expected[index].is_some() {
                     table.end(index);
                     prop_assert_eq!(table.read(index), None);
                 }
-                table.begin(index, &Started { mono, wall, peer, method: &method, path: &path });
+                let client = client.map(|client| client.ip());
+                table.begin(index, &Started {
+                    mono,
+                    wall,
+                    peer,
+                    client,
+                    trace,
+                    span,
+                    method: &method,
+                    path: &path,
+                    id: &other,
+                    agent: &other,
+                    referrer: &other,
+                    user: &other,
+                });
+                let cut = |text: &[u8], max: usize| text[..text.len().min(max)].to_vec();
                 expected[index] = Some(InFlight {
                     started: mono,
                     started_wall: wall,
                     peer,
-                    method: method[..method.len().min(MAX_METHOD)].to_vec(),
-                    path: path[..path.len().min(MAX_PATH)].to_vec(),
+                    client,
+                    trace,
+                    span,
+                    method: cut(&method, MAX_METHOD),
+                    path: cut(&path, MAX_PATH),
+                    id: cut(&other, 64),
+                    agent: cut(&other, 128),
+                    referrer: cut(&other, 96),
+                    user: cut(&other, 40),
                     partial: false,
                 });
             }

@@ -8,9 +8,12 @@ use std::fmt;
 /// `mainstay` in ASCII.
 const MAGIC: u64 = u64::from_le_bytes(*b"mainstay");
 /// Raised whenever the meaning of a word changes.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// A segment larger than this is a mistake, or an attack on the mapper.
 const MAX_WORDS: usize = 1 << 27;
+
+/// Rings of each slot. They are told apart by their index; what goes where is their users' affair.
+pub const RINGS: usize = 2;
 
 /// The sizes of a segment, fixed for its life. Each of them and [`Layout::words`] is at most 2²⁷.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +25,8 @@ pub struct Layout {
     /// Requests in flight that a slot can describe at once; more are served without a description
     /// and counted as such.
     pub in_flight: usize,
-    /// Bytes of each slot's log ring, rounded up to a multiple of 8.
-    pub ring_bytes: usize,
+    /// Bytes of each of a slot's rings, rounded up to multiples of 8.
+    pub ring_bytes: [usize; RINGS],
 }
 
 /// Why a segment was refused. Two programs that disagree refuse each other.
@@ -62,7 +65,7 @@ impl Layout {
         slot::FIXED_WORDS
             + self.counters.next_multiple_of(8)
             + self.in_flight * inflight::ENTRY_WORDS
-            + ring::words(self.ring_bytes)
+            + self.ring_bytes.map(ring::words).iter().sum::<usize>()
     }
 
     /// Whether these sizes can be those of a segment. Holds for sizes that a stranger wrote, too:
@@ -71,7 +74,8 @@ impl Layout {
     /// # Errors
     /// [`LayoutError::Size`] when one of them, or the segment, is beyond 2²⁷ (1 GiB of words).
     pub(crate) fn check(self) -> Result<(), LayoutError> {
-        let sizes = [self.slots, self.counters, self.in_flight, self.ring_bytes];
+        let [first, second] = self.ring_bytes;
+        let sizes = [self.slots, self.counters, self.in_flight, first, second];
         if sizes.iter().any(|size| *size > MAX_WORDS) {
             return Err(LayoutError::Size);
         }
@@ -93,7 +97,7 @@ impl Layout {
         }
     }
 
-    fn stamp_words(self) -> [u64; 7] {
+    fn stamp_words(self) -> [u64; 6 + RINGS] {
         [
             MAGIC,
             VERSION,
@@ -101,7 +105,8 @@ impl Layout {
             self.slots as u64,
             self.counters as u64,
             self.in_flight as u64,
-            self.ring_bytes as u64,
+            self.ring_bytes[0] as u64,
+            self.ring_bytes[1] as u64,
         ]
     }
 
@@ -118,9 +123,9 @@ impl Layout {
             return Err(LayoutError::Version { found, known: VERSION });
         }
         let size = |index: usize| usize::try_from(words[index].load(Relaxed)).ok();
-        let layout = match (size(3), size(4), size(5), size(6)) {
-            (Some(slots), Some(counters), Some(in_flight), Some(ring_bytes)) => {
-                Layout { slots, counters, in_flight, ring_bytes }
+        let layout = match [size(3), size(4), size(5), size(6), size(7)] {
+            [Some(slots), Some(counters), Some(in_flight), Some(first), Some(second)] => {
+                Layout { slots, counters, in_flight, ring_bytes: [first, second] }
             }
             _ => return Err(LayoutError::Size),
         };

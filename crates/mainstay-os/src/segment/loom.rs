@@ -77,14 +77,14 @@ fn a_ring_hands_over_whole_records_in_order() {
 /// Request `number`, all of whose facts derive from it.
 fn request(number: u64) -> (Started<'static>, InFlight) {
     let text: &[u8] = if number == 1 { b"a" } else { b"bb" };
-    let started = Started { mono: number, wall: number, peer: None, method: text, path: text };
+    let started =
+        Started { mono: number, wall: number, method: text, path: text, ..Started::default() };
     let read = InFlight {
         started: number,
         started_wall: number,
-        peer: None,
         method: text.to_vec(),
         path: text.to_vec(),
-        partial: false,
+        ..InFlight::default()
     };
     (started, read)
 }

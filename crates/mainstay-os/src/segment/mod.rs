@@ -3,7 +3,7 @@
 //! **Everything in it is a 64-bit atomic word**, text included, so no read of it is ever undefined,
 //! whatever another process does or dies doing. Structure is laid over the words by [`Layout`]:
 //! a header, then `slots` equal slots, each with an assignment line, a progress line, a counter
-//! block, a table of requests in flight and a ring of log lines.
+//! block, a table of requests in flight and two rings of log lines.
 //!
 //! Invariants (ARCHITECTURE.md has the reasons):
 //! 1. A counter block belongs to its slot, never to a pid; no counter ever goes down.
@@ -24,16 +24,18 @@ mod loom;
 #[cfg(not(loom))]
 mod map;
 mod ring;
+mod settle;
 mod slot;
 mod text;
 
 pub use cells::Cells;
 pub use header::Header;
 pub use inflight::{InFlight, InFlightTable, MAX_METHOD, MAX_PATH, Started};
-pub use layout::{Layout, LayoutError};
+pub use layout::{Layout, LayoutError, RINGS};
 #[cfg(not(loom))]
 pub use map::MapError;
 pub use ring::{Ring, RingRecord};
+pub use settle::{Record, Settlement};
 pub use slot::{Phase, Slot};
 
 /// The atomic word of the segment; loom's own under `--cfg loom`.

@@ -1,4 +1,4 @@
-//! The ring of log lines of one slot: whole records from the slot's holder to the one drainer.
+//! A ring of log lines of one slot: whole records from the slot's holder to the one drainer.
 //!
 //! A record becomes visible by one store of the head, after all of its bytes; a writer killed
 //! before that store has written nothing. A full ring refuses the record and counts it: nobody
@@ -51,14 +51,26 @@ impl<'a> Ring<'a> {
     /// Puts a record in, or counts it as dropped when there is no room and returns false.
     /// `bytes` may be at most 2³² − 1 and must fit the ring.
     pub fn push(&self, kind: u16, bytes: &[u8]) -> bool {
+        match self.prepare(kind, bytes) {
+            Some(head) => self.publish(head),
+            None => return self.drop_one(),
+        }
+        true
+    }
+
+    /// Writes a record behind the last one without making it visible, and gives the head that
+    /// would; `None` when there is no room for it. The next record overwrites what was not
+    /// published.
+    #[inline]
+    pub(crate) fn prepare(&self, kind: u16, bytes: &[u8]) -> Option<u64> {
         let data = self.data();
         let head = self.words[HEAD].load(Relaxed);
         let tail = self.words[TAIL].load(Acquire);
         let need = 1 + text::words_for(bytes.len()) as u64;
         let used = head.wrapping_sub(tail).min(data.len() as u64);
-        let Ok(len) = u32::try_from(bytes.len()) else { return self.drop_one() };
+        let len = u32::try_from(bytes.len()).ok()?;
         if need > data.len() as u64 - used {
-            return self.drop_one();
+            return None;
         }
         let at = (head % data.len() as u64) as usize;
         data[at].store(u64::from(kind) << 32 | u64::from(len), Relaxed);
@@ -67,8 +79,21 @@ impl<'a> Ring<'a> {
         let (now, wrapped) = bytes.split_at(bytes.len().min(until_end));
         text::store(&data[first..], now);
         text::store(data, wrapped);
-        self.words[HEAD].store(head.wrapping_add(need), Release);
-        true
+        Some(head.wrapping_add(need))
+    }
+
+    /// Makes visible what was prepared.
+    #[inline]
+    pub(crate) fn publish(&self, head: u64) {
+        self.words[HEAD].store(head, Release);
+    }
+
+    /// Whether `head` is one that [`Ring::prepare`] may have given: for a head that was kept in
+    /// memory that a dead process shared.
+    pub(crate) fn can_be_head(&self, head: u64) -> bool {
+        let ahead = head.wrapping_sub(self.words[HEAD].load(Acquire));
+        ahead <= self.data().len() as u64
+            && head.wrapping_sub(self.words[TAIL].load(Acquire)) <= self.data().len() as u64
     }
 
     fn drop_one(&self) -> bool {
@@ -151,10 +176,9 @@ impl<'a> Ring<'a> {
         self.words[DROPPED].load(Relaxed)
     }
 
-    /// Records refused since the last call; for the drainer, which tells them.
-    pub fn dropped_untold(&self) -> u64 {
-        let dropped = self.dropped();
-        dropped.saturating_sub(self.words[TOLD].swap(dropped, Relaxed))
+    /// How much of a total of refused records was not told before; for the drainer, which tells it.
+    pub fn untold(&self, total: u64) -> u64 {
+        total.saturating_sub(self.words[TOLD].swap(total, Relaxed))
     }
 }
 
@@ -225,8 +249,8 @@ mod tests {
                 prop_assert_eq!(ring.is_empty(), queue.is_empty());
                 prop_assert_eq!(ring.dropped(), dropped);
             }
-            prop_assert_eq!(ring.dropped_untold(), dropped);
-            prop_assert_eq!(ring.dropped_untold(), 0);
+            prop_assert_eq!(ring.untold(ring.dropped()), dropped);
+            prop_assert_eq!(ring.untold(ring.dropped()), 0);
         }
     }
 

@@ -4,11 +4,12 @@ use super::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
+use super::settle::{self, Settlement};
 use super::{InFlightTable, Layout, Ring, inflight, ring};
 
-/// Assignment and progress lines, a cache line pair each so that their writers do not disturb each
-/// other.
-pub(crate) const FIXED_WORDS: usize = 32;
+/// Assignment, progress and settlement lines, a cache line pair each so that their writers do not
+/// disturb each other.
+pub(crate) const FIXED_WORDS: usize = 48;
 
 /// What the holder of a slot is doing. Written by the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +63,9 @@ const GAUGE_IN_FLIGHT: usize = 18;
 const GAUGE_CONNECTIONS: usize = 19;
 const READY_AT: usize = 20;
 const IN_FLIGHT_HIGH: usize = 21;
-const LIVE: std::ops::Range<usize> = 16..FIXED_WORDS;
+const LIVE: std::ops::Range<usize> = 16..32;
+// Settlement line: written by the holder, settled by the supervisor when the holder is dead.
+const SETTLEMENT: usize = 32;
 
 /// View of one slot.
 #[derive(Clone, Copy, Debug)]
@@ -232,10 +235,34 @@ impl<'a> Slot<'a> {
         InFlightTable::new(&self.words[begin..begin + len], &self.words[IN_FLIGHT_HIGH])
     }
 
-    /// The slot's log lines on their way to the writer.
+    /// The slot's ring of this index: records on their way to the drainer.
+    ///
+    /// # Panics
+    /// When `index` is not below [`super::RINGS`].
     #[must_use]
-    pub fn ring(&self) -> Ring<'a> {
-        let len = ring::words(self.layout.ring_bytes);
-        Ring::new(&self.words[self.words.len() - len..])
+    pub fn ring(&self, index: usize) -> Ring<'a> {
+        let sizes = self.layout.ring_bytes.map(ring::words);
+        let behind: usize = sizes[index..].iter().sum();
+        let begin = self.words.len() - behind;
+        Ring::new(&self.words[begin..begin + sizes[index]])
+    }
+
+    /// Ends a request: frees its entry, hands its record over and counts it, **all or nothing**,
+    /// even for a process that is killed in the middle. Returns whether the record had room. A
+    /// process with several threads takes turns, and counts these cells by nothing else.
+    #[inline]
+    pub fn settle(&self, settlement: &Settlement<'_>) -> bool {
+        settle::settle(self, &self.words[SETTLEMENT..FIXED_WORDS], settlement)
+    }
+
+    /// Completes what a dead holder was about to do when it died, so that what is still in the
+    /// in-flight table afterwards is what nobody has counted. For the supervisor alone.
+    pub fn complete(&self) {
+        settle::complete(self, &self.words[SETTLEMENT..FIXED_WORDS]);
+    }
+
+    /// The value that counter `index` has, with the way to set it; for settlements.
+    pub(crate) fn cell(&self, index: usize) -> Option<&'a AtomicU64> {
+        self.counters().get(index)
     }
 }

@@ -4,7 +4,7 @@
 use serde::Deserialize as _;
 use toml::{
     Spanned,
-    de::{DeTable, DeValue, ValueDeserializer},
+    de::{DeString, DeTable, DeValue, ValueDeserializer},
 };
 
 use super::{
@@ -182,7 +182,7 @@ fn raw(value: &DeValue<'_>) -> Raw {
         DeValue::Boolean(yes) => Raw::Bool(*yes),
         DeValue::Float(_) => Raw::Other("a number with a fraction"),
         DeValue::Datetime(_) => Raw::Other("a date"),
-        DeValue::Table(_) => Raw::Other("a table"),
+        DeValue::Table(table) => numbers(table).map_or(Raw::Other("a table"), Raw::Table),
         DeValue::Array(items) => {
             let text = |item: &Spanned<DeValue<'_>>| item.get_ref().as_str().map(str::to_owned);
             items
@@ -192,4 +192,15 @@ fn raw(value: &DeValue<'_>) -> Raw {
                 .map_or(Raw::Other("a list of other things"), Raw::List)
         }
     }
+}
+
+/// A table that holds whole numbers alone.
+fn numbers(table: &DeTable<'_>) -> Option<Vec<(String, i128)>> {
+    let number =
+        |(name, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| match raw(value.get_ref())
+        {
+            Raw::Int(number) => Some((name.get_ref().to_string(), number)),
+            _ => None,
+        };
+    table.iter().map(number).collect()
 }

@@ -63,6 +63,8 @@ pub(crate) enum AliasMap {
     Same,
     /// A port alone: every IPv4 address of the machine, as Gunicorn means `PORT`.
     PortToBind,
+    /// Whether the log goes to standard output; if not, it goes to `app.log`.
+    StdoutOrFile,
 }
 
 impl Key {
@@ -103,7 +105,8 @@ pub(crate) const APP: &str = "app";
 pub(crate) static SECTIONS: &[(&str, &str)] = &[
     ("server", "The service as a whole: its name, its sockets, its files."),
     ("workers", "The worker processes: how many, when they are replaced, how long they may take."),
-    ("http", "Connections and requests."),
+    ("http", "Connections and requests: how long, how large, how many."),
+    ("proxy", "Whom to believe about the client's address, and what."),
     ("health", "The two health endpoints."),
     ("log", "What is written."),
 ];
@@ -185,6 +188,13 @@ pub(crate) static KEYS: &[Key] = &[
         change: Change::Restart,
         doc: "Path of the control socket, which status, reload and the other commands speak to. \
               Empty: chosen by mainstay, from the service's name.",
+        ..ROW
+    },
+    Key {
+        path: "server.environment",
+        change: Change::Restart,
+        doc: "Where the service runs, such as production or staging, for structured logs. Empty: \
+              not said.",
         ..ROW
     },
     Key {
@@ -304,6 +314,112 @@ pub(crate) static KEYS: &[Key] = &[
         ..ROW
     },
     Key {
+        path: "http.request_timeout",
+        kind: FROM_ZERO,
+        default: "30s",
+        doc: "Time the application has to begin its answer; then the client gets a 504. What is \
+              streamed afterwards takes as long as it takes. 0s: no limit.",
+        ..ROW
+    },
+    Key {
+        path: "http.max_body",
+        kind: Kind::Bytes,
+        default: "64 MiB",
+        doc: "Largest body of a request; a larger one is answered with 413. 0: no limit.",
+        ..ROW
+    },
+    Key {
+        path: "http.max_connections",
+        kind: ANY_COUNT,
+        default: "10000",
+        doc: "Connections that a worker keeps open at a time. At the limit it closes idle ones \
+              and leaves new ones to other workers, or in the queue. 0: no limit.",
+        ..ROW
+    },
+    Key {
+        path: "http.keep_alive_requests",
+        kind: ANY_COUNT,
+        default: "0",
+        doc: "Requests after which a connection is closed. 0: never.",
+        ..ROW
+    },
+    Key {
+        path: "http.limit_request_line",
+        kind: Kind::Count { min: 0, max: 65_536 },
+        default: "4094",
+        doc: "Longest request line in bytes; a longer one is answered with 414. 0: no limit of \
+              its own.",
+        ..ROW
+    },
+    Key {
+        path: "http.limit_request_fields",
+        kind: Kind::Count { min: 1, max: 1_000 },
+        default: "100",
+        doc: "Most header fields of a request; more are answered with 431.",
+        ..ROW
+    },
+    Key {
+        path: "http.limit_request_field_size",
+        kind: Kind::Count { min: 64, max: 65_536 },
+        default: "8190",
+        doc: "Longest header field in bytes, with its name and its line's end; a longer one is \
+              answered with 431.",
+        ..ROW
+    },
+    Key {
+        path: "http.error_pages",
+        kind: Kind::Path,
+        doc: "Directory with templates of your own for error pages: 404.html, 500.html, \
+              error.html and so on. Empty: the built-in ones.",
+        ..ROW
+    },
+    Key {
+        path: "proxy.trusted",
+        kind: Kind::Networks,
+        default: "127.0.0.1,::1",
+        aliases: &[same("FORWARDED_ALLOW_IPS")],
+        doc: "Proxies that may say who the client is: addresses, networks, loopback, private, or \
+              unix for peers on unix sockets. Empty: nobody.",
+        ..ROW
+    },
+    Key {
+        path: "proxy.header",
+        kind: Kind::OneOf(&["x-forwarded", "forwarded", "off"]),
+        default: "x-forwarded",
+        doc: "Which headers of a trusted proxy are read: X-Forwarded-For and its like, Forwarded \
+              (RFC 7239), or none.",
+        ..ROW
+    },
+    Key {
+        path: "proxy.hops",
+        kind: Kind::Count { min: 0, max: 32 },
+        default: "0",
+        doc: "How many proxies at most stand before the service. 0: as many as are trusted.",
+        ..ROW
+    },
+    Key {
+        path: "proxy.fix",
+        kind: Kind::ProxyFix,
+        doc: "Counting as Werkzeug's ProxyFix does it, such as { x_for = 1, x_proto = 1 }, in \
+              place of walking the chain. Empty: the chain is walked.",
+        ..ROW
+    },
+    Key {
+        path: "proxy.hosts",
+        kind: Kind::Hosts,
+        doc: "Hosts that a trusted proxy may name, such as example.com or .example.com. Empty: \
+              what it says of the host is not used.",
+        ..ROW
+    },
+    Key {
+        path: "proxy.protocol",
+        kind: Kind::OneOf(&["off", "v1", "v2", "auto"]),
+        default: "off",
+        doc: "Whether connections of trusted proxies begin with the PROXY protocol, and which \
+              version of it.",
+        ..ROW
+    },
+    Key {
         path: "health.live_path",
         kind: Kind::UrlPath,
         default: "/healthz",
@@ -332,7 +448,70 @@ pub(crate) static KEYS: &[Key] = &[
         default: "info",
         aliases: &[same("LOG_LEVEL"), same("GUNICORN_LOG_LEVEL")],
         flag: Some("log-level"),
-        doc: "The least grave lines that are written: debug, info, warning, error or critical.",
+        doc: "The least grave lines of the error log that are written: debug, info, warning, error \
+              or critical. The access log has no level.",
+        ..ROW
+    },
+    Key {
+        path: "log.access",
+        kind: Kind::Target,
+        default: "stdout",
+        flag: Some("access-logfile"),
+        doc: "Where the access log goes: stdout (or -), stderr, or a file. Empty: nowhere.",
+        ..ROW
+    },
+    Key {
+        path: "log.access_format",
+        kind: Kind::AccessFormat,
+        default: "%(h)s %(l)s %(u)s %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\" %(D)s",
+        flag: Some("access-logformat"),
+        doc: "A line of the access log: Gunicorn's atoms or Apache's directives, or ecs for one \
+              JSON object for each request.",
+        ..ROW
+    },
+    Key {
+        path: "log.error",
+        kind: Kind::Target,
+        default: "stderr",
+        aliases: &[Alias { var: "LOG_TO_STDOUT", map: AliasMap::StdoutOrFile }],
+        flag: Some("error-logfile"),
+        doc: "Where everything else goes, the application's own records among it: stdout (or -), \
+              stderr, or a file. Empty: nowhere. LOG_TO_STDOUT=true means stdout, \
+              LOG_TO_STDOUT=false the file app.log.",
+        ..ROW
+    },
+    Key {
+        path: "log.format",
+        kind: Kind::OneOf(&["auto", "text", "gunicorn", "ecs"]),
+        default: "auto",
+        flag: Some("log-format"),
+        doc: "Lines of the error log: text (time - name - LEVEL - message), gunicorn ([time] [pid] \
+              [LEVEL] message) or ecs (JSON). auto: text in a file, gunicorn elsewhere.",
+        ..ROW
+    },
+    Key {
+        path: "log.max_line",
+        kind: Kind::Count { min: 1_000, max: 65_536 },
+        default: "8000",
+        doc: "Longest line of any log in bytes; what is longer is cut where it stays readable, \
+              and marked.",
+        ..ROW
+    },
+    Key {
+        path: "log.buffer",
+        kind: Kind::Bytes,
+        default: "1 MiB",
+        change: Change::Restart,
+        doc: "Room for lines of each worker's access log that are not yet written, 64 KiB to 64 \
+              MiB; the error log has a quarter of it.",
+        ..ROW
+    },
+    Key {
+        path: "log.probes",
+        kind: Kind::Bool,
+        default: "true",
+        doc: "Whether health checks that succeed have lines in the access log. They are counted \
+              either way.",
         ..ROW
     },
 ];

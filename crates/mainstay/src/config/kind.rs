@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     error::Wrong,
     units,
-    value::{AutoDuration, Bind, Count, Value},
+    value::{AutoDuration, Bind, Count, LogTarget, Value},
 };
 
 /// What a key takes. Ranges include both ends.
@@ -35,6 +35,18 @@ pub(crate) enum Kind {
     OptionalBind { port: u16 },
     /// A log level.
     Level,
+    /// Where a log goes.
+    Target,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// The format of access lines.
+    AccessFormat,
+    /// Addresses and networks.
+    Networks,
+    /// Counts of hops, as Werkzeug's `ProxyFix` takes them.
+    ProxyFix,
+    /// Names of hosts.
+    Hosts,
 }
 
 /// A value as it was said, before its key's kind has looked at it.
@@ -50,6 +62,8 @@ pub(crate) enum Raw {
     Bool(bool),
     /// A TOML array of strings.
     List(Vec<String>),
+    /// A TOML table of whole numbers.
+    Table(Vec<(String, i128)>),
     /// Anything that no key takes, by its name ("a table").
     Other(&'static str),
 }
@@ -62,6 +76,7 @@ impl Raw {
             Self::Int(_) => "a number",
             Self::Bool(_) => "a boolean",
             Self::List(_) => "a list",
+            Self::Table(_) => "a table",
             Self::Other(name) => name,
         }
     }
@@ -103,6 +118,13 @@ impl Kind {
             Self::Level => {
                 self.text(raw, |it| it.parse().map_err(|_| "is not a log level")).map(Value::Level)
             }
+            Self::Target => {
+                self.text(raw, |it| LogTarget::parse(&printable(it)?)).map(Value::Target)
+            }
+            Self::OneOf(words) => self.one_of(raw, words).map(Value::Text),
+            Self::AccessFormat => self.text(raw, printable).map(Value::Text),
+            Self::Networks | Self::Hosts => self.joined(raw).map(Value::Text),
+            Self::ProxyFix => self.counts(raw).map(Value::Text),
         };
         read.map_err(|wrong| Wrong { hint: wrong.hint.or_else(|| Some(self.accepts())), ..wrong })
     }
@@ -130,6 +152,17 @@ impl Kind {
                 "use \"HOST:PORT\", \"unix:/path\" or \"fd://3\", or \"\" for none".to_owned()
             }
             Self::Level => "use debug, info, warning, error or critical".to_owned(),
+            Self::Target => "use stdout, stderr, the path of a file, or \"\" for none".to_owned(),
+            Self::OneOf(words) => format!("use {}", words.join(", ")),
+            Self::AccessFormat => {
+                "use atoms such as %(h)s, directives such as %h, or ecs".to_owned()
+            }
+            Self::Networks => {
+                "use addresses and networks such as \"10.0.0.0/8, ::1\", loopback, private or unix"
+                    .to_owned()
+            }
+            Self::ProxyFix => "use { x_for = 1, x_proto = 1 } or \"x_for=1,x_proto=1\"".to_owned(),
+            Self::Hosts => "use names such as \"example.com, .example.com\"".to_owned(),
         }
     }
 
@@ -146,6 +179,12 @@ impl Kind {
             Self::Bytes => "SIZE",
             Self::Binds { .. } | Self::OptionalBind { .. } => "ADDRESS",
             Self::Level => "LEVEL",
+            Self::Target => "TARGET",
+            Self::OneOf(_) => "WORD",
+            Self::AccessFormat => "FORMAT",
+            Self::Networks => "NETWORKS",
+            Self::ProxyFix => "COUNTS",
+            Self::Hosts => "HOSTS",
         }
     }
 
@@ -156,7 +195,15 @@ impl Kind {
 
     fn noun(&self) -> &'static str {
         match self {
-            Self::Text | Self::Path | Self::UrlPath | Self::Level => "a string",
+            Self::Text
+            | Self::Path
+            | Self::UrlPath
+            | Self::Level
+            | Self::Target
+            | Self::OneOf(_)
+            | Self::AccessFormat => "a string",
+            Self::Networks | Self::Hosts => "a string or a list of strings",
+            Self::ProxyFix => "a table of numbers",
             Self::Count { .. } => "a number",
             Self::CountOrAuto { .. } => "a number or \"auto\"",
             Self::Bool => "a boolean",
@@ -248,6 +295,35 @@ impl Kind {
             })
         };
         named.iter().map(read).collect()
+    }
+
+    fn one_of(&self, raw: &Raw, words: &[&'static str]) -> Result<String, Wrong> {
+        let said = self.text(raw, |it| Ok(it.trim().to_ascii_lowercase()))?;
+        if words.contains(&said.as_str()) {
+            return Ok(said);
+        }
+        let meant = super::keys::nearest(&said, words.iter().copied());
+        let hint = meant.map(|word| format!("did you mean {word}? {}", self.accepts()));
+        Err(Wrong { hint, ..wrong("is none of the words it may be") })
+    }
+
+    /// A list as one text, which the part of the program that it is for reads.
+    fn joined(&self, raw: &Raw) -> Result<String, Wrong> {
+        match raw {
+            Raw::List(items) => printable(&items.join(",")).map_err(wrong),
+            _ => self.text(raw, printable),
+        }
+    }
+
+    fn counts(&self, raw: &Raw) -> Result<String, Wrong> {
+        match raw {
+            Raw::Table(counts) => {
+                let counts: Vec<_> =
+                    counts.iter().map(|(name, count)| format!("{name}={count}")).collect();
+                printable(&counts.join(",")).map_err(wrong)
+            }
+            _ => self.text(raw, printable),
+        }
     }
 
     fn optional_bind(&self, raw: &Raw, port: u16) -> Result<Option<Bind>, Wrong> {

@@ -6,7 +6,7 @@ use super::{
     document::{self, Document},
     error::{Origin, Problem, Wrong},
     keys::{self, APP, Alias, AliasMap, KEYS, Key, NOT_KEYS, PREFIX},
-    kind::Raw,
+    kind::{Kind, Raw},
     value::{Value, digits},
 };
 
@@ -162,6 +162,10 @@ fn parse_alias(key: &Key, alias: &Alias, said: &str) -> Result<Value, Wrong> {
                 message: "is not a port".to_owned(),
                 hint: Some("use a number of 0 to 65535".to_owned()),
             }),
+        },
+        AliasMap::StdoutOrFile => match Kind::Bool.parse(&Raw::Untyped(said.to_owned()))? {
+            Value::Bool(true) => parse(key, "stdout"),
+            _ => parse(key, "app.log"),
         },
     }
 }

@@ -27,9 +27,9 @@ use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
 use sections::Values;
-pub use sections::{Health, Http, Log, Server, Workers};
+pub use sections::{Health, Http, Log, Proxy, Server, Workers};
 use value::Value;
-pub use value::{AutoDuration, Bind, Count, Level, UnknownLevel};
+pub use value::{AutoDuration, Bind, Count, Level, LogTarget, UnknownLevel};
 
 /// The grace of a quick stop (INT, QUIT), in place of `workers.grace`.
 pub(crate) const QUICK_GRACE: Duration = Duration::from_secs(2);
@@ -57,6 +57,8 @@ pub struct Config {
     pub workers: Workers,
     /// Connections and requests.
     pub http: Http,
+    /// Proxies before the service.
+    pub proxy: Proxy,
     /// The health endpoints.
     pub health: Health,
     /// What is written.
@@ -102,6 +104,7 @@ impl Config {
             server: values.server(),
             workers: values.workers(),
             http: values.http(),
+            proxy: values.proxy(),
             health: values.health(),
             log: values.log(),
             app: layers.app,
@@ -125,8 +128,9 @@ impl Config {
 
     /// Takes back from `old` the values of keys that only a restart applies.
     pub(crate) fn keep_restart_keys(&mut self, old: &Self) {
-        // Every key of [server] is one of them, and none of another section.
+        // Every key of [server] is one of them; of the other sections those that are named here.
         self.server = old.server.clone();
+        self.log.buffer = old.log.buffer;
         for (new, old) in self.effective.iter_mut().zip(&old.effective) {
             if new.key.change == keys::Change::Restart {
                 *new = old.clone();
@@ -147,6 +151,7 @@ impl fmt::Debug for Config {
             .field("server", &self.server)
             .field("workers", &self.workers)
             .field("http", &self.http)
+            .field("proxy", &self.proxy)
             .field("health", &self.health)
             .field("log", &self.log)
             .field("app", &self.app.keys().collect::<Vec<_>>())

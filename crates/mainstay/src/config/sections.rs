@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     Effective,
-    value::{AutoDuration, Bind, Count, Level, Value},
+    value::{AutoDuration, Bind, Count, Level, LogTarget, Value},
 };
 
 /// `[server]`.
@@ -23,6 +23,8 @@ pub struct Server {
     pub pidfile: Option<PathBuf>,
     /// Path of the control socket; none means chosen by mainstay.
     pub control: Option<PathBuf>,
+    /// Where the service runs, for structured logs.
+    pub environment: Option<String>,
 }
 
 /// `[workers]`.
@@ -65,6 +67,40 @@ pub struct Http {
     pub linger: Duration,
     /// Whether cleartext HTTP/2 is spoken.
     pub h2: bool,
+    /// Time until the application begins its answer.
+    pub request_timeout: Option<Duration>,
+    /// Largest body of a request, bytes.
+    pub max_body: Option<u64>,
+    /// Connections that a worker keeps open at a time.
+    pub max_connections: Option<u64>,
+    /// Requests after which a connection is closed.
+    pub keep_alive_requests: Option<u64>,
+    /// Longest request line, bytes; 0 for no limit of its own.
+    pub limit_request_line: u32,
+    /// Most header fields, 1 to 1,000.
+    pub limit_request_fields: u32,
+    /// Longest header field with its name and line's end, 64 to 65,536 bytes.
+    pub limit_request_field_size: u32,
+    /// Directory of error page templates.
+    pub error_pages: Option<PathBuf>,
+}
+
+/// `[proxy]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Proxy {
+    /// Who may say who the client is, as a list.
+    pub trusted: String,
+    /// `x-forwarded`, `forwarded` or `off`.
+    pub header: String,
+    /// How many proxies at most; none for as many as are trusted.
+    pub hops: Option<u8>,
+    /// Counts as Werkzeug's `ProxyFix` takes them, `x_for=1,x_proto=1`; empty for none.
+    pub fix: String,
+    /// Hosts that a proxy may name, as a list.
+    pub hosts: String,
+    /// `off`, `v1`, `v2` or `auto`.
+    pub protocol: String,
 }
 
 /// `[health]`.
@@ -83,8 +119,22 @@ pub struct Health {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Log {
-    /// The least grave lines that are written.
+    /// The least grave lines of the error log that are written.
     pub level: Level,
+    /// Where the access log goes.
+    pub access: LogTarget,
+    /// A line of the access log.
+    pub access_format: String,
+    /// Where the error log goes.
+    pub error: LogTarget,
+    /// `auto`, `text`, `gunicorn` or `ecs`.
+    pub format: String,
+    /// Longest line, 1,000 to 65,536 bytes.
+    pub max_line: u32,
+    /// Room for lines of each worker that are not yet written, bytes.
+    pub buffer: u64,
+    /// Whether health checks that succeed have access lines.
+    pub probes: bool,
 }
 
 /// Reads effective values as the types of `Config`'s fields.
@@ -108,6 +158,7 @@ impl Values<'_> {
             backlog: self.small("server.backlog"),
             pidfile: self.path("server.pidfile"),
             control: self.path("server.control"),
+            environment: Some(self.text("server.environment")).filter(|it| !it.is_empty()),
         }
     }
 
@@ -135,10 +186,26 @@ impl Values<'_> {
             body_timeout: self.duration("http.body_timeout"),
             write_timeout: self.duration("http.write_timeout"),
             linger: self.duration("http.linger"),
-            h2: match self.get("http.h2") {
-                Value::Bool(yes) => *yes,
-                other => mistaken("http.h2", other),
-            },
+            h2: self.yes("http.h2"),
+            request_timeout: above_zero(self.duration("http.request_timeout")),
+            max_body: above_zero(self.number("http.max_body")),
+            max_connections: above_zero(self.number("http.max_connections")),
+            keep_alive_requests: above_zero(self.number("http.keep_alive_requests")),
+            limit_request_line: self.small("http.limit_request_line"),
+            limit_request_fields: self.small("http.limit_request_fields"),
+            limit_request_field_size: self.small("http.limit_request_field_size"),
+            error_pages: self.path("http.error_pages"),
+        }
+    }
+
+    pub(super) fn proxy(&self) -> Proxy {
+        Proxy {
+            trusted: self.text("proxy.trusted"),
+            header: self.text("proxy.header"),
+            hops: above_zero(self.number("proxy.hops") as u8),
+            fix: self.text("proxy.fix"),
+            hosts: self.text("proxy.hosts"),
+            protocol: self.text("proxy.protocol"),
         }
     }
 
@@ -159,6 +226,27 @@ impl Values<'_> {
                 Value::Level(level) => *level,
                 other => mistaken("log.level", other),
             },
+            access: self.target("log.access"),
+            access_format: self.text("log.access_format"),
+            error: self.target("log.error"),
+            format: self.text("log.format"),
+            max_line: self.small("log.max_line"),
+            buffer: self.number("log.buffer"),
+            probes: self.yes("log.probes"),
+        }
+    }
+
+    fn yes(&self, path: &str) -> bool {
+        match self.get(path) {
+            Value::Bool(yes) => *yes,
+            other => mistaken(path, other),
+        }
+    }
+
+    fn target(&self, path: &str) -> LogTarget {
+        match self.get(path) {
+            Value::Target(target) => target.clone(),
+            other => mistaken(path, other),
         }
     }
 

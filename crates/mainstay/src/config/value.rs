@@ -121,6 +121,46 @@ pub enum AutoDuration {
     Fixed(Duration),
 }
 
+/// Where a log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Nowhere: its lines are not made.
+    Nowhere,
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// The file at this path, which is appended to.
+    File(PathBuf),
+}
+
+impl LogTarget {
+    /// Reads `stdout` or `-`, `stderr`, a path, or nothing.
+    ///
+    /// # Errors
+    /// The predicate of a sentence.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        Ok(match text {
+            "" => Self::Nowhere,
+            "-" | "stdout" => Self::Stdout,
+            "stderr" => Self::Stderr,
+            path if path.ends_with('/') => return Err("is a directory"),
+            path => Self::File(PathBuf::from(path)),
+        })
+    }
+}
+
+impl fmt::Display for LogTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nowhere => Ok(()),
+            Self::Stdout => f.write_str("stdout"),
+            Self::Stderr => f.write_str("stderr"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 /// How grave a log line is. The order is by gravity: `Debug < Critical`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
@@ -200,6 +240,7 @@ pub(crate) enum Value {
     /// An address that may be empty.
     Bind(Option<Bind>),
     Level(Level),
+    Target(LogTarget),
 }
 
 impl Value {
@@ -223,6 +264,7 @@ impl Value {
             Self::Binds(binds) => binds.iter().map(Bind::to_string).collect(),
             Self::Bind(bind) => bind.as_ref().map(Bind::to_string).unwrap_or_default().into(),
             Self::Level(level) => level.as_str().into(),
+            Self::Target(target) => target.to_string().into(),
         }
     }
 

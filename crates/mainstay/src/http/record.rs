@@ -127,6 +127,7 @@ impl Recorder {
                     peer: conn.peer(),
                     method: request.method().as_str().as_bytes(),
                     path: path.as_bytes(),
+                    ..Started::default()
                 };
                 slot.in_flight().begin(entry as usize, &started);
                 entry
@@ -161,7 +162,8 @@ impl Recorder {
     #[cfg(test)]
     pub(crate) fn for_tests() -> Arc<Recorder> {
         use mainstay_os::segment::{Layout, Segment};
-        let layout = Layout { slots: 3, counters: names::CELLS, in_flight: 4, ring_bytes: 4_096 };
+        let layout =
+            Layout { slots: 3, counters: names::CELLS, in_flight: 4, ring_bytes: [4_096; 2] };
         Recorder::new(Log::new(Segment::on_heap(layout), 0), 0, |_| {})
     }
 }

@@ -1,6 +1,6 @@
 //! Emptying the rings of all processes into the error log's stream.
 
-use super::{ERROR_LOG, line};
+use super::{LINE, Stream, line};
 use crate::clock;
 use crate::config::Level;
 use crate::event::Event;
@@ -42,8 +42,9 @@ impl Drain {
             self.text.clear();
             self.lines.clear();
             for (index, slot) in segment.slots().enumerate() {
-                self.gather(index, &slot.ring());
-                let dropped = slot.ring().dropped_untold();
+                let ring = slot.ring(Stream::Error as usize);
+                self.gather(index, &ring);
+                let dropped = ring.untold(ring.dropped());
                 if dropped > 0 {
                     let process = format!("pid {}", slot.pid());
                     let event = Event::LinesDropped { lines: dropped, process };
@@ -78,7 +79,7 @@ impl Drain {
         out.flush()?;
         for (slot, position) in self.read.drain(..) {
             if let Some(slot) = segment.slot(slot) {
-                slot.ring().take(position);
+                slot.ring(Stream::Error as usize).take(position);
             }
         }
         Ok(())
@@ -91,8 +92,7 @@ impl Drain {
         while self.text.len() - begin < BATCH {
             let Some((record, next)) = ring.peek(position, &mut self.record) else { break };
             position = next;
-            if let (ERROR_LOG, Some((time, line))) = (record.kind, record.bytes.split_first_chunk())
-            {
+            if let (LINE, Some((time, line))) = (record.kind, record.bytes.split_first_chunk()) {
                 let from = self.text.len();
                 self.text.extend_from_slice(line);
                 self.lines.push((u64::from_le_bytes(*time), from..self.text.len()));
@@ -117,7 +117,8 @@ mod tests {
     use mainstay_os::segment::Layout;
 
     fn segment(ring_bytes: usize) -> Segment {
-        let layout = Layout { slots: 3, counters: names::CELLS, in_flight: 1, ring_bytes };
+        let layout =
+            Layout { slots: 3, counters: names::CELLS, in_flight: 1, ring_bytes: [64, ring_bytes] };
         Segment::on_heap(layout)
     }
 

@@ -12,8 +12,18 @@ use crate::metrics::names;
 use mainstay_os::segment::{Segment, Slot};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A record of the ring that is a line of the error log: eight bytes of time, then the line.
-pub(crate) const ERROR_LOG: u16 = 1;
+/// The logs, and the index of each one's ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Stream {
+    /// A line for each request.
+    Access = 0,
+    /// Everything else.
+    Error = 1,
+}
+
+/// A record of a ring that is a line: eight bytes of time, then the line.
+pub(crate) const LINE: u16 = 1;
 
 /// This process's way into the log. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -63,7 +73,7 @@ impl Log {
         buffer.extend_from_slice(&wall.to_le_bytes());
         line::append(&mut buffer, wall, self.inner.pid, level, event);
         // A full ring counts what it refuses, and the drainer tells it.
-        slot.ring().push(ERROR_LOG, &buffer);
+        slot.ring(Stream::Error as usize).push(LINE, &buffer);
     }
 }
 

@@ -32,8 +32,6 @@ use std::path::PathBuf;
 const SPARE_SLOTS: usize = 8;
 /// Requests in flight that a worker can describe at once.
 const IN_FLIGHT: usize = 1_024;
-/// Log lines on their way, per process.
-const RING_BYTES: usize = 256 * 1024;
 
 /// What this program is, the same in all of its processes.
 #[derive(Clone, Debug)]
@@ -173,13 +171,19 @@ pub(crate) fn resume(identity: Identity, passport: &Passport) -> Result<Supervis
     Ok(supervisor)
 }
 
+/// The access log's ring and the error log's.
+fn ring_bytes(config: &Config) -> [usize; 2] {
+    let bytes = config.log.buffer.clamp(64 << 10, 64 << 20) as usize;
+    [bytes, bytes / 4]
+}
+
 fn segment(config: &Config) -> io::Result<(Log, OwnedFd)> {
     let workers = worker_count(config.workers.count);
     let layout = Layout {
         slots: 2 * workers + SPARE_SLOTS + OTHER_SLOTS,
         counters: names::CELLS,
         in_flight: IN_FLIGHT,
-        ring_bytes: RING_BYTES,
+        ring_bytes: ring_bytes(config),
     };
     let (segment, fd) = Segment::create(layout).map_err(io::Error::other)?;
     let header = segment.header();
