@@ -7,6 +7,8 @@ pub(crate) mod guard;
 pub(crate) mod probes;
 pub(crate) mod record;
 pub(crate) mod stack;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "wired in by the next change"))]
+pub(crate) mod strict;
 pub(crate) mod watched;
 
 pub use body::Body;

@@ -110,6 +110,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: STREAMS,
     },
     Layer {
+        part: "crates/mainstay/src/http/strict/",
+        may: &["crate::http::strict"],
+        never: IMPURE,
+    },
+    Layer {
         part: "crates/mainstay/src/http/",
         may: &[
             "crate::clock",
