@@ -1,8 +1,8 @@
 //! Emptying the rings of all processes into the error log's stream.
 
-use super::{LINE, Stream, line};
+use super::stamps::Stamps;
+use super::{LINE, Stream, push_event};
 use crate::clock;
-use crate::config::Level;
 use crate::event::Event;
 use crate::metrics::names;
 use mainstay_os::segment::{Ring, Segment};
@@ -105,7 +105,8 @@ impl Drain {
 
     fn tell(&mut self, event: &Event) {
         let (wall, from) = (clock::wall(), self.text.len());
-        line::append(&mut self.text, wall, std::process::id(), Level::Warning, event);
+        // So rare that nothing of it is kept.
+        push_event(event, wall, std::process::id(), &mut Stamps::new(|_| 0), &mut self.text);
         self.lines.push((wall, from..self.text.len()));
     }
 }
@@ -113,6 +114,7 @@ impl Drain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Level;
     use crate::log::Log;
     use mainstay_os::segment::Layout;
 

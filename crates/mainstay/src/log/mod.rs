@@ -1,15 +1,24 @@
 //! The error log: events become lines in Gunicorn's form, lines go into this process's ring in the
 //! segment, and the drainer (watch; at the very end the supervisor) writes them. Nobody who serves
 //! ever waits for a log.
+//!
+//! How lines look is in `line`; what they are made with, in `escape`, `digits`, `stamps` and `ecs`.
 
+mod digits;
 pub(crate) mod drain;
-mod line;
+mod ecs;
+mod escape;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired in by the next change"))]
+pub(crate) mod line;
+pub(crate) mod stamps;
 
 use crate::clock;
 use crate::config::Level;
 use crate::event::Event;
 use crate::metrics::names;
+use line::{Line, LineFormat};
 use mainstay_os::segment::{Segment, Slot};
+use stamps::Stamps;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The logs, and the index of each one's ring.
@@ -25,6 +34,22 @@ pub(crate) enum Stream {
 /// A record of a ring that is a line: eight bytes of time, then the line.
 pub(crate) const LINE: u16 = 1;
 
+/// Longest line, bytes.
+const MAX_LINE: usize = 8_000;
+
+/// What lines say about the service; what is empty is not known and left out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// Such as `production`.
+    pub(crate) environment: String,
+    /// This instance among those of the service.
+    pub(crate) node: String,
+    /// Name of the host.
+    pub(crate) host: String,
+}
+
 /// This process's way into the log. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
@@ -37,14 +62,21 @@ struct Inner {
     slot: usize,
     pid: u32,
     /// A ring has one writer; a process with several threads takes turns here.
-    turn: Mutex<Vec<u8>>,
+    turn: Mutex<Turn>,
+}
+
+#[derive(Debug)]
+struct Turn {
+    record: Vec<u8>,
+    stamps: Stamps,
 }
 
 impl Log {
     /// A log through the ring of `slot`, which this process holds.
     pub(crate) fn new(segment: Segment, slot: usize) -> Log {
         let pid = std::process::id();
-        let turn = Mutex::new(Vec::with_capacity(256));
+        let turn = Turn { record: Vec::with_capacity(256), stamps: Stamps::new(|_| 0) };
+        let turn = Mutex::new(turn);
         Log { inner: Arc::new(Inner { segment, slot, pid, turn }) }
     }
 
@@ -66,15 +98,33 @@ impl Log {
         if level < current_level(&self.inner.segment) {
             return;
         }
-        let mut buffer = self.inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turn = self.inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let Turn { record, stamps } = &mut *turn;
         let wall = clock::wall();
-        buffer.clear();
+        record.clear();
         // The drainer puts the lines of several processes in order by this.
-        buffer.extend_from_slice(&wall.to_le_bytes());
-        line::append(&mut buffer, wall, self.inner.pid, level, event);
+        record.extend_from_slice(&wall.to_le_bytes());
+        push_event(event, wall, self.inner.pid, stamps, record);
         // A full ring counts what it refuses, and the drainer tells it.
-        slot.ring(Stream::Error as usize).push(LINE, &buffer);
+        slot.ring(Stream::Error as usize).push(LINE, record);
     }
+}
+
+/// Appends the line of an event.
+fn push_event(event: &Event, wall: u64, pid: u32, stamps: &mut Stamps, out: &mut Vec<u8>) {
+    let row = event.row();
+    let line = Line {
+        wall,
+        pid,
+        level: row.level,
+        logger: "mainstay.error",
+        message: event,
+        fields: &[],
+        context: None,
+        error: None,
+        action: Some(row.name),
+    };
+    line::render(LineFormat::Gunicorn, &Service::default(), &line, stamps, MAX_LINE, out);
 }
 
 /// The level at which lines are written now: a temporary one until its time is over.
