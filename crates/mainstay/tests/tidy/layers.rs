@@ -169,6 +169,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer { part: "crates/mainstay/src/config/file.rs", may: &["crate::config"], never: SERVING },
     Layer { part: "crates/mainstay/src/config/load.rs", may: &["crate::config"], never: SERVING },
     Layer { part: "crates/mainstay/src/config/", may: &["crate::config"], never: IMPURE },
+    // How a line looks is a pure matter, and that of a request knows its headers.
+    Layer {
+        part: "crates/mainstay/src/log/access/",
+        may: &["crate::clock::Civil", "crate::log"],
+        never: IMPURE,
+    },
     Layer {
         part: "crates/mainstay/src/log/",
         may: &["crate::clock", "crate::config", "crate::event", "crate::log", "crate::metrics"],
