@@ -221,6 +221,15 @@ events! {
     /// The service manager could not be told something.
     NotifyFailed { reason: String } "systemd.notify_failed" Warning
         "Cannot notify the service manager: {reason}";
+    /// A request was answered with a 5xx that the application did not shape, or that carries its cause.
+    RequestFailed { error_id: String, method: String, path: String, status: u16, error: String } "request.failed" Error
+        "Error handling request {method} {path}: {error} (status {status}, error id {error_id})";
+    /// An error page took the place of a 4xx's plain text, or of an answer that carries its cause.
+    RequestRefused { method: String, path: String, status: u16, reason: String } "request.refused" Debug
+        "Refused {method} {path} with status {status}: {reason}";
+    /// An error page does not render; a plain page stands in. Told once for each page and worker.
+    ErrorPageFailed { page: String, reason: String } "error_pages.failed" Error
+        "Error page {page} cannot be made, a plain one is sent instead: {reason}";
 }
 
 impl Event {

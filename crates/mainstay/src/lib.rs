@@ -46,6 +46,7 @@ mod testing;
 
 pub use crate::http::Body;
 pub use crate::http::body::BoxError;
+pub use crate::http::errors::{AsIs, Failure};
 pub use config::{
     AutoDuration, Bind, Config, Count, Health, Http, Level, Log, LogTarget, Proxy, Server,
     UnknownLevel, Workers,

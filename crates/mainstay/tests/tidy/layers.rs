@@ -115,6 +115,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: IMPURE,
     },
     Layer {
+        part: "crates/mainstay/src/http/errors/negotiate.rs",
+        may: &["crate::http::errors::negotiate"],
+        never: IMPURE,
+    },
+    Layer {
         part: "crates/mainstay/src/http/",
         may: &[
             "crate::clock",

@@ -1,0 +1,183 @@
+//! The error stage: every answer of 400 or more that the application did not shape becomes a page
+//! or a problem, as the client accepts, and every failure is one line of the log.
+//!
+//! *Shaped* is what has a content type other than `text/plain`, or carries [`AsIs`]. Plain text is
+//! what frameworks make of refusals and of bare strings; it names types and fields of the program,
+//! so it goes to the log and never to the client. Whoever has something to tell says it with
+//! [`Failure`] or shapes it.
+//!
+//! A good answer costs what [`Asked`] keeps of the request: nothing of it is made, all of it is
+//! shared.
+
+mod failure;
+mod negotiate;
+mod page;
+mod problem;
+mod shape;
+#[cfg(feature = "axum")]
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use failure::{AsIs, Failure};
+pub(crate) use page::Pages;
+
+use super::Body;
+use super::body::{Answer, BoxError};
+use crate::log::Log;
+use bytes::Bytes;
+use http::header::{ACCEPT, HeaderMap, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response};
+use http_body::Body as HttpBody;
+use pin_project_lite::pin_project;
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tower_service::Service;
+
+/// What all connections' error stages share.
+pub(crate) struct Stage {
+    pages: Pages,
+    service: String,
+    log: Log,
+    error_id: Box<dyn Fn() -> String + Send + Sync>,
+}
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stage").field("pages", &self.pages).finish_non_exhaustive()
+    }
+}
+
+impl Stage {
+    /// A stage for the service of this name; `error_id` makes the name of an error, a UUIDv7.
+    pub(crate) fn new(
+        pages: Pages,
+        service: impl Into<String>,
+        log: Log,
+        error_id: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Arc<Stage> {
+        Arc::new(Stage { pages, service: service.into(), log, error_id: Box::new(error_id) })
+    }
+}
+
+/// The names of a request that its answer tells. Cloning is cheap.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ids {
+    pub(crate) request: Option<Arc<str>>,
+    pub(crate) trace: Option<Arc<str>>,
+}
+
+/// The one place where the stage learns the names of a request.
+#[inline(always)]
+fn ids(request: &Request<Body>) -> Ids {
+    request.extensions().get::<Ids>().cloned().unwrap_or_default()
+}
+
+/// What is kept of a request in case that it fails.
+#[derive(Debug)]
+struct Asked {
+    method: Method,
+    target: Option<PathAndQuery>,
+    /// `None` for `*/*` too, which says no more.
+    accept: Option<HeaderValue>,
+    ids: Ids,
+}
+
+impl Asked {
+    #[inline(always)]
+    fn of(request: &Request<Body>) -> Asked {
+        Asked {
+            method: request.method().clone(),
+            target: request.uri().path_and_query().cloned(),
+            accept: accept(request.headers()),
+            ids: ids(request),
+        }
+    }
+
+    /// Without the query, which may hold what no log should.
+    fn path(&self) -> &str {
+        self.target.as_ref().map_or("*", PathAndQuery::path)
+    }
+}
+
+#[inline(always)]
+fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(ACCEPT).iter();
+    let first = lines.next().filter(|first| first.as_bytes() != b"*/*")?;
+    if lines.next().is_some() {
+        return joined(headers);
+    }
+    Some(first.clone())
+}
+
+/// Several lines are one list (RFC 9110, section 5.3).
+#[cold]
+fn joined(headers: &HeaderMap) -> Option<HeaderValue> {
+    let lines: Vec<&[u8]> = headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes).collect();
+    HeaderValue::from_bytes(&lines.join(&b", "[..])).ok()
+}
+
+/// The layer around `inner`.
+#[derive(Clone, Debug)]
+pub(crate) struct ErrorPages<S> {
+    inner: S,
+    stage: Arc<Stage>,
+}
+
+impl<S> ErrorPages<S> {
+    pub(crate) fn new(inner: S, stage: Arc<Stage>) -> ErrorPages<S> {
+        ErrorPages { inner, stage }
+    }
+}
+
+impl<S, B> Service<Request<Body>> for ErrorPages<S>
+where
+    S: Service<Request<Body>, Response = Response<Answer<B>>, Error = Infallible>,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
+{
+    type Response = Response<Answer<B>>;
+    type Error = Infallible;
+    type Future = ErrorPagesFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline(always)]
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (asked, stage) = (Asked::of(&request), Arc::clone(&self.stage));
+        ErrorPagesFuture { future: self.inner.call(request), asked, stage }
+    }
+}
+
+pin_project! {
+    /// Looks at the status of the answer.
+    pub(crate) struct ErrorPagesFuture<F> {
+        #[pin]
+        future: F,
+        asked: Asked,
+        stage: Arc<Stage>,
+    }
+}
+
+impl<F, B> Future for ErrorPagesFuture<F>
+where
+    F: Future<Output = Result<Response<Answer<B>>, Infallible>>,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
+{
+    type Output = F::Output;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(response) = ready!(this.future.poll(cx));
+        if response.status().as_u16() < 400 {
+            return Poll::Ready(Ok(response));
+        }
+        Poll::Ready(Ok(this.stage.shape(this.asked, response)))
+    }
+}
