@@ -3,7 +3,8 @@
 
 use super::atomic::Ordering::Relaxed;
 use super::{
-    Layout, MAX_METHOD, MAX_PATH, Phase, Record, Segment, Settlement, Slot, Started, cases,
+    Layout, MAX_METHOD, MAX_NOTE, MAX_PATH, NOTES, Phase, Record, Segment, Settlement, Slot,
+    Started, cases,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -111,6 +112,11 @@ proptest! {
             index.get(cells).store(value, Relaxed);
         }
         black_box((0..layout.counters).map(|index| segment.total(index)).max());
+        for note in (0..NOTES).map(|index| segment.header().note(index)) {
+            prop_assert!(note.read().is_none_or(|read| (1..=MAX_NOTE).contains(&read.text().len())));
+            note.write([5, 6], b"afterwards");
+            prop_assert_eq!(note.read().map(|read| read.values), Some([5, 6]));
+        }
         for slot in segment.slots() {
             read_all(slot, layout);
             use_afterwards(slot, layout);

@@ -4,9 +4,18 @@ use super::atomic::{
     AtomicU64,
     Ordering::{Acquire, Release},
 };
+use super::note::{self, Note};
 
-/// Words before the first slot: the layout's stamp, then the fields below.
-pub(crate) const WORDS: usize = 64;
+/// Words before the first slot: the layout's stamp, the fields below, then the notes.
+pub(crate) const WORDS: usize = 128;
+
+/// How many notes there are. They are told apart by their index; what they mean is their users'
+/// affair.
+pub const NOTES: usize = 2;
+
+/// The first word of the first note.
+const FIRST_NOTE: usize = 64;
+const _: () = assert!(FIRST_NOTE + NOTES * note::WORDS <= WORDS, "the notes have their room");
 
 /// Words taken by the layout's stamp, with room to grow.
 const FIRST_FIELD: usize = 16;
@@ -69,5 +78,12 @@ fields! {
 impl<'a> Header<'a> {
     pub(crate) fn new(words: &'a [AtomicU64]) -> Header<'a> {
         Header { words: &words[..WORDS] }
+    }
+
+    /// Note `index`, which is below [`NOTES`].
+    #[must_use]
+    pub fn note(&self, index: usize) -> Note<'a> {
+        let (notes, _) = self.words[FIRST_NOTE..].as_chunks::<{ note::WORDS }>();
+        Note::new(&notes[..NOTES][index])
     }
 }

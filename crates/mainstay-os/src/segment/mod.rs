@@ -23,17 +23,19 @@ mod layout;
 mod loom;
 #[cfg(not(loom))]
 mod map;
+mod note;
 mod ring;
 mod settle;
 mod slot;
 mod text;
 
 pub use cells::Cells;
-pub use header::Header;
+pub use header::{Header, NOTES};
 pub use inflight::{InFlight, InFlightTable, MAX_METHOD, MAX_PATH, Started};
 pub use layout::{Layout, LayoutError, RINGS};
 #[cfg(not(loom))]
 pub use map::MapError;
+pub use note::{MAX_NOTE, Note, NoteRead};
 pub use ring::{Ring, RingRecord};
 pub use settle::{Record, Settlement};
 pub use slot::{Phase, Slot};
