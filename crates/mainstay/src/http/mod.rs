@@ -2,6 +2,8 @@
 //! which process it runs in.
 
 pub(crate) mod body;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired in by the next change"))]
+pub(crate) mod context;
 pub(crate) mod deadline;
 #[cfg_attr(not(test), expect(dead_code, reason = "wired in by the next change"))]
 pub(crate) mod errors;

@@ -1,7 +1,7 @@
 //! Emptying the rings of all processes into the error log's stream.
 
 use super::stamps::Stamps;
-use super::{LINE, Stream, push_event};
+use super::{LINE, Look, Stream, push_event};
 use crate::clock;
 use crate::event::Event;
 use crate::metrics::names;
@@ -106,7 +106,8 @@ impl Drain {
     fn tell(&mut self, event: &Event) {
         let (wall, from) = (clock::wall(), self.text.len());
         // So rare that nothing of it is kept.
-        push_event(event, wall, std::process::id(), &mut Stamps::new(|_| 0), &mut self.text);
+        let stamps = &mut Stamps::new(mainstay_os::zone::offset_at);
+        push_event(event, &Look::default(), stamps, &mut self.text);
         self.lines.push((wall, from..self.text.len()));
     }
 }

@@ -5,24 +5,27 @@
 //! How lines look is in `line` (application and error log) and `access` (a line for each request); what
 //! both are made with, in `escape`, `digits`, `stamps` and `ecs`.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "wired in by the next change"))]
 pub(crate) mod access;
+pub(crate) mod bridge;
 mod digits;
 pub(crate) mod drain;
 mod ecs;
 mod escape;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired in by the next change"))]
+pub(crate) mod levels;
 pub(crate) mod line;
+mod record;
 pub(crate) mod stamps;
 
 use crate::clock;
-use crate::config::Level;
+use crate::config::{Config, Level, LogTarget};
 use crate::event::Event;
 use crate::metrics::names;
+use access::{AccessFormat, FormatError};
 use line::{Line, LineFormat};
 use mainstay_os::segment::{Segment, Slot};
+pub(crate) use record::{ErrorFacts, Record, RecordContext};
 use stamps::Stamps;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The logs, and the index of each one's ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +40,6 @@ pub(crate) enum Stream {
 /// A record of a ring that is a line: eight bytes of time, then the line.
 pub(crate) const LINE: u16 = 1;
 
-/// Longest line, bytes.
-const MAX_LINE: usize = 8_000;
-
 /// What lines say about the service; what is empty is not known and left out.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Service {
@@ -51,6 +51,52 @@ pub(crate) struct Service {
     pub(crate) node: String,
     /// Name of the host.
     pub(crate) host: String,
+}
+
+/// How this process's lines look.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    pub(crate) format: LineFormat,
+    pub(crate) service: Service,
+    /// Longest line, bytes.
+    pub(crate) max_line: usize,
+}
+
+impl Default for Look {
+    fn default() -> Look {
+        Look { format: LineFormat::Gunicorn, service: Service::default(), max_line: 8_000 }
+    }
+}
+
+impl Look {
+    /// The look that the configuration asks for, of the service `name`.
+    pub(crate) fn of(config: &Config, name: &str, version: &str) -> Look {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let format = match (config.log.format.as_str(), &config.log.error) {
+            ("ecs", _) => LineFormat::Ecs,
+            ("text", _) | ("auto", LogTarget::File(_)) => LineFormat::Text,
+            _ => LineFormat::Gunicorn,
+        };
+        let service = Service {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            environment: config.server.environment.clone().unwrap_or_default(),
+            node: format!("{name}@{host}"),
+            host,
+        };
+        Look { format, service, max_line: config.log.max_line as usize }
+    }
+
+    /// The format of access lines; none when there is no access log.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn access(&self, config: &Config) -> Result<Option<AccessFormat>, FormatError> {
+        if config.log.access == LogTarget::Nowhere {
+            return Ok(None);
+        }
+        AccessFormat::compile(&config.log.access_format, &self.service, self.max_line).map(Some)
+    }
 }
 
 /// This process's way into the log. Cloning is cheap.
@@ -72,20 +118,33 @@ struct Inner {
 struct Turn {
     record: Vec<u8>,
     stamps: Stamps,
+    look: Look,
 }
 
 impl Log {
     /// A log through the ring of `slot`, which this process holds.
     pub(crate) fn new(segment: Segment, slot: usize) -> Log {
         let pid = std::process::id();
-        let turn = Turn { record: Vec::with_capacity(256), stamps: Stamps::new(|_| 0) };
+        let stamps = Stamps::new(mainstay_os::zone::offset_at);
+        let turn = Turn { record: Vec::with_capacity(256), stamps, look: Look::default() };
         let turn = Mutex::new(turn);
         Log { inner: Arc::new(Inner { segment, slot, pid, turn }) }
     }
 
+    /// From now on lines look like this.
+    pub(crate) fn set_look(&self, look: Look) {
+        self.turn().look = look;
+    }
+
     /// The slot that this process holds.
+    #[inline]
     pub(crate) fn slot(&self) -> Slot<'_> {
         self.inner.segment.slot(self.inner.slot).expect("the passport's slot was checked at start")
+    }
+
+    /// The index of that slot.
+    pub(crate) fn slot_index(&self) -> usize {
+        self.inner.slot
     }
 
     /// The segment that the log writes to.
@@ -95,39 +154,61 @@ impl Log {
 
     /// Counts the event, and writes its line if the level asks for it.
     pub(crate) fn event(&self, event: &Event) {
-        let slot = self.slot();
-        slot.add(names::event_cell(event), 1);
-        let level = event.row().level;
-        if level < current_level(&self.inner.segment) {
+        let row = event.row();
+        self.slot().add(names::event_cell(event), 1);
+        if row.level < current_level(&self.inner.segment) {
             return;
         }
-        let mut turn = self.inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let Turn { record, stamps } = &mut *turn;
+        self.write(|wall, pid| Line {
+            wall,
+            pid,
+            level: row.level,
+            logger: LOGGER,
+            message: event,
+            fields: &[],
+            context: None,
+            error: None,
+            action: Some(row.name),
+        });
+    }
+
+    /// Renders a line and hands it over.
+    fn write<'a>(&self, line: impl FnOnce(u64, u32) -> Line<'a>) {
+        let mut turn = self.turn();
+        let Turn { record, stamps, look } = &mut *turn;
         let wall = clock::wall();
         record.clear();
         // The drainer puts the lines of several processes in order by this.
         record.extend_from_slice(&wall.to_le_bytes());
-        push_event(event, wall, self.inner.pid, stamps, record);
+        let line = line(wall, self.inner.pid);
+        line::render(look.format, &look.service, &line, stamps, look.max_line, record);
         // A full ring counts what it refuses, and the drainer tells it.
-        slot.ring(Stream::Error as usize).push(LINE, record);
+        self.slot().ring(Stream::Error as usize).push(LINE, record);
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.inner.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Who speaks in events.
+const LOGGER: &str = "mainstay.error";
+
 /// Appends the line of an event.
-fn push_event(event: &Event, wall: u64, pid: u32, stamps: &mut Stamps, out: &mut Vec<u8>) {
+pub(crate) fn push_event(event: &Event, look: &Look, stamps: &mut Stamps, out: &mut Vec<u8>) {
     let row = event.row();
     let line = Line {
-        wall,
-        pid,
+        wall: clock::wall(),
+        pid: std::process::id(),
         level: row.level,
-        logger: "mainstay.error",
+        logger: LOGGER,
         message: event,
         fields: &[],
         context: None,
         error: None,
         action: Some(row.name),
     };
-    line::render(LineFormat::Gunicorn, &Service::default(), &line, stamps, MAX_LINE, out);
+    line::render(look.format, &look.service, &line, stamps, look.max_line, out);
 }
 
 /// The level at which lines are written now: a temporary one until its time is over.
@@ -145,7 +226,8 @@ pub(crate) fn level_word(level: Level) -> u64 {
     LEVELS.iter().position(|known| *known == level).unwrap_or(1) as u64
 }
 
-fn level_from_word(word: u64) -> Level {
+/// The level that a word of the segment means; `info` for one that means none.
+pub(crate) fn level_from_word(word: u64) -> Level {
     usize::try_from(word).ok().and_then(|word| LEVELS.get(word)).copied().unwrap_or(Level::Info)
 }
 

@@ -10,6 +10,7 @@ use super::Shared;
 use super::connections::sweep;
 use crate::clock::{self, Mono};
 use crate::event::Event;
+use crate::log::bridge;
 use crate::memory;
 use mainstay_os::alarm;
 use mainstay_os::signals::{Signal, SignalSource};
@@ -141,6 +142,7 @@ impl Minder {
     fn beat(&self) {
         let now = self.shared.recorder.look_at_clocks();
         self.shared.log.slot().beat(now.0, memory::resident());
+        bridge::refresh(&self.shared.log);
         let workers = &self.shared.config.workers;
         if let Some(timeout) = workers.timeout {
             // Until READY the application may block the runtime for as long as it may boot.

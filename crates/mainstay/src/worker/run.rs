@@ -12,6 +12,7 @@ use crate::event::{Event, Time};
 use crate::http::body::BoxError;
 use crate::http::probes::Paths;
 use crate::http::record::Recorder;
+use crate::log::bridge;
 use crate::panics;
 use crate::passport::{Passed, Passport};
 use crate::voice::{Voice, Word};
@@ -75,6 +76,7 @@ fn start(
     let listeners = passport.take_listeners()?;
     let (log, _) = passport.open_log()?;
     panics::install(log.clone());
+    bridge::install(&log);
     let limit = request_limit(&config);
     let says = Arc::clone(voice);
     let recorder = Recorder::new(log.clone(), limit, move |served| {

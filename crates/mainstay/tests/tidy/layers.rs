@@ -120,6 +120,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: IMPURE,
     },
     Layer {
+        part: "crates/mainstay/src/http/context/",
+        may: &["crate::http::context"],
+        never: PROCESS,
+    },
+    Layer {
         part: "crates/mainstay/src/http/",
         may: &[
             "crate::clock",
@@ -179,6 +184,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         part: "crates/mainstay/src/log/access/",
         may: &["crate::clock::Civil", "crate::log"],
         never: IMPURE,
+    },
+    // Records of the application tell the request that they belong to.
+    Layer {
+        part: "crates/mainstay/src/log/bridge/",
+        may: &["crate::config", "crate::http::context", "crate::log"],
+        never: SERVING,
     },
     Layer {
         part: "crates/mainstay/src/log/",

@@ -1,0 +1,137 @@
+//! What is known of a request besides its head: who sent it, under which id, in which trace. Made once
+//! for each request, and found by the application in the request's extensions and by the log in
+//! [`current`].
+
+pub(crate) mod current;
+#[cfg(feature = "axum")]
+mod extract;
+mod facts;
+pub(crate) mod id;
+mod request;
+
+#[cfg(feature = "axum")]
+pub use extract::NotKnown;
+pub use facts::{ClientAddr, PeerAddr, RequestHost, Scheme, TraceContext};
+pub use id::RequestId;
+pub use request::{InRequest, RequestContext};
+
+use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+
+/// Contexts that a thread keeps for its next requests.
+const KEPT: usize = 64;
+/// Longest text, bytes, whose memory is kept with them.
+const KEPT_TEXT: usize = 1_024;
+
+thread_local! {
+    static POOL: RefCell<Vec<Arc<Context>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What is known of one request. Its texts are as received, and may have been cut.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// None for a UNIX socket whose client said nothing.
+    pub(crate) client: Option<IpAddr>,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) id: RequestId,
+    pub(crate) trace: TraceContext,
+    pub(crate) scheme: Scheme,
+    /// Empty when the client named none.
+    pub(crate) host: String,
+    /// Path under which a proxy serves the application; empty for none.
+    pub(crate) prefix: String,
+    pub(crate) method: String,
+    /// Without the query, which logs do not tell.
+    pub(crate) path: String,
+    /// The pattern that the path met, once somebody has said it.
+    pub(crate) route: OnceLock<Box<str>>,
+}
+
+impl Context {
+    fn empty() -> Context {
+        Context {
+            client: None,
+            peer: None,
+            id: RequestId::NONE,
+            trace: TraceContext::NONE,
+            scheme: Scheme::Http,
+            host: String::new(),
+            prefix: String::new(),
+            method: String::new(),
+            path: String::new(),
+            route: OnceLock::new(),
+        }
+    }
+
+    /// A context that `fill` has filled in. It begins empty, with the memory of an earlier one.
+    #[inline]
+    pub(crate) fn begin(fill: impl FnOnce(&mut Context)) -> Arc<Context> {
+        let pooled = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.pop());
+        let pooled = pooled.ok().flatten();
+        let mut context = pooled.unwrap_or_else(|| Arc::new(Context::empty()));
+        if let Some(context) = Arc::get_mut(&mut context) {
+            fill(context);
+        }
+        context
+    }
+
+    /// Takes the context of a request that has ended back, if nobody else holds it.
+    #[inline]
+    pub(crate) fn retire(mut context: Arc<Context>) {
+        let Some(used) = Arc::get_mut(&mut context) else { return };
+        used.clear();
+        let keep = |pool: &RefCell<Vec<Arc<Context>>>| match pool.try_borrow_mut() {
+            Ok(mut pool) if pool.len() < KEPT => pool.push(context),
+            _ => {}
+        };
+        // A thread that ends keeps nothing.
+        POOL.try_with(keep).ok();
+    }
+
+    fn clear(&mut self) {
+        self.client = None;
+        self.peer = None;
+        self.id = RequestId::NONE;
+        self.trace = TraceContext::NONE;
+        self.scheme = Scheme::Http;
+        for text in [&mut self.host, &mut self.prefix, &mut self.method, &mut self.path] {
+            text.clear();
+            text.shrink_to(KEPT_TEXT);
+        }
+        self.route.take();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_request_is_in_the_next_ones_context() {
+        let id = RequestId::accept(b"first").unwrap();
+        let first = Context::begin(|context| {
+            context.client = Some([192, 0, 2, 1].into());
+            context.id = id;
+            context.trace = TraceContext::begin();
+            context.scheme = Scheme::Https;
+            context.path.push_str("/secret");
+            context.host.push_str("example.org");
+        });
+        first.route.set("/{name}".into()).unwrap();
+        let address = Arc::as_ptr(&first);
+        Context::retire(first);
+        let second = Context::begin(|_| {});
+        assert_eq!(Arc::as_ptr(&second), address, "its memory is used again");
+        assert_eq!(format!("{second:?}"), format!("{:?}", Context::empty()));
+    }
+
+    #[test]
+    fn a_context_that_somebody_holds_is_not_used_again() {
+        let first = Context::begin(|context| context.path.push_str("/held"));
+        let held = Arc::clone(&first);
+        Context::retire(first);
+        let second = Context::begin(|_| {});
+        assert!(!Arc::ptr_eq(&held, &second) && held.path == "/held");
+    }
+}
