@@ -32,8 +32,9 @@ pub(crate) enum Command {
     Reload { wait: bool },
     /// End the service.
     Stop { quick: bool },
-    /// Change the log level, for a while or for good.
-    LogLevel { level: Level, duration: Option<Duration> },
+    /// Change the log level, for a while or for good, for everybody or for one; or print what is in
+    /// force.
+    LogLevel { level: Option<Level>, duration: Option<Duration>, only: Option<Only> },
 }
 
 impl Command {
@@ -54,6 +55,15 @@ pub(crate) enum WorkersCommand {
     Remove(u32),
     /// Replace this one, or all of them one by one.
     Recycle { pid: Option<u32> },
+}
+
+/// What alone has another log level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Only {
+    /// A module and those below it.
+    Module(String),
+    /// A request, by its id.
+    Request(String),
 }
 
 /// A command line taken apart.
@@ -85,7 +95,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("requests", "Print the requests that are in flight"),
     ("reload", "Load configuration and program anew, without losing a request"),
     ("stop", "End the service once its requests are answered"),
-    ("log-level", "Change the log level, for a while or until the next reload"),
+    ("log-level", "Print the log level, or change it for a while or until the next reload"),
 ];
 
 /// What `workers` can do.
@@ -184,7 +194,7 @@ fn command(program: &str) -> clap::Command {
         .subcommand(common(described(COMMANDS, "requests"), false).arg(json()))
         .subcommand(common(described(COMMANDS, "reload"), false).arg(wait))
         .subcommand(common(described(COMMANDS, "stop"), false).arg(quick))
-        .subcommand(common(described(COMMANDS, "log-level"), false).arg(level()).arg(duration()))
+        .subcommand(log_level())
 }
 
 fn described(table: &'static [(&str, &str)], name: &'static str) -> clap::Command {
@@ -255,23 +265,29 @@ fn pid() -> Arg {
         .help("Process id of the worker [default: all workers]")
 }
 
-fn level() -> Arg {
-    Arg::new("level")
+fn log_level() -> clap::Command {
+    let only = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).requires("level").help(help)
+    };
+    let level = Arg::new("level")
         .value_name("LEVEL")
-        .required(true)
         .value_parser(|text: &str| text.parse::<Level>())
-        .help("debug, info, warning, error or critical")
-}
-
-fn duration() -> Arg {
-    Arg::new("for")
+        .help("debug, info, warning, error or critical [default: print what is in force]");
+    let duration = Arg::new("for")
         .long("for")
         .value_name("DURATION")
         .value_parser(|text: &str| match units::duration(text) {
             Ok(it) if it.is_zero() => Err("is no time at all"),
             other => other,
         })
-        .help("Go back to the present level after this time, such as 10m")
+        .requires("level")
+        .help("Go back to the present level after this time, such as 10m");
+    let module =
+        only("module", "MODULE", "Write more of this module and those below it: shop::orders")
+            .conflicts_with("request-id");
+    let request = only("request-id", "ID", "Write more of the requests with this id");
+    let log_level = common(described(COMMANDS, "log-level"), false);
+    log_level.arg(level).arg(duration).arg(module).arg(request)
 }
 
 /// The matches of the command and of those it stands below, the innermost first.
@@ -294,10 +310,15 @@ fn chosen(matches: &ArgMatches) -> Command {
         "requests" => Command::Requests { json: inner.get_flag("json") },
         "reload" => Command::Reload { wait: inner.get_flag("wait") },
         "stop" => Command::Stop { quick: inner.get_flag("quick") },
-        "log-level" => Command::LogLevel {
-            level: *inner.get_one("level").expect("clap has asked for it"),
-            duration: inner.get_one("for").copied(),
-        },
+        "log-level" => {
+            let text = |name| inner.get_one::<String>(name).cloned();
+            let only = text("module").map(Only::Module);
+            Command::LogLevel {
+                level: inner.get_one("level").copied(),
+                duration: inner.get_one("for").copied(),
+                only: only.or_else(|| text("request-id").map(Only::Request)),
+            }
+        }
         other => unreachable!("clap knows a command {other} that is not handled"),
     }
 }
@@ -388,10 +409,30 @@ mod tests {
             ("requests", Command::Requests { json: false }),
             ("reload --wait", Command::Reload { wait: true }),
             ("stop --quick", Command::Stop { quick: true }),
-            ("log-level warn", Command::LogLevel { level: Level::Warning, duration: None }),
+            ("log-level", Command::LogLevel { level: None, duration: None, only: None }),
+            (
+                "log-level warn",
+                Command::LogLevel { level: Some(Level::Warning), duration: None, only: None },
+            ),
             (
                 "log-level debug --for 10m",
-                Command::LogLevel { level: Level::Debug, duration: minutes(10) },
+                Command::LogLevel { level: Some(Level::Debug), duration: minutes(10), only: None },
+            ),
+            (
+                "log-level --for 10m debug --module shop::orders",
+                Command::LogLevel {
+                    level: Some(Level::Debug),
+                    duration: minutes(10),
+                    only: Some(Only::Module("shop::orders".into())),
+                },
+            ),
+            (
+                "log-level debug --request-id abc",
+                Command::LogLevel {
+                    level: Some(Level::Debug),
+                    duration: None,
+                    only: Some(Only::Request("abc".into())),
+                },
             ),
         ];
         for (line, command) in cases {
@@ -442,7 +483,9 @@ mod tests {
             ("--workerz 2", "--workers"),
             ("relod", "reload"),
             ("log-level loud", "not a log level"),
-            ("log-level", "LEVEL"),
+            ("log-level --for 10m", "LEVEL"),
+            ("log-level --module a", "LEVEL"),
+            ("log-level debug --module a --request-id b", "cannot be used with"),
             ("log-level debug --for soon", "is not a duration"),
             ("workers add 0", "1..=512"),
             ("--workers", "value is required"),

@@ -142,6 +142,7 @@ impl Supervisor {
         header.set_log_level_until(0);
         header.set_log_level(level);
         header.set_log_level_base(level);
+        log::levels::clear(self.log.segment());
         let interval = heartbeat_interval(&config);
         header.set_heartbeat_interval(u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX));
         // What needs a restart stays as it was, and is told again at the next reload.

@@ -1,6 +1,6 @@
 //! The asking end: commands of the command line, sent to the running service.
 
-use super::{Answer, Command, socket_path};
+use super::{Answer, Command, levels, socket_path};
 use crate::cli;
 use crate::config::Config;
 use serde_json::Value;
@@ -70,10 +70,15 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
         cli::Command::Requests { json: false } => (Command::Requests, requests),
         cli::Command::Reload { wait } => (Command::Reload { wait: *wait }, reloaded),
         cli::Command::Stop { quick } => (Command::Stop { quick: *quick }, |_| "stopped\n".into()),
-        cli::Command::LogLevel { level, duration } => {
+        cli::Command::LogLevel { level, duration, only } => {
             let millis = duration.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-            let command = Command::LogLevel { level: level.to_string(), millis };
-            (command, |data| format!("log level is {}\n", text(&data["level"])))
+            let level = level.map(|level| level.to_string());
+            let (module, request) = match only.clone() {
+                None => (None, None),
+                Some(cli::Only::Module(module)) => (Some(module), None),
+                Some(cli::Only::Request(request)) => (None, Some(request)),
+            };
+            (Command::LogLevel { level, millis, module, request }, levels::answer)
         }
     })
 }
@@ -119,6 +124,9 @@ fn status(data: &Value) -> String {
         // Writing to a string does not fail.
         writeln!(out, "  {name:<11} {value}").ok();
     }
+    let level = levels::text(&data["log"]);
+    writeln!(out, "  {:<11} {}", "log level", level.trim_end().replace('\n', "\n            "))
+        .ok();
     out + &workers(data)
 }
 

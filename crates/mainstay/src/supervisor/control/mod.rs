@@ -4,6 +4,7 @@
 //! and those that ask too long a line are sent away.
 
 pub(crate) mod client;
+mod levels;
 mod obey;
 mod wire;
 

@@ -1,15 +1,12 @@
 //! Doing what was asked.
 
-use super::{Answer, Asked, Command};
-use crate::clock::{self, Mono};
-use crate::config::Level;
-use crate::event::{Event, Time};
-use crate::log;
+use super::{Answer, Asked, Command, levels};
+use crate::clock;
+use crate::event::Event;
 use crate::status;
 use crate::supervisor::machine::Input;
 use crate::supervisor::run::Supervisor;
 use serde_json::json;
-use std::time::Duration;
 
 impl Supervisor {
     /// Obeys one command and answers it, at once or when it has ended.
@@ -28,7 +25,10 @@ impl Supervisor {
                 self.feed(Input::Stop { quick });
                 Ok(json!({ "stopping": true }))
             }
-            Command::LogLevel { level, millis } => self.set_log_level(&level, millis),
+            Command::LogLevel { level: None, .. } => Ok(levels::in_force(self.log.segment())),
+            Command::LogLevel { level: Some(level), millis, module, request } => {
+                self.set_log_level(&level, millis, module, request)
+            }
         };
         let answer = answer.map_or_else(Answer::error, Answer::ok);
         self.control.answer(client, &answer);
@@ -36,7 +36,9 @@ impl Supervisor {
 
     fn status(&self) -> serde_json::Value {
         let Self { identity, log, .. } = self;
-        status::to_json(log.segment(), &identity.name, &identity.version)
+        let mut status = status::to_json(log.segment(), &identity.name, &identity.version);
+        status["log"] = levels::in_force(log.segment());
+        status
     }
 
     fn requests(&self) -> serde_json::Value {
@@ -89,40 +91,6 @@ impl Supervisor {
         self.reload();
         if !wait {
             self.control.answer(client, &Answer::ok(json!({ "reloading": true })));
-        }
-    }
-
-    fn set_log_level(
-        &mut self,
-        level: &str,
-        millis: Option<u64>,
-    ) -> Result<serde_json::Value, String> {
-        let level: Level = level.parse().map_err(|_| format!("\"{level}\" is not a level"))?;
-        let header = self.log.segment().header();
-        let word = log::level_word(level);
-        let until = millis.map(|millis| clock::mono() + Duration::from_millis(millis));
-        header.set_log_level_until(until.map_or(0, |until| until.0));
-        header.set_log_level(word);
-        if until.is_none() {
-            header.set_log_level_base(word);
-        }
-        let until = millis.map_or_else(
-            || "until the next reload".to_owned(),
-            |millis| format!("for {}", Time(Duration::from_millis(millis))),
-        );
-        self.report(&Event::LogLevel { level, until });
-        Ok(json!({ "level": level.to_string() }))
-    }
-
-    /// A temporary level ends.
-    pub(crate) fn expire_log_level(&mut self, now: Mono) {
-        let header = self.log.segment().header();
-        let until = header.log_level_until();
-        if until != 0 && now.0 >= until {
-            header.set_log_level(header.log_level_base());
-            header.set_log_level_until(0);
-            let level = log::current_level(self.log.segment());
-            self.report(&Event::LogLevel { level, until: "again".into() });
         }
     }
 }

@@ -18,8 +18,14 @@ pub(crate) enum Command {
     Reload { wait: bool },
     /// End the service.
     Stop { quick: bool },
-    /// Change the log level, for so many milliseconds or for good.
-    LogLevel { level: String, millis: Option<u64> },
+    /// Change the log level, for so many milliseconds or for good, for everybody, one module or one
+    /// request; without a level, tell what is in force.
+    LogLevel {
+        level: Option<String>,
+        millis: Option<u64>,
+        module: Option<String>,
+        request: Option<String>,
+    },
 }
 
 impl Command {
@@ -39,7 +45,7 @@ impl Command {
 
     /// Whether it only looks.
     pub(crate) fn only_looks(&self) -> bool {
-        matches!(self, Command::Status | Command::Requests)
+        matches!(self, Command::Status | Command::Requests | Command::LogLevel { level: None, .. })
     }
 }
 
