@@ -39,6 +39,7 @@ async fn app() -> Result<Router, BoxError> {
     let pid = HeaderValue::from(std::process::id());
     Ok(Router::new()
         .route("/", get(|| async { "hello\n" }))
+        .route("/log", get(log_both))
         .route("/slow", get(slow))
         .route("/block", get(|uri: Uri| async move { block(number(&uri, "ms")) }))
         .route("/panic", get(fail))
@@ -56,6 +57,30 @@ async fn app() -> Result<Router, BoxError> {
 async fn slow(uri: Uri) -> &'static str {
     tokio::time::sleep(Duration::from_millis(number(&uri, "ms").unwrap_or(0))).await;
     "slow\n"
+}
+
+/// `/log?n=N`: records of both facades, told apart by N: one of each at info and at debug, and one
+/// whose value makes another while it is told.
+async fn log_both(uri: Uri) -> &'static str {
+    struct Chatty(u64);
+
+    impl std::fmt::Display for Chatty {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            tracing::info!("record {}: within another", self.0);
+            f.write_str("chatty")
+        }
+    }
+
+    let n = number(&uri, "n").unwrap_or(0);
+    let span = tracing::info_span!("order", n);
+    // Not held over an await: there is none.
+    let _entered = span.enter();
+    tracing::info!(colour = "blue", "record {n}: info of tracing");
+    tracing::debug!("record {n}: debug of tracing");
+    log::info!("record {n}: info of log");
+    log::debug!(target: "fixture::below", "record {n}: debug of log");
+    tracing::info!(value = %Chatty(n), "record {n}: around another");
+    "logged\n"
 }
 
 /// `/panic`

@@ -3,6 +3,7 @@
 //! `E2E_SECONDS` is the length of each steady phase (default 2). Figures are
 //! written to standard error, past the test runner's capture.
 
+mod app_log;
 mod control;
 mod faults;
 mod figures;
