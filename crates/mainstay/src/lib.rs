@@ -46,12 +46,12 @@ mod testing;
 
 pub use crate::http::Body;
 pub use crate::http::body::BoxError;
-pub use crate::http::errors::{AsIs, Failure};
 #[cfg(feature = "axum")]
 pub use crate::http::context::NotKnown;
 pub use crate::http::context::{
     ClientAddr, InRequest, PeerAddr, RequestContext, RequestHost, RequestId, Scheme, TraceContext,
 };
+pub use crate::http::errors::{AsIs, Failure};
 pub use crate::log::bridge::log_layer;
 pub use config::{
     AutoDuration, Bind, Config, Count, Health, Http, Level, Log, LogTarget, Proxy, Server,

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::log::{Service, access::AccessFormat};
+
 use super::{
     error::Wrong,
     units,
@@ -122,7 +124,7 @@ impl Kind {
                 self.text(raw, |it| LogTarget::parse(&printable(it)?)).map(Value::Target)
             }
             Self::OneOf(words) => self.one_of(raw, words).map(Value::Text),
-            Self::AccessFormat => self.text(raw, printable).map(Value::Text),
+            Self::AccessFormat => self.access_format(raw).map(Value::Text),
             Self::Networks | Self::Hosts => self.joined(raw).map(Value::Text),
             Self::ProxyFix => self.counts(raw).map(Value::Text),
         };
@@ -295,6 +297,17 @@ impl Kind {
             })
         };
         named.iter().map(read).collect()
+    }
+
+    fn access_format(&self, raw: &Raw) -> Result<String, Wrong> {
+        let text = self.text(raw, printable)?;
+        match AccessFormat::compile(&text, &Service::default(), usize::from(u16::MAX)) {
+            Ok(_) => Ok(text),
+            Err(error) => Err(Wrong {
+                hint: Some(self.accepts()),
+                ..wrong(format!("has a mistake at {error}"))
+            }),
+        }
     }
 
     fn one_of(&self, raw: &Raw, words: &[&'static str]) -> Result<String, Wrong> {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 /// The body of a request, as the application gets it.
 ///
 /// A client that sends nothing for longer than `http.body_timeout` while the application waits for
-/// more makes reading it fail.
+/// more, and one that sends more than `http.max_body`, makes reading it fail.
 pub struct Body {
     inner: Inner,
 }
@@ -78,6 +78,17 @@ impl HttpBody for Body {
                 match Pin::new(body).poll_frame(cx) {
                     Poll::Ready(frame) => {
                         wait.moved();
+                        if let Some(Ok(data)) =
+                            frame.as_ref().map(|it| it.as_ref().map(Frame::data_ref))
+                            && let Some(data) = data
+                        {
+                            let (received, most) =
+                                (wait.count(data.len()), conn.recorder().book().max_body);
+                            if most != 0 && received > most {
+                                wait.exceed();
+                                return Poll::Ready(Some(Err(Box::new(BodyTooLarge))));
+                            }
+                        }
                         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
                     }
                     Poll::Pending => {
@@ -126,6 +137,18 @@ impl fmt::Display for BodyTimeout {
 }
 
 impl std::error::Error for BodyTimeout {}
+
+/// The request's body is larger than `http.max_body`.
+#[derive(Debug)]
+struct BodyTooLarge;
+
+impl fmt::Display for BodyTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request's body is larger than http.max_body")
+    }
+}
+
+impl std::error::Error for BodyTooLarge {}
 
 pin_project_lite::pin_project! {
     /// An answer's body: the application's own, or a few bytes of a layer.

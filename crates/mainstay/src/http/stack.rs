@@ -7,6 +7,7 @@
 
 use super::Body;
 use super::deadline::Deadline;
+use super::errors::{ErrorPages, Stage};
 use super::guard::Guard;
 use super::probes::{Paths, Probes};
 use super::record::Record;
@@ -17,16 +18,22 @@ use std::sync::Arc;
 use tower_service::Service;
 
 /// The application under all layers, for one connection.
-pub(crate) type Stack<S> = Record<Probes<Deadline<Guard<S>>>>;
+pub(crate) type Stack<S> = Record<Probes<ErrorPages<Deadline<Guard<S>>>>>;
 
 /// Builds the stack around `app` for the connection `conn`.
-pub(crate) fn stack<S, B>(app: S, conn: &Arc<Watched>, paths: Arc<Paths>) -> Stack<S>
+pub(crate) fn stack<S, B>(
+    app: S,
+    conn: &Arc<Watched>,
+    paths: Arc<Paths>,
+    stage: Arc<Stage>,
+) -> Stack<S>
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone,
 {
     let log = conn.recorder().log().clone();
     let app = Guard::new(app); //                   a panic is a 500, not a lost connection
-    let app = Deadline::new(app); //                a body that never comes is a 408
+    let app = Deadline::new(app, Arc::clone(conn)); // refusals, limits of bodies and of time
+    let app = ErrorPages::new(app, stage); //       every error that nobody shaped gets its form
     let app = Probes::new(app, log, paths); //      answers before anything can refuse
-    Record::new(app, Arc::clone(conn)) //           sees all; its end is the last thing to run
+    Record::new(app, Arc::clone(conn)) //           who, under which id, and the record: sees all; its end is the last thing to run
 }

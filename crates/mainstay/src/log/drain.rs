@@ -13,8 +13,9 @@ use std::ops::Range;
 const BATCH: usize = 64 * 1024;
 
 /// The drainer's memory. At any time one process drains.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Drain {
+    stream: Stream,
     record: Vec<u8>,
     text: Vec<u8>,
     lines: Vec<(u64, Range<usize>)>,
@@ -25,7 +26,26 @@ pub(crate) struct Drain {
     read: Vec<(usize, u64)>,
 }
 
+impl Default for Drain {
+    fn default() -> Drain {
+        Drain::of(Stream::Error)
+    }
+}
+
 impl Drain {
+    /// A drainer of one log.
+    pub(crate) fn of(stream: Stream) -> Drain {
+        Drain {
+            stream,
+            record: Vec::new(),
+            text: Vec::new(),
+            lines: Vec::new(),
+            batch: Vec::new(),
+            written: 0,
+            read: Vec::new(),
+        }
+    }
+
     /// Moves what is in the rings to `out`, whole lines in the order of their times, and returns
     /// how many lines that was. Lines of one process keep their order.
     ///
@@ -42,7 +62,7 @@ impl Drain {
             self.text.clear();
             self.lines.clear();
             for (index, slot) in segment.slots().enumerate() {
-                let ring = slot.ring(Stream::Error as usize);
+                let ring = slot.ring(self.stream as usize);
                 self.gather(index, &ring);
                 let dropped = ring.untold(ring.dropped());
                 if dropped > 0 {
@@ -79,7 +99,7 @@ impl Drain {
         out.flush()?;
         for (slot, position) in self.read.drain(..) {
             if let Some(slot) = segment.slot(slot) {
-                slot.ring(Stream::Error as usize).take(position);
+                slot.ring(self.stream as usize).take(position);
             }
         }
         Ok(())

@@ -142,7 +142,14 @@ impl Log {
         self.inner.segment.slot(self.inner.slot).expect("the passport's slot was checked at start")
     }
 
+    /// This process.
+    #[inline]
+    pub(crate) fn pid(&self) -> u32 {
+        self.inner.pid
+    }
+
     /// The index of that slot.
+    #[inline]
     pub(crate) fn slot_index(&self) -> usize {
         self.inner.slot
     }

@@ -43,15 +43,22 @@ counters! {
     IN_FLIGHT_OVERFLOW "mainstay_in_flight_overflow_total";
     /// Requests that were in flight in a worker when it died.
     LOST "mainstay_http_requests_lost_total";
+    /// Access lines handed to the writer.
+    ACCESS_LINES "mainstay_access_lines_total";
+    /// Access lines for which the writer had no room.
+    ACCESS_DROPPED "mainstay_access_lines_dropped_total";
+    /// Requests without an access line because none was wanted: successful health checks.
+    ACCESS_QUIET "mainstay_access_lines_quiet_total";
 }
 
-/// The cell of the counter for responses of a status.
-pub(crate) fn status_cell(status: http::StatusCode) -> usize {
-    match status.as_u16() / 100 {
-        1 => STATUS_1XX,
-        2 => STATUS_2XX,
-        3 => STATUS_3XX,
-        4 => STATUS_4XX,
+/// The cell of the counter for requests that ended with a status; 499 is a client that left.
+pub(crate) fn status_cell(status: u16) -> usize {
+    match status {
+        499 => ABANDONED,
+        100..200 => STATUS_1XX,
+        200..300 => STATUS_2XX,
+        300..400 => STATUS_3XX,
+        400..500 => STATUS_4XX,
         _ => STATUS_5XX,
     }
 }

@@ -3,6 +3,7 @@
 
 use super::control::Control;
 use super::listeners::{Listener, SocketFile};
+use super::lost::LostLines;
 use super::machine::{Machine, Memory, Worker};
 use super::notify::Notifier;
 use super::oom::OomCounter;
@@ -16,6 +17,7 @@ use super::{control, reload};
 use crate::clock::{self, Mono};
 use crate::config::load::read_memory;
 use crate::log::Log;
+use crate::log::Look;
 use crate::log::drain::Drain;
 use crate::passport::Passport;
 use crate::voice::Ear;
@@ -196,6 +198,9 @@ impl Handover {
         }
         machine.resume(&self.memory, workers);
         let watch = self.watch.map(HandedProcess::take).transpose()?;
+        let look = Look::of(&config, &identity.name, &identity.version);
+        let lost_lines = LostLines::new(&config, &look).map_err(io::Error::other)?;
+        log.set_look(look);
         let file = self.control.path.ok_or_else(|| io::Error::other("no control socket"))?;
         let control = Control::resume(fds::take(self.control.fd)?, file)?;
         let take = |all: Vec<Handed>| -> io::Result<Vec<Listener>> {
@@ -219,6 +224,7 @@ impl Handover {
             control,
             upgrade: None,
             drain: Drain::default(),
+            lost_lines,
             reload_wanted: self.reload_wanted,
             origin,
             next_observation: clock::mono(),

@@ -5,6 +5,7 @@
 mod control;
 mod handover;
 mod listeners;
+mod lost;
 mod machine;
 mod notify;
 mod oom;

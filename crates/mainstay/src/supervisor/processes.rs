@@ -150,9 +150,14 @@ impl Supervisor {
         };
         let pid = process.child.pid();
         self.slots[slot] = None;
-        self.tell_end(slot, pid, ended, usage);
+        // Before anybody reads the table: what was half settled is settled.
         if let Some(view) = self.log.segment().slot(slot) {
-            self.log.slot().add(names::LOST, view.gauge_in_flight());
+            view.complete();
+        }
+        self.tell_end(slot, pid, ended, usage);
+        let segment = self.log.segment().clone();
+        if let Some(view) = segment.slot(slot) {
+            self.settle_lost(slot, view, pid, why_lost(ended));
             view.take_back();
         }
         self.feed(Input::Exited { slot, ended });
@@ -195,5 +200,14 @@ impl Supervisor {
                 peer: request.peer.unwrap_or_else(|| "a unix socket".to_owned()),
             });
         }
+    }
+}
+
+/// The reason in the access lines of requests that a worker left behind.
+fn why_lost(ended: Ended) -> &'static str {
+    match ended {
+        Ended::Signal(signal) if signal == Signal::Kill.number() => "worker_killed",
+        Ended::Signal(_) => "worker_crashed",
+        Ended::Code(_) => "worker_exited",
     }
 }

@@ -1,5 +1,6 @@
 //! From a new configuration and a new program to a new generation, or back.
 
+use super::lost::LostLines;
 use super::machine::{Input, Policy};
 use super::program::Program;
 use super::run::{OBSERVE, Supervisor};
@@ -8,7 +9,7 @@ use crate::clock;
 use crate::config::load::Snapshot;
 use crate::config::{AutoDuration, Config, QUICK_GRACE, env, keys};
 use crate::event::Event;
-use crate::log;
+use crate::log::{self, Look};
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -125,6 +126,12 @@ impl Supervisor {
     }
 
     fn take_up(&mut self, config: Config) {
+        let look = Look::of(&config, &self.identity.name, &self.identity.version);
+        // Its workers have compiled the same format before they were ready.
+        if let Ok(lines) = LostLines::new(&config, &look) {
+            self.lost_lines = lines;
+        }
+        self.log.set_look(look);
         for warning in &config.warnings {
             self.report(&Event::ConfigWarning { warning: warning.clone() });
         }

@@ -3,6 +3,7 @@
 
 use super::control::Control;
 use super::listeners::Listener;
+use super::lost::LostLines;
 use super::machine::{Input, Machine};
 use super::notify::Notifier;
 use super::oom::OomCounter;
@@ -51,6 +52,8 @@ pub(crate) struct Supervisor {
     pub(crate) upgrade: Option<Upgrade>,
     /// The log's last writer, when watch is none.
     pub(crate) drain: Drain,
+    /// How the lines of requests look that a dead worker left behind.
+    pub(crate) lost_lines: LostLines,
     /// A HUP that came during a reload.
     pub(crate) reload_wanted: bool,
     pub(crate) next_observation: Mono,

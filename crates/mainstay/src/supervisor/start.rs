@@ -2,6 +2,7 @@
 
 use super::handover::Handover;
 use super::listeners::{self, Listener};
+use super::lost::LostLines;
 use super::machine::Machine;
 use super::notify::Notifier;
 use super::oom::OomCounter;
@@ -14,6 +15,7 @@ use crate::config::load::Snapshot;
 use crate::config::{Config, ConfigError, Count};
 use crate::event::Event;
 use crate::health::State;
+use crate::log::Look;
 use crate::log::drain::Drain;
 use crate::log::{self, Log};
 use crate::metrics::names;
@@ -122,6 +124,10 @@ pub(crate) fn start(
         .map_err(|reason| StartError::new("server.control", reason))?;
     let notifier = Notifier::find().map_err(|error| StartError::new("NOTIFY_SOCKET", error))?;
     let (log, segment_fd) = segment(&config).map_err(|e| StartError::new("segment", e))?;
+    let look = Look::of(&config, &identity.name, &identity.version);
+    let lost_lines = LostLines::new(&config, &look)
+        .map_err(|error| StartError::new("log.access_format", error))?;
+    log.set_look(look);
     let policy = reload::policy(&config, usize::MAX);
     let slots = log.segment().layout().slots - OTHER_SLOTS;
     let mut supervisor = Supervisor {
@@ -142,6 +148,7 @@ pub(crate) fn start(
         notifier,
         upgrade: None,
         drain: Drain::default(),
+        lost_lines,
         reload_wanted: false,
         origin,
         next_observation: clock::mono(),

@@ -1,6 +1,7 @@
 //! The one writer of the error log: a thread that empties all rings, so that a standard error that
 //! blocks stops nothing but this thread.
 
+use crate::log::Stream;
 use crate::log::drain::Drain;
 use mainstay_os::segment::Segment;
 use std::io;
@@ -52,12 +53,14 @@ impl LogWriter {
 
 fn write(segment: &Segment, stop: &AtomicBool) {
     let mut drain = Drain::default();
+    let (mut access, mut stdout) = (Drain::of(Stream::Access), io::stdout().lock());
     let mut pause = SOON;
     let mut stderr = io::stderr().lock();
     loop {
         let last = stop.load(SeqCst);
         // A closed standard error takes nothing; the rings fill up and count what they refuse.
-        let lines = drain.run(segment, &mut stderr).unwrap_or(0);
+        let lines = drain.run(segment, &mut stderr).unwrap_or(0)
+            + access.run(segment, &mut stdout).unwrap_or(0);
         if last {
             return;
         }

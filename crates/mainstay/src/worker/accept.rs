@@ -37,7 +37,7 @@ enum Socket {
 }
 
 enum Stream {
-    Tcp(TcpStream, SocketAddr),
+    Tcp(TcpStream, SocketAddr, Option<SocketAddr>),
     Unix(UnixStream),
 }
 
@@ -64,7 +64,8 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 // Answers are written whole; waiting for more to send with them only delays.
                 stream.set_nodelay(true).ok();
-                Ok(Stream::Tcp(stream, peer))
+                let local = stream.local_addr().ok();
+                Ok(Stream::Tcp(stream, peer, local))
             }
             Socket::Unix(listener) => {
                 listener.accept().await.map(|(stream, _)| Stream::Unix(stream))
@@ -80,7 +81,11 @@ pub(crate) async fn accept<A: App>(listener: Listener, shared: Arc<Shared>, app:
     tokio::pin!(drained);
     loop {
         let stream = {
-            let accepted = listener.accept();
+            // What a full worker does not take, another does, or the queue keeps.
+            let accepted = async {
+                shared.connections.wait_for_room(shared.config.http.max_connections).await;
+                listener.accept().await
+            };
             tokio::pin!(accepted);
             std::future::poll_fn(|cx| {
                 if drained.as_mut().poll(cx).is_ready() {
@@ -140,11 +145,11 @@ fn take<A: App>(
 ) -> bool {
     let (shared_, server, app) = (Arc::clone(shared), Arc::clone(server), app.clone());
     match stream {
-        Ok(Stream::Tcp(stream, peer)) => {
-            tokio::spawn(conn::serve(shared_, server, app, stream, Some(peer)));
+        Ok(Stream::Tcp(stream, peer, local)) => {
+            tokio::spawn(conn::serve(shared_, server, app, stream, Some(peer), local));
         }
         Ok(Stream::Unix(stream)) => {
-            tokio::spawn(conn::serve(shared_, server, app, stream, None));
+            tokio::spawn(conn::serve(shared_, server, app, stream, None, None));
         }
         Err(error) if is_the_clients(&error) => {}
         Err(error) => {

@@ -9,6 +9,7 @@ use crate::http::Body;
 use crate::http::body::{Answer, BoxError};
 use crate::http::record::{RecordBody, RecordFuture};
 use crate::http::stack::{Stack, stack};
+use crate::http::strict::Limits;
 use crate::http::watched::Watched;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -72,8 +73,15 @@ impl<A: App> hyper::service::Service<Request<Incoming>> for Face<A> {
 }
 
 /// What the record surrounds.
-type Inner<A> =
-    crate::http::probes::Probes<crate::http::deadline::Deadline<crate::http::guard::Guard<A>>>;
+type Inner<A> = crate::http::probes::Probes<
+    crate::http::errors::ErrorPages<crate::http::deadline::Deadline<crate::http::guard::Guard<A>>>,
+>;
+
+/// Bytes that a head of the configured limits may have, and some for what the server keeps with it.
+fn head_size(limits: Limits) -> usize {
+    let line = if limits.line == 0 { 65_535 } else { limits.line };
+    (line + limits.fields * limits.field + 8_192).max(64 * 1_024)
+}
 
 /// How hyper is set up; made once for the worker.
 pub(crate) fn server(shared: &Shared) -> Builder<TokioExecutor> {
@@ -85,6 +93,9 @@ pub(crate) fn server(shared: &Shared) -> Builder<TokioExecutor> {
         .http1()
         // A client that closes its half after the request still gets its answer.
         .half_close(true)
+        // The strict parser has judged by the configured limits before; these are never met.
+        .max_headers(shared.limits().fields.max(16))
+        .max_buf_size(head_size(shared.limits()))
         .keep_alive(!shared.config.http.keep_alive.is_zero())
         // The sweeper holds connections to their deadlines, without a timer per request.
         .header_read_timeout(None);
@@ -98,16 +109,24 @@ pub(crate) async fn serve<A: App, I: AsyncRead + AsyncWrite + AsRawFd + Unpin + 
     app: A,
     stream: I,
     peer: Option<SocketAddr>,
+    local: Option<SocketAddr>,
 ) {
     let now = clock::mono();
     shared.recorder.set_coarse(now);
-    let conn = Arc::new(Watched::new(Arc::clone(&shared.recorder), peer, stream.as_raw_fd(), now));
+    let recorder = Arc::clone(&shared.recorder);
+    let conn = Arc::new(Watched::new(recorder, peer, local, stream.as_raw_fd(), now));
     let open = Open::enter(Arc::clone(&shared), Arc::clone(&conn));
     let face = Face {
-        stack: RefCell::new(stack(app, &conn, Arc::clone(&shared.paths))),
+        stack: RefCell::new(stack(
+            app,
+            &conn,
+            Arc::clone(&shared.paths),
+            Arc::clone(&shared.stage),
+        )),
         conn: Arc::clone(&conn),
     };
-    let io = WatchedIo::new(TokioIo::new(stream), Arc::clone(&conn), open);
+    let (limits, h2) = (shared.limits(), shared.config.http.h2);
+    let io = WatchedIo::new(TokioIo::new(stream), Arc::clone(&conn), open, limits, h2);
     let mut serving = pin!(server.serve_connection_with_upgrades(io, face));
     let mut registered = false;
     let mut told = false;

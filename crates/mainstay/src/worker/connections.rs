@@ -1,7 +1,7 @@
 //! The open connections, and the look that holds them to their deadlines.
 
 use super::Shared;
-use crate::clock::Mono;
+use crate::clock::{self, Mono};
 use crate::event::Event;
 use crate::http::watched::{Verdict, Watched};
 use crate::metrics::names;
@@ -20,6 +20,8 @@ pub(crate) struct Connections {
     open: Mutex<Book>,
     /// Nobody is left.
     empty: Notify,
+    /// Somebody left a worker that was full.
+    room: Notify,
     /// Somebody came: the minder sleeps longer while nobody is there.
     first: Notify,
 }
@@ -53,6 +55,7 @@ impl Connections {
             open.all.remove(&number);
             open.all.is_empty()
         };
+        self.room.notify_waiters();
         if empty {
             self.empty.notify_waiters();
         }
@@ -67,6 +70,30 @@ impl Connections {
     pub(crate) fn abort_all(&self, now: Mono) {
         for conn in self.lock().all.values() {
             conn.order(Verdict::Abort("grace"), now);
+        }
+    }
+
+    /// Resolves when there are fewer than `most`. Until then idle connections are asked to close, the
+    /// longest idle first: whoever waits has something to ask.
+    pub(crate) async fn wait_for_room(&self, most: Option<u64>) {
+        let Some(most) = most else { return };
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            if (self.len() as u64) < most {
+                return;
+            }
+            let now = clock::mono();
+            let longest_idle = {
+                let open = self.lock();
+                let idle = open.all.values().filter_map(|conn| Some((conn.idle_since()?, conn)));
+                idle.min_by_key(|(since, _)| *since).map(|(_, conn)| Arc::clone(conn))
+            };
+            if let Some(conn) = longest_idle {
+                conn.order(Verdict::Shutdown, now);
+            }
+            room.await;
         }
     }
 

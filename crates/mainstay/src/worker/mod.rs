@@ -16,8 +16,10 @@ pub(crate) use run::{Outcome, run};
 
 use crate::clock::Mono;
 use crate::config::Config;
+use crate::http::errors::Stage;
 use crate::http::probes::Paths;
 use crate::http::record::Recorder;
+use crate::http::strict::Limits;
 use crate::http::watched::Deadlines;
 use crate::log::Log;
 use connections::Connections;
@@ -35,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Connections,
     pub(crate) drain: drain::Drain,
     pub(crate) paths: Arc<Paths>,
+    pub(crate) stage: Arc<Stage>,
 }
 
 impl Shared {
@@ -47,6 +50,17 @@ impl Shared {
             write: http.write_timeout,
             keep_alive: http.keep_alive,
             linger: http.linger,
+            request: http.request_timeout.unwrap_or_default(),
+        }
+    }
+
+    /// The limits of heads, from the configuration.
+    pub(crate) fn limits(&self) -> Limits {
+        let http = &self.config.http;
+        Limits {
+            line: http.limit_request_line as usize,
+            fields: http.limit_request_fields as usize,
+            field: http.limit_request_field_size as usize,
         }
     }
 

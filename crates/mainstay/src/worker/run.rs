@@ -10,8 +10,12 @@ use crate::clock;
 use crate::config::{Config, QUICK_GRACE};
 use crate::event::{Event, Time};
 use crate::http::body::BoxError;
+use crate::http::client::Trust;
+use crate::http::context::RequestId;
+use crate::http::errors::{Pages, Stage};
 use crate::http::probes::Paths;
-use crate::http::record::Recorder;
+use crate::http::record::{Book, Recorder};
+use crate::log::Look;
 use crate::log::bridge;
 use crate::panics;
 use crate::passport::{Passed, Passport};
@@ -77,13 +81,30 @@ fn start(
     let (log, _) = passport.open_log()?;
     panics::install(log.clone());
     bridge::install(&log);
-    let limit = request_limit(&config);
-    let says = Arc::clone(voice);
-    let recorder = Recorder::new(log.clone(), limit, move |served| {
-        says.say(&Word::Recycle { reason: format!("max_requests {served} reached") });
-    });
+    let look = Look::of(&config, &name, &version);
+    let access = look.access(&config).map_err(io::Error::other)?;
+    log.set_look(look);
     let paths =
         Paths { live: config.health.live_path.clone(), ready: config.health.ready_path.clone() };
+    let paths = Arc::new(paths);
+    let format = &config.log.access_format;
+    let book = Book {
+        access,
+        shows_trace: ["ecs", "trace", "span"].iter().any(|it| format.contains(it)),
+        quiet: (!config.log.probes).then(|| Arc::clone(&paths)),
+        generation: passport.generation,
+        limit: request_limit(&config),
+        per_connection: config.http.keep_alive_requests.unwrap_or(0),
+        max_body: config.http.max_body.unwrap_or(0),
+        trust: Trust::of(&config.proxy).map_err(io::Error::other)?,
+    };
+    let says = Arc::clone(voice);
+    let recorder = Recorder::new(log.clone(), book, move |served| {
+        says.say(&Word::Recycle { reason: format!("max_requests {served} reached") });
+    });
+    let pages = Pages::load(config.http.error_pages.as_deref()).map_err(io::Error::other)?;
+    let error_id = || RequestId::new(clock::wall()).to_string();
+    let stage = Stage::new(pages, name.clone(), log.clone(), error_id);
     let shared = Arc::new(Shared {
         name,
         version,
@@ -92,7 +113,8 @@ fn start(
         recorder,
         connections: Connections::default(),
         drain: Drain::default(),
-        paths: Arc::new(paths),
+        paths,
+        stage,
         config,
     });
     let runtime = runtime(&shared)?;

@@ -24,6 +24,7 @@ pub(crate) use page::Pages;
 
 use super::Body;
 use super::body::{Answer, BoxError};
+use super::context::RequestContext;
 use crate::log::Log;
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderMap, HeaderValue};
@@ -64,18 +65,9 @@ impl Stage {
     }
 }
 
-/// The names of a request that its answer tells. Cloning is cheap.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ids {
-    pub(crate) request: Option<Arc<str>>,
-    pub(crate) trace: Option<Arc<str>>,
-}
-
-/// The one place where the stage learns the names of a request.
-#[inline(always)]
-fn ids(request: &Request<Body>) -> Ids {
-    request.extensions().get::<Ids>().cloned().unwrap_or_default()
-}
+/// The name of the error that an answer tells, in its extensions: for the record.
+#[derive(Clone, Debug)]
+pub(crate) struct ErrorId(pub(crate) String);
 
 /// What is kept of a request in case that it fails.
 #[derive(Debug)]
@@ -84,7 +76,7 @@ struct Asked {
     target: Option<PathAndQuery>,
     /// `None` for `*/*` too, which says no more.
     accept: Option<HeaderValue>,
-    ids: Ids,
+    context: Option<RequestContext>,
 }
 
 impl Asked {
@@ -94,7 +86,7 @@ impl Asked {
             method: request.method().clone(),
             target: request.uri().path_and_query().cloned(),
             accept: accept(request.headers()),
-            ids: ids(request),
+            context: RequestContext::of(request.extensions()).cloned(),
         }
     }
 

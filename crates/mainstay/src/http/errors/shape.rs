@@ -4,7 +4,7 @@ use super::failure::{AsIs, Failure};
 use super::negotiate::{Form, form};
 use super::page::{POLICY, PageFailure};
 use super::words::{Told, sentence, title};
-use super::{Asked, Stage, problem};
+use super::{Asked, ErrorId, Stage, problem};
 use crate::event::Event;
 use crate::http::body::{Answer, BoxError};
 use crate::http::guard::Panicked;
@@ -69,6 +69,9 @@ impl Stage {
         let (kept, body) = if is_kept { (Some(body), None) } else { (None, Some(body)) };
         let why = Why { panic, failure: failure.clone(), body };
         let error_id = self.tell(asked, &parts, why);
+        if let Some(id) = &error_id {
+            parts.extensions.insert(ErrorId(id.clone()));
+        }
         let body = match kept {
             Some(body) => body,
             None => {
@@ -125,13 +128,16 @@ impl Stage {
         message: &str,
         error_id: Option<&str>,
     ) -> Answer<B> {
+        let context = asked.context.as_ref();
+        let trace = context.map(|context| context.trace().trace_hex());
+        let trace = trace.as_ref().and_then(|digits| str::from_utf8(digits).ok());
         let told = Told {
             status: parts.status.as_u16(),
             title: title(parts.status),
             message,
-            request_id: asked.ids.request.as_deref(),
+            request_id: context.map(|context| context.id().as_str()),
             error_id,
-            trace_id: asked.ids.trace.as_deref(),
+            trace_id: trace,
             service: &self.service,
         };
         let headers = &mut parts.headers;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::event::Event;
+use crate::http::context::{Context, RequestId, TraceContext};
 use crate::http::guard::Guard;
 use crate::log::drain::Drain;
 use crate::metrics::names;
@@ -124,8 +125,11 @@ impl Site {
 
     fn call(&mut self, request: http::request::Builder, body: &'static str) -> Answered {
         let mut request = request.body(Body::from(Bytes::from_static(body.as_bytes()))).unwrap();
-        let ids = Ids { request: Some("request-1".into()), trace: Some("trace-1".into()) };
-        request.extensions_mut().insert(ids);
+        let context = Context::begin(|context| {
+            context.id = RequestId::accept(b"request-1").unwrap();
+            context.trace = TraceContext::within([0xab; 16], [1; 8], 0);
+        });
+        request.extensions_mut().insert(RequestContext::new(context));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let Ok(answer) = self.stack.call(request).await;
@@ -202,7 +206,7 @@ fn every_error_that_nobody_shaped_is_a_page_for_browsers_and_a_problem_for_progr
             assert_eq!(said.iter().filter(|name| **name == "Accept").count(), 1, "{said:?}");
             let inside = INSIDE.iter().find(|inside| answer.body.contains(**inside));
             assert_eq!(inside, None, "{}", answer.body);
-            assert!(answer.body.contains("request-1") && answer.body.contains("trace-1"));
+            assert!(answer.body.contains("request-1") && answer.body.contains(&"ab".repeat(16)));
             assert_eq!(answer.body.contains("error-"), *status >= 500, "{}", answer.body);
         }
         assert_eq!(page.header(CONTENT_TYPE), HTML);

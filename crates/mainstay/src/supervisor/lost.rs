@@ -1,0 +1,139 @@
+//! The requests that a dead worker left behind: each gets its access line and its count, by the
+//! supervisor, from what the in-flight table says. What the worker was about to settle when it died
+//! is settled first, so nothing is told twice.
+
+use super::run::Supervisor;
+use crate::clock::{self, Mono};
+use crate::config::Config;
+use crate::log::access::{AccessFormat, Ended, Ending, Facts, FormatError, Protocol};
+use crate::log::stamps::Stamps;
+use crate::log::{LINE, Look, Stream};
+use crate::metrics::names;
+use http::header::{HeaderMap, HeaderValue, REFERER, USER_AGENT};
+use mainstay_os::segment::{InFlight, Record, Settlement, Slot};
+
+/// The status in the line of a request whose worker is gone: its client got none.
+const LOST: u16 = 502;
+
+/// How the supervisor writes access lines.
+#[derive(Debug)]
+pub(crate) struct LostLines {
+    access: Option<AccessFormat>,
+    stamps: Stamps,
+}
+
+impl LostLines {
+    /// Lines as workers of this configuration write them.
+    ///
+    /// # Errors
+    /// What is wrong with the format.
+    pub(crate) fn new(config: &Config, look: &Look) -> Result<LostLines, FormatError> {
+        let stamps = Stamps::new(mainstay_os::zone::offset_at);
+        Ok(LostLines { access: look.access(config)?, stamps })
+    }
+
+    /// Appends the line of a request to `out`, behind its time.
+    fn write(&mut self, request: &InFlight, worker: &Lost<'_>, now: Mono, out: &mut Vec<u8>) {
+        let Some(access) = &self.access else { return };
+        let wall = clock::wall();
+        out.extend_from_slice(&wall.to_le_bytes());
+        let age = if request.partial { 0 } else { now.0.saturating_sub(request.started) };
+        let mut headers = HeaderMap::new();
+        for (name, text) in [(USER_AGENT, &request.agent), (REFERER, &request.referrer)] {
+            if let (false, Ok(value)) = (text.is_empty(), HeaderValue::from_bytes(text)) {
+                headers.insert(name, value);
+            }
+        }
+        let peer = request.peer.map(|peer| peer.ip().to_canonical().to_string());
+        let peer = peer.unwrap_or_default();
+        let client = request.client.map(|client| client.to_string());
+        let (trace, span) = (hex(&request.trace), hex(&request.span));
+        let mut draft = crate::log::access::Draft::default();
+        let facts = Facts {
+            method: &request.method,
+            target: &request.path,
+            version: if request.partial { Protocol::Unknown } else { Protocol::H11 },
+            headers: &headers,
+            peer: &peer,
+            peer_port: request.peer.map_or(0, |peer| peer.port()),
+            client: client.as_deref().unwrap_or(&peer),
+            scheme: "http",
+            host: "",
+            local: None,
+            request_id: str::from_utf8(&request.id).unwrap_or_default(),
+            trace_id: &trace,
+            span_id: &span,
+            number: 0,
+            started_wall: request.started_wall,
+        };
+        access.begin(&facts, &mut draft);
+        let ended = Ended {
+            status: LOST,
+            body_bytes: 0,
+            duration: age,
+            first_byte: None,
+            wall,
+            pid: worker.pid,
+            worker: worker.slot,
+            generation: worker.generation,
+            reason: worker.reason,
+            connection: Ending::Aborted,
+            error_id: "",
+            request_bytes: 0,
+        };
+        access.end(&draft, &ended, &mut self.stamps, out);
+    }
+}
+
+/// Lower-case hex; empty for zeros, which mean none.
+fn hex(bytes: &[u8]) -> String {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return String::new();
+    }
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|it| char::from_digit(it.into(), 16))
+        .collect()
+}
+
+/// The worker that is gone.
+struct Lost<'a> {
+    pid: u32,
+    slot: usize,
+    generation: u64,
+    reason: &'a str,
+}
+
+impl Supervisor {
+    /// Settles what the dead holder of `slot` left, and returns how many requests that were.
+    pub(crate) fn settle_lost(
+        &mut self,
+        slot: usize,
+        view: Slot<'_>,
+        pid: u32,
+        reason: &str,
+    ) -> u64 {
+        view.complete();
+        let now = clock::mono();
+        let own = self.log.clone();
+        let lost = Lost { pid, slot, generation: view.generation(), reason };
+        let (mut count, mut line) = (0, Vec::new());
+        for request in view.in_flight().iter() {
+            line.clear();
+            self.lost_lines.write(&request, &lost, now, &mut line);
+            let record = (!line.is_empty()).then(|| Record {
+                ring: Stream::Access as usize,
+                kind: LINE,
+                bytes: &line,
+                handed: names::ACCESS_LINES,
+                dropped: names::ACCESS_DROPPED,
+            });
+            let cells = [names::REQUESTS, names::status_cell(LOST)];
+            own.slot().settle(&Settlement { entry: None, cells, record });
+            own.slot().add(names::LOST, 1);
+            count += 1;
+        }
+        count
+    }
+}
