@@ -90,17 +90,13 @@ impl TraceContext {
     /// The trace as 32 hex digits.
     #[inline]
     pub(crate) fn trace_hex(&self) -> [u8; 32] {
-        let mut digits = [0; 32];
-        id::hex(&self.trace_id, &mut digits);
-        digits
+        id::hex(self.trace_id)
     }
 
     /// The request's span as 16 hex digits.
     #[inline]
     pub(crate) fn span_hex(&self) -> [u8; 16] {
-        let mut digits = [0; 16];
-        id::hex(&self.span_id, &mut digits);
-        digits
+        id::hex(self.span_id)
     }
 }
 

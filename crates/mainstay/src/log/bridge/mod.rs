@@ -101,6 +101,11 @@ where
     Bridge::default().with_filter(Gate::default())
 }
 
+/// The guide's examples are compiled.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../../../../../docs/logging-from-your-app.md")]
+struct Guide;
+
 /// Whether a record of this level and target is asked for, here and now.
 fn asks(log: &Log, level: Level, is_trace: bool, target: &str) -> bool {
     levels::passes(log.segment(), level, is_trace, target, |wanted| {
