@@ -3,7 +3,15 @@
 //! Parsing is pure. Values of flags are not judged here but with the other layers, so that a bad
 //! worker count is told in the same words wherever it stands.
 
-use std::{ffi::OsString, fmt::Write as _, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use http::{HeaderName, HeaderValue};
 
 use clap::{Arg, ArgAction, ArgMatches, builder::OsStringValueParser, error::ErrorKind};
 
@@ -32,6 +40,8 @@ pub(crate) enum Command {
     Reload { wait: bool },
     /// End the service.
     Stop { quick: bool },
+    /// Explain who the client of a request is taken to be.
+    Doctor(Case),
     /// Change the log level, for a while or for good, for everybody or for one; or print what is in
     /// force.
     LogLevel { level: Option<Level>, duration: Option<Duration>, only: Option<Only> },
@@ -40,7 +50,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it asks a service that runs already.
     pub(crate) fn is_for_the_running(&self) -> bool {
-        !matches!(self, Self::Serve | Self::Check | Self::Config { .. })
+        !matches!(self, Self::Serve | Self::Check | Self::Config { .. } | Self::Doctor(_))
     }
 }
 
@@ -55,6 +65,14 @@ pub(crate) enum WorkersCommand {
     Remove(u32),
     /// Replace this one, or all of them one by one.
     Recycle { pid: Option<u32> },
+}
+
+/// A case for `doctor client-ip`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Case {
+    /// Who connects; none for a unix socket.
+    pub peer: Option<IpAddr>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// What alone has another log level.
@@ -95,6 +113,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("requests", "Print the requests that are in flight"),
     ("reload", "Load configuration and program anew, without losing a request"),
     ("stop", "End the service once its requests are answered"),
+    ("doctor", "Explain what the configuration makes of a case"),
     ("log-level", "Print the log level, or change it for a while or until the next reload"),
 ];
 
@@ -105,6 +124,10 @@ const WORKERS: &[(&str, &str)] = &[
     ("remove", "Drain and end some workers"),
     ("recycle", "Replace a worker, or all of them one by one"),
 ];
+
+/// What `doctor` can explain.
+const DOCTOR: &[(&str, &str)] =
+    &[("client-ip", "Show, hop by hop, who the client of a request is taken to be, and why")];
 
 /// Every exit code with its meaning.
 pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
@@ -194,6 +217,11 @@ fn command(program: &str) -> clap::Command {
         .subcommand(common(described(COMMANDS, "requests"), false).arg(json()))
         .subcommand(common(described(COMMANDS, "reload"), false).arg(wait))
         .subcommand(common(described(COMMANDS, "stop"), false).arg(quick))
+        .subcommand(
+            common(described(COMMANDS, "doctor"), false)
+                .subcommand_required(true)
+                .subcommand(common(described(DOCTOR, "client-ip"), false).arg(peer()).arg(field())),
+        )
         .subcommand(log_level())
 }
 
@@ -310,6 +338,15 @@ fn chosen(matches: &ArgMatches) -> Command {
         "requests" => Command::Requests { json: inner.get_flag("json") },
         "reload" => Command::Reload { wait: inner.get_flag("wait") },
         "stop" => Command::Stop { quick: inner.get_flag("quick") },
+        "doctor" => {
+            let (_, asked) = inner.subcommand().expect("clap has asked for it");
+            Command::Doctor(Case {
+                peer: asked.get_one("peer").copied().unwrap_or(Some(Ipv4Addr::LOCALHOST.into())),
+                headers: asked
+                    .get_many::<(HeaderName, HeaderValue)>("header")
+                    .map_or_else(Vec::new, |all| all.cloned().collect()),
+            })
+        }
         "log-level" => {
             let text = |name| inner.get_one::<String>(name).cloned();
             let only = text("module").map(Only::Module);
@@ -407,6 +444,10 @@ mod tests {
             ("workers recycle", Command::Workers(W::Recycle { pid: None })),
             ("workers recycle 77", Command::Workers(W::Recycle { pid: Some(77) })),
             ("requests", Command::Requests { json: false }),
+            (
+                "doctor client-ip --peer 10.0.0.1",
+                Command::Doctor(Case { peer: Some([10, 0, 0, 1].into()), headers: Vec::new() }),
+            ),
             ("reload --wait", Command::Reload { wait: true }),
             ("stop --quick", Command::Stop { quick: true }),
             ("log-level", Command::LogLevel { level: None, duration: None, only: None }),

@@ -210,8 +210,8 @@ events! {
     LogsReopened {} "log.reopened" Info
         "Reopening logs";
     /// Lines that a full ring refused.
-    LinesDropped { lines: u64, process: String } "log.dropped" Warning
-        "{lines} log lines of {process} were dropped";
+    LinesDropped { lines: u64, log: &'static str, process: String } "log.dropped" Warning
+        "{lines} log lines of {process} were dropped ({log})";
     /// The number of workers cannot grow further: the segment has no slot.
     NoSlot { slots: usize } "worker.no_slot" Warning
         "No free worker slot among {slots}: waiting for one";
@@ -230,6 +230,12 @@ events! {
     /// An error page does not render; a plain page stands in. Told once for each page and worker.
     ErrorPageFailed { page: String, reason: String } "error_pages.failed" Error
         "Error page {page} cannot be made, a plain one is sent instead: {reason}";
+    /// A log could not be written for more than a second; its lines wait in their rings.
+    LogStalled { log: &'static str, reason: String } "log.stalled" Warning
+        "The {log} cannot be written: {reason}";
+    /// A log that could not be written is written again.
+    LogResumed { log: &'static str, after: Time } "log.resumed" Info
+        "The {log} is written again after {after}";
 }
 
 impl Event {

@@ -4,13 +4,17 @@
 use crate::cli::{self, Command};
 use crate::config::load::Snapshot;
 use crate::http::body::BoxError;
+use crate::http::client::{self, Trust};
+use crate::log::outlet;
 use crate::passport::{Passport, Role};
 use crate::supervisor::{self, Identity};
 use crate::worker::{App, Outcome, Worker};
 use crate::{voice, watch, worker};
+use http::HeaderMap;
 use mainstay_os::fds;
 use std::fmt;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -200,6 +204,10 @@ fn command_line(mut identity: Identity, command: &Command) -> Result<u8, (u8, St
         .resolve(identity.app_defaults.as_deref(), &identity.flags)
         .map_err(|error| bad(&error))?;
     identity.take_name(&config);
+    if matches!(command, Command::Serve | Command::Check) {
+        outlet::probe(&config)
+            .map_err(|(key, error)| (BAD_CONFIG, config.complaint(key, &error.to_string())))?;
+    }
     match command {
         Command::Serve => supervisor::start(identity, &snapshot, config)
             .map(supervisor::Supervisor::run)
@@ -213,6 +221,13 @@ fn command_line(mut identity: Identity, command: &Command) -> Result<u8, (u8, St
         }
         Command::Config { json, .. } => {
             print(&cli::render_effective(&config, false, *json));
+            Ok(0)
+        }
+        Command::Doctor(case) => {
+            let trust = Trust::of(&config.proxy).map_err(|error| (BAD_CONFIG, error))?;
+            let peer = case.peer.map(|ip| SocketAddr::new(ip, 0));
+            let headers: HeaderMap = case.headers.iter().cloned().collect();
+            print(&format!("{}\n", client::explain::explain(&trust, peer, &headers).join("\n")));
             Ok(0)
         }
         command => supervisor::client::run(command, &config, &identity.name).map(|text| {

@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 
+use crate::log::Look;
+
 use super::{
     Config,
-    error::{Origin, Problem},
+    error::{ConfigError, Origin, Problem},
     value::Bind,
 };
 
@@ -27,6 +29,13 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
         if admin.is_some_and(|it| seen.contains(it)) {
             let message = "is one of server.bind".to_owned();
             found.push(about(config, "server.admin", message, "give it an address of its own"));
+        }
+    }
+    if good(&["log.access_format", "log.max_line"]) {
+        let look = Look::of(config, config.server.name.as_deref().unwrap_or_default(), "");
+        if let Err(error) = look.access(config) {
+            let hint = "make log.max_line larger, or the format shorter";
+            found.push(about(config, "log.max_line", format!("is too short: {error}"), hint));
         }
     }
     let health = &config.health;
@@ -69,5 +78,13 @@ fn about(config: &Config, path: &str, message: String, hint: &str) -> Problem {
         value: Some(entry.shown()),
         message,
         hint: Some(hint.to_owned()),
+    }
+}
+
+impl Config {
+    /// What is wrong with the value of a key, as only using it shows: in the words of all problems.
+    pub(crate) fn complaint(&self, path: &str, reason: &str) -> String {
+        let problem = about(self, path, format!("cannot be used: {reason}"), "name another place");
+        ConfigError::new(vec![problem]).to_string()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::http::client::{AllowedHosts, Networks, ProxyFix};
 use crate::log::{Service, access::AccessFormat};
 
 use super::{
@@ -125,8 +126,9 @@ impl Kind {
             }
             Self::OneOf(words) => self.one_of(raw, words).map(Value::Text),
             Self::AccessFormat => self.access_format(raw).map(Value::Text),
-            Self::Networks | Self::Hosts => self.joined(raw).map(Value::Text),
-            Self::ProxyFix => self.counts(raw).map(Value::Text),
+            Self::Networks => self.joined(raw).and_then(|it| judged(it, Networks::parse)),
+            Self::Hosts => self.joined(raw).and_then(|it| judged(it, AllowedHosts::parse)),
+            Self::ProxyFix => self.counts(raw).and_then(|it| judged(it, ProxyFix::parse)),
         };
         read.map_err(|wrong| Wrong { hint: wrong.hint.or_else(|| Some(self.accepts())), ..wrong })
     }
@@ -350,6 +352,14 @@ impl Kind {
 
 fn wrong(message: impl Into<String>) -> Wrong {
     Wrong { message: message.into(), hint: None }
+}
+
+/// The text, if the part of the program that it is for understands it.
+fn judged<T>(text: String, read: impl FnOnce(&str) -> Result<T, String>) -> Result<Value, Wrong> {
+    match read(&text) {
+        Ok(_) => Ok(Value::Text(text)),
+        Err(message) => Err(wrong(format!("is refused: {message}"))),
+    }
 }
 
 fn is_auto(raw: &Raw) -> bool {

@@ -4,7 +4,7 @@
 
 use super::Body;
 use super::body::{Answer, BoxError};
-use super::client::Trust;
+use super::client::{self, Trust};
 use super::context::{Context, RequestContext, RequestId, Scheme, TraceContext, current};
 use super::errors::ErrorId;
 use super::page::{NO_ENTRY, Page, Refusal};
@@ -197,7 +197,15 @@ impl Recorder {
         let mut page = self.page();
         page.started = now;
         match conn.refusal_of(number) {
-            Some(refusal) => self.enter_refused(&mut page, conn, &refusal, number),
+            Some(refusal) => {
+                self.enter_refused(&mut page, conn, &refusal, number);
+                // The head that stands for it says nothing of it.
+                *request.headers_mut() = HeaderMap::new();
+                if let Some(context) = &page.context {
+                    let context = RequestContext::new(Arc::clone(context));
+                    request.extensions_mut().insert(context);
+                }
+            }
             None => self.enter(&mut page, conn, request, number),
         }
         self.log.slot().request_began();
@@ -210,8 +218,9 @@ impl Recorder {
     fn enter(&self, page: &mut Page, conn: &Watched, request: &mut Request<Body>, number: u64) {
         let wall = self.wall(page.started);
         let headers = request.headers();
-        let origin = self.book.trust.origin(conn.peer(), headers);
-        let id = origin.trusted.then(|| headers.get(REQUEST_ID)).flatten();
+        let origin = client::resolve(&self.book.trust, conn.peer(), headers);
+        // The name that a stranger gives itself is looked at only if it is one of ours.
+        let id = headers.get(REQUEST_ID).filter(|_| client::trusts(&self.book.trust, conn.peer()));
         let id = id.and_then(|id| RequestId::accept(id.as_bytes()));
         let id = id.unwrap_or_else(|| RequestId::new(wall));
         let trace = headers.get(TRACEPARENT).and_then(|it| traceparent::parse(it.as_bytes()));
@@ -219,8 +228,12 @@ impl Recorder {
             TraceContext::within(trace.trace, trace.parent, trace.flags)
         });
         if let Some(refused) = origin.refused {
-            conn.refuse(Refusal { status: 400, reason: refused, head: Box::default() }, number);
-            page.reason = refused;
+            self.log.slot().add(names::FORWARDED_REFUSED, 1);
+            if refused.ends_the_request() {
+                let reason = refused.as_str();
+                conn.refuse(Refusal { status: 400, reason, head: Box::default() }, number);
+                self.tell_invalid(conn, reason);
+            }
         }
         let uri = request.uri();
         let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
@@ -315,6 +328,7 @@ impl Recorder {
     /// The same for one of which only a bad head came.
     #[cold]
     fn enter_refused(&self, page: &mut Page, conn: &Watched, refusal: &Refusal, number: u64) {
+        self.tell_invalid(conn, refusal.reason);
         let wall = self.wall(page.started);
         let id = RequestId::new(wall);
         let remains = refusal.remains();
@@ -360,6 +374,15 @@ impl Recorder {
             };
             self.log.slot().in_flight().begin(page.entry as usize, &started);
         }
+    }
+
+    fn tell_invalid(&self, conn: &Watched, reason: &str) {
+        let peer = match conn.peer_text() {
+            "" => "unix",
+            peer => peer,
+        };
+        let event = Event::InvalidRequest { peer: peer.to_owned(), reason: reason.to_owned() };
+        self.log.event(&event);
     }
 
     /// The line and the count of a request whose head came, as far as it came, and that nobody will

@@ -195,6 +195,8 @@ impl IpText {
 #[derive(Debug)]
 pub(crate) struct Watched {
     recorder: Arc<Recorder>,
+    /// The other end of the socket, and whom it comes for.
+    socket_peer: Option<SocketAddr>,
     peer: OnceLock<Option<SocketAddr>>,
     peer_text: OnceLock<IpText>,
     local: Option<SocketAddr>,
@@ -236,17 +238,20 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
+    /// A connection of `peer`, who says first for whom it comes if it `is_proxied`.
     pub(crate) fn new(
         recorder: Arc<Recorder>,
         peer: Option<SocketAddr>,
         local: Option<SocketAddr>,
+        is_proxied: bool,
         socket: RawFd,
         now: Mono,
     ) -> Watched {
         Watched {
             recorder,
-            peer: OnceLock::from(peer),
-            peer_text: OnceLock::from(IpText::of(peer)),
+            socket_peer: peer,
+            peer: if is_proxied { OnceLock::new() } else { OnceLock::from(peer) },
+            peer_text: if is_proxied { OnceLock::new() } else { IpText::of(peer).into() },
             local,
             socket,
             phase: AtomicU8::new(FRESH),
@@ -385,6 +390,14 @@ impl Watched {
             "grace" => (503, "shutdown"),
             _ => (499, "client_gone"),
         }
+    }
+
+    /// A trusted proxy said for whom it comes; `None` for itself.
+    pub(crate) fn comes_for(&self, source: Option<SocketAddr>) {
+        let peer = source.or(self.socket_peer);
+        // It says so once, and first.
+        self.peer.set(peer).ok();
+        self.peer_text.set(IpText::of(peer)).ok();
     }
 
     // === requests of the connection ===
@@ -743,7 +756,7 @@ mod tests {
     fn watched() -> (Watched, Arc<Recorder>) {
         let recorder = Recorder::for_tests();
         recorder.set_coarse(at(100));
-        (Watched::new(Arc::clone(&recorder), None, None, -1, at(100)), recorder)
+        (Watched::new(Arc::clone(&recorder), None, None, false, -1, at(100)), recorder)
     }
 
     #[test]

@@ -1,48 +1,70 @@
-//! Emptying the rings of all processes into the error log's stream.
+//! Emptying the rings of all processes into an outlet.
 
 use super::stamps::Stamps;
 use super::{LINE, Look, Stream, push_event};
 use crate::clock;
 use crate::event::Event;
 use crate::metrics::names;
-use mainstay_os::segment::{Ring, Segment};
+use mainstay_os::segment::{Ring, Segment, Slot};
 use std::io::{self, Write};
 use std::ops::Range;
 
 /// Bytes gathered for one write.
 const BATCH: usize = 64 * 1024;
 
+/// What takes bytes.
+pub(crate) trait Sink {
+    /// Takes some of `batch` from `written` on, and says how much of it is written now: more than
+    /// before, or less, when what was written turned out to be lost.
+    ///
+    /// # Errors
+    /// Why it takes none.
+    fn put(&mut self, batch: &[u8], written: usize) -> io::Result<usize>;
+}
+
+impl<W: Write> Sink for W {
+    fn put(&mut self, batch: &[u8], written: usize) -> io::Result<usize> {
+        match self.write(batch.get(written..).unwrap_or_default())? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            more => Ok(written + more),
+        }
+    }
+}
+
 /// The drainer's memory. At any time one process drains.
 #[derive(Debug)]
 pub(crate) struct Drain {
-    stream: Stream,
+    streams: Vec<Stream>,
     record: Vec<u8>,
     text: Vec<u8>,
     lines: Vec<(u64, Range<usize>)>,
     /// Lines in order, and how much of them was written.
     batch: Vec<u8>,
     written: usize,
-    /// How far the rings have been read into the batch: slot and position.
-    read: Vec<(usize, u64)>,
+    /// How far the rings have been read into the batch: slot, ring and position.
+    read: Vec<(usize, Stream, u64)>,
+    /// Refused records, to be told once there is room.
+    untold: Vec<Event>,
 }
 
 impl Default for Drain {
     fn default() -> Drain {
-        Drain::of(Stream::Error)
+        Drain::of(&[Stream::Error])
     }
 }
 
 impl Drain {
-    /// A drainer of one log.
-    pub(crate) fn of(stream: Stream) -> Drain {
+    /// A drainer of these logs.
+    pub(crate) fn of(streams: &[Stream]) -> Drain {
         Drain {
-            stream,
+            streams: streams.to_vec(),
             record: Vec::new(),
             text: Vec::new(),
             lines: Vec::new(),
             batch: Vec::new(),
             written: 0,
             read: Vec::new(),
+            untold: Vec::new(),
         }
     }
 
@@ -55,23 +77,20 @@ impl Drain {
     /// # Errors
     /// What `out` says. What it did not take is kept for the next run, and until then nothing more
     /// is taken from the rings, which count what they have no room for.
-    pub(crate) fn run(&mut self, segment: &Segment, out: &mut impl Write) -> io::Result<usize> {
+    pub(crate) fn run(&mut self, segment: &Segment, out: &mut impl Sink) -> io::Result<usize> {
         let mut lines = 0;
         self.send(segment, out)?;
         loop {
             self.text.clear();
             self.lines.clear();
             for (index, slot) in segment.slots().enumerate() {
-                let ring = slot.ring(self.stream as usize);
-                self.gather(index, &ring);
-                let dropped = ring.untold(ring.dropped());
-                if dropped > 0 {
-                    let process = format!("pid {}", slot.pid());
-                    let event = Event::LinesDropped { lines: dropped, process };
-                    slot.add(names::event_cell(&event), 1);
-                    self.tell(&event);
+                for at in 0..self.streams.len() {
+                    let stream = self.streams[at];
+                    self.gather(index, stream, &slot.ring(stream as usize));
+                    self.count_dropped(&slot, stream);
                 }
             }
+            self.tell_dropped();
             if self.lines.is_empty() && self.read.is_empty() {
                 return Ok(lines);
             }
@@ -85,28 +104,31 @@ impl Drain {
         }
     }
 
-    fn send(&mut self, segment: &Segment, out: &mut impl Write) -> io::Result<()> {
+    /// Events that others are to tell, because lines of a log are not told in that log itself.
+    pub(crate) fn untold(&mut self) -> std::vec::Drain<'_, Event> {
+        self.untold.drain(..)
+    }
+
+    fn send(&mut self, segment: &Segment, out: &mut impl Sink) -> io::Result<()> {
         while self.written < self.batch.len() {
-            match out.write(&self.batch[self.written..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => self.written += written,
+            match out.put(&self.batch, self.written) {
+                Ok(written) => self.written = written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
         self.batch.clear();
         self.written = 0;
-        out.flush()?;
-        for (slot, position) in self.read.drain(..) {
+        for (slot, stream, position) in self.read.drain(..) {
             if let Some(slot) = segment.slot(slot) {
-                slot.ring(self.stream as usize).take(position);
+                slot.ring(stream as usize).take(position);
             }
         }
         Ok(())
     }
 
     /// Takes a share of a ring: no ring can keep the others waiting.
-    fn gather(&mut self, slot: usize, ring: &Ring<'_>) {
+    fn gather(&mut self, slot: usize, stream: Stream, ring: &Ring<'_>) {
         let begin = self.text.len();
         let mut position = ring.position();
         while self.text.len() - begin < BATCH {
@@ -119,16 +141,34 @@ impl Drain {
             }
         }
         if position != ring.position() {
-            self.read.push((slot, position));
+            self.read.push((slot, stream, position));
         }
     }
 
-    fn tell(&mut self, event: &Event) {
-        let (wall, from) = (clock::wall(), self.text.len());
-        // So rare that nothing of it is kept.
-        let stamps = &mut Stamps::new(mainstay_os::zone::offset_at);
-        push_event(event, &Look::default(), stamps, &mut self.text);
-        self.lines.push((wall, from..self.text.len()));
+    fn count_dropped(&mut self, slot: &Slot<'_>, stream: Stream) {
+        let ring = slot.ring(stream as usize);
+        let (log, total) = match stream {
+            Stream::Access => ("access log", slot.counter(names::ACCESS_DROPPED)),
+            Stream::Error => ("error log", ring.dropped()),
+        };
+        let lines = ring.untold(total);
+        if lines > 0 {
+            let process = format!("pid {}", slot.pid());
+            self.untold.push(Event::LinesDropped { lines, log, process });
+        }
+    }
+
+    /// Tells in the error log itself what it lost.
+    fn tell_dropped(&mut self) {
+        if !self.streams.contains(&Stream::Error) {
+            return;
+        }
+        for event in std::mem::take(&mut self.untold) {
+            let from = self.text.len();
+            let stamps = &mut Stamps::new(mainstay_os::zone::offset_at);
+            push_event(&event, &Look::default(), stamps, &mut self.text);
+            self.lines.push((clock::wall(), from..self.text.len()));
+        }
     }
 }
 

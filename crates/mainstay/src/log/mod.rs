@@ -13,6 +13,7 @@ mod ecs;
 mod escape;
 pub(crate) mod levels;
 pub(crate) mod line;
+pub(crate) mod outlet;
 mod record;
 pub(crate) mod stamps;
 

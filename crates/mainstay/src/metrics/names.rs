@@ -49,6 +49,8 @@ counters! {
     ACCESS_DROPPED "mainstay_access_lines_dropped_total";
     /// Requests without an access line because none was wanted: successful health checks.
     ACCESS_QUIET "mainstay_access_lines_quiet_total";
+    /// Requests in whose forwarded headers something was not believed.
+    FORWARDED_REFUSED "mainstay_forwarded_header_rejected_total";
 }
 
 /// The cell of the counter for requests that ended with a status; 499 is a client that left.

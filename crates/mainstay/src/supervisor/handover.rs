@@ -18,7 +18,7 @@ use crate::clock::{self, Mono};
 use crate::config::load::read_memory;
 use crate::log::Log;
 use crate::log::Look;
-use crate::log::drain::Drain;
+use crate::log::outlet::Outlet;
 use crate::passport::Passport;
 use crate::voice::Ear;
 use mainstay_os::child::Child;
@@ -216,6 +216,7 @@ impl Handover {
             pidfile: self.pidfile.map(Pidfile::resume),
             oom: OomCounter::find(),
             notifier: Notifier::find()?,
+            outlets: Outlet::all(&config),
             config,
             identity,
             log,
@@ -223,7 +224,6 @@ impl Handover {
             signals,
             control,
             upgrade: None,
-            drain: Drain::default(),
             lost_lines,
             reload_wanted: self.reload_wanted,
             origin,

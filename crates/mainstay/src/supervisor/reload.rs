@@ -9,7 +9,7 @@ use crate::clock;
 use crate::config::load::Snapshot;
 use crate::config::{AutoDuration, Config, QUICK_GRACE, env, keys};
 use crate::event::Event;
-use crate::log::{self, Look};
+use crate::log::{self, Look, outlet};
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -91,6 +91,7 @@ impl Supervisor {
         let config = snapshot
             .resolve(identity.app_defaults.as_deref(), &identity.flags)
             .map_err(|error| error.to_string())?;
+        outlet::probe(&config).map_err(|(key, error)| format!("{key}: {error}"))?;
         let (asked, most) = (worker_count(config.workers.count), self.slots.len() - 1);
         if asked > most {
             return Err(format!(
@@ -155,5 +156,7 @@ impl Supervisor {
         // What needs a restart stays as it was, and is told again at the next reload.
         let kept = std::mem::replace(&mut self.config, config);
         self.config.keep_restart_keys(&kept);
+        // It writes logs and answers as the new configuration says, by the new program.
+        self.replace_watch();
     }
 }

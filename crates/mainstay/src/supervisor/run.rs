@@ -17,12 +17,11 @@ use crate::clock::{self, Mono};
 use crate::config::Config;
 use crate::event::Event;
 use crate::log::Log;
-use crate::log::drain::Drain;
+use crate::log::outlet::Outlet;
 use mainstay_os::child;
 use mainstay_os::signals::{Signal, SignalSource};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -50,8 +49,8 @@ pub(crate) struct Supervisor {
     pub(crate) pidfile: Option<Pidfile>,
     pub(crate) oom: OomCounter,
     pub(crate) upgrade: Option<Upgrade>,
-    /// The log's last writer, when watch is none.
-    pub(crate) drain: Drain,
+    /// The logs' last writers, when watch is none.
+    pub(crate) outlets: Vec<Outlet>,
     /// How the lines of requests look that a dead worker left behind.
     pub(crate) lost_lines: LostLines,
     /// A HUP that came during a reload.
@@ -257,10 +256,9 @@ impl Supervisor {
             None => self.report(&Event::ShuttingDown { name, code }),
             Some(reason) => self.report(&Event::Halted { name, code, reason }),
         }
-        let mut stderr = PatientStderr { deadline: clock::mono() + Duration::from_secs(2) };
         // Watch has written what it could; what is left is ours to write, for as long as it takes
         // to see that nobody reads.
-        self.drain.run(self.log.segment(), &mut stderr).ok();
+        self.write_logs(clock::mono() + Duration::from_secs(2));
         if let Some(pidfile) = &self.pidfile {
             pidfile.remove();
         }
@@ -269,28 +267,5 @@ impl Supervisor {
             listener.unlink().ok();
         }
         code
-    }
-}
-
-/// Standard error that gives up on a reader who does not read.
-pub(crate) struct PatientStderr {
-    pub(crate) deadline: Mono,
-}
-
-impl io::Write for PatientStderr {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let left = self.deadline.since(clock::mono());
-        let timeout = Timespec::try_from(left).ok();
-        let mut polls = [PollFd::from_borrowed_fd(rustix::stdio::stderr(), PollFlags::OUT)];
-        if left.is_zero() || poll(&mut polls, timeout.as_ref())? == 0 {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        // A pipe that polls writable takes this much without blocking.
-        let part = &bytes[..bytes.len().min(rustix::pipe::PIPE_BUF)];
-        Ok(rustix::io::write(rustix::stdio::stderr(), part)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -16,7 +16,7 @@ use crate::config::{Config, ConfigError, Count};
 use crate::event::Event;
 use crate::health::State;
 use crate::log::Look;
-use crate::log::drain::Drain;
+use crate::log::outlet::Outlet;
 use crate::log::{self, Log};
 use crate::metrics::names;
 use crate::passport::Passport;
@@ -139,6 +139,7 @@ pub(crate) fn start(
         admin: admin.keep(),
         pidfile: undo.keep(),
         oom: OomCounter::find(),
+        outlets: Outlet::all(&config),
         config,
         identity,
         log,
@@ -147,7 +148,6 @@ pub(crate) fn start(
         control,
         notifier,
         upgrade: None,
-        drain: Drain::default(),
         lost_lines,
         reload_wanted: false,
         origin,

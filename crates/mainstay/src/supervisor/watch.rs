@@ -4,10 +4,10 @@
 use super::listeners::Listener;
 use super::machine::{Input, describe};
 use super::processes::Process;
-use super::run::{PatientStderr, Supervisor};
+use super::run::Supervisor;
 use crate::clock::{self, Mono};
 use crate::event::{Event, Time};
-use crate::log::drain::Drain;
+use crate::log::outlet::Outlet;
 use crate::passport::{Passport, Role};
 use crate::voice::{Ear, Word};
 use mainstay_os::child::Ended;
@@ -29,6 +29,8 @@ pub(crate) struct Watch {
     started: Mono,
     deaths: u32,
     next: Mono,
+    /// It was told to make room for another.
+    replaced: bool,
     /// The service is at its end and has told it to leave, at this time.
     dismissed: Option<Mono>,
 }
@@ -79,7 +81,7 @@ impl Supervisor {
                 self.watch.process = Some(process);
                 self.watch.started = now;
                 // From here on watch drains, beginning with what this process had not written.
-                self.drain = Drain::default();
+                self.outlets = Outlet::all(&self.config);
                 self.log.segment().header().set_watch_pid(u64::from(pid));
                 self.report(&Event::WatchBooting { pid });
             }
@@ -94,7 +96,8 @@ impl Supervisor {
     fn start_watch(&self) -> io::Result<Process> {
         let (generation, _) = self.machine.wanted();
         // During a reload the wanted generation's program has yet to prove itself.
-        let program = self.programs.values().next();
+        let proven = self.programs.get(&self.log.segment().header().generation());
+        let program = proven.or_else(|| self.programs.values().next());
         let program = program.ok_or_else(|| io::Error::other("no program"))?;
         let slot = self.log.segment().layout().slots - 1;
         if let Some(view) = self.log.segment().slot(slot) {
@@ -133,9 +136,26 @@ impl Supervisor {
     /// it wait. Only one process drains: watch is started by this one.
     pub(crate) fn write_for_watch(&mut self, now: Mono) {
         if self.watch.is_failing() {
-            let mut stderr = PatientStderr { deadline: now + Duration::from_millis(5) };
+            self.write_logs(now + Duration::from_millis(5));
+        }
+    }
+
+    /// Writes what is in the rings, as far as that is possible by `deadline`.
+    pub(crate) fn write_logs(&mut self, deadline: Mono) {
+        for outlet in &mut self.outlets {
+            outlet.give_up_at(deadline);
             // What is not taken now is taken later, or counted.
-            self.drain.run(self.log.segment(), &mut stderr).ok();
+            outlet.run(self.log.segment()).ok();
+            outlet.untold().iter().for_each(|event| self.log.event(event));
+        }
+    }
+
+    /// Lets watch begin anew, with the configuration that is in force now.
+    pub(crate) fn replace_watch(&mut self) {
+        if let Some(process) = &self.watch.process {
+            self.watch.replaced = true;
+            // One that is gone will be started again by itself.
+            process.child.signal(Signal::Term).ok();
         }
     }
 
@@ -153,6 +173,11 @@ impl Supervisor {
         let delay = self.watch.died(clock::mono());
         if self.watch.dismissed.is_some() {
             return self.feed(Input::WatchGone);
+        }
+        if std::mem::take(&mut self.watch.replaced) && ended == Ended::Code(0) {
+            self.watch.deaths = 0;
+            self.watch.next = clock::mono();
+            return;
         }
         let (how, delay) = (describe(ended), Time(delay));
         self.report(&Event::WatchDied { pid, how, delay });

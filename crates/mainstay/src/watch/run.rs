@@ -1,11 +1,11 @@
 //! Watch's life: write logs on a thread, answer probes, leave when told.
 
 use super::admin::{self, Admin};
-use super::logs::LogWriter;
+use super::logs::LogWriters;
 use crate::clock;
 use crate::config::Config;
 use crate::event::Event;
-use crate::log::Log;
+use crate::log::{Log, Look};
 use crate::panics;
 use crate::passport::{Passed, Passport};
 use crate::voice::{Voice, Word};
@@ -42,14 +42,15 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     let source = SignalSource::open()?;
     let (log, _) = passport.open_log()?;
     panics::install(log.clone());
+    log.set_look(Look::of(config, &name, &version));
     let stop = Arc::new(Notify::new());
-    let writer = LogWriter::start(log.segment().clone())?;
-    listen(source, log.clone(), Arc::clone(&stop))?;
+    let writers = LogWriters::start(&log, config)?;
+    listen(source, log.clone(), Arc::clone(&stop), writers.reopener())?;
     let listeners = passport.take_listeners()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin = Admin::new(log.clone(), name, version, config);
-    runtime.block_on(attend(listeners, Arc::new(admin), &log, &stop, &writer))?;
-    writer.finish();
+    runtime.block_on(attend(listeners, Arc::new(admin), &log, &stop, &writers))?;
+    writers.finish();
     Ok(())
 }
 
@@ -58,7 +59,7 @@ async fn attend(
     admin: Arc<Admin>,
     log: &Log,
     stop: &Notify,
-    writer: &LogWriter,
+    writers: &LogWriters,
 ) -> io::Result<()> {
     for (fd, _) in listeners {
         admin::listen(fd, Arc::clone(&admin))?;
@@ -78,21 +79,29 @@ async fn attend(
         if over.await {
             return Ok(());
         }
-        if writer.has_failed() {
-            return Err(io::Error::other("the log's thread has failed"));
+        if writers.has_failed() {
+            return Err(io::Error::other("a log's thread has failed"));
         }
         log.slot().beat(clock::mono().0, crate::memory::resident());
     }
 }
 
 /// Hears signals on a thread of its own.
-fn listen(source: SignalSource, log: Log, stop: Arc<Notify>) -> io::Result<()> {
+fn listen(
+    source: SignalSource,
+    log: Log,
+    stop: Arc<Notify>,
+    reopen: impl Fn() + Send + 'static,
+) -> io::Result<()> {
     let thread = thread::Builder::new().name("signals".into()).stack_size(STACK);
     thread.spawn(move || {
         while let Ok(signal) = source.wait() {
             match signal {
                 Signal::Term | Signal::Int | Signal::Quit => stop.notify_one(),
-                Signal::Usr1 => log.event(&Event::LogsReopened {}),
+                Signal::Usr1 => {
+                    reopen();
+                    log.event(&Event::LogsReopened {});
+                }
                 Signal::Abrt => std::process::abort(),
                 _ => {}
             }

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::event::Event;
 use crate::http::Body;
 use crate::http::body::{Answer, BoxError};
+use crate::http::client::{self, proxy_protocol::Mode};
 use crate::http::record::{RecordBody, RecordFuture};
 use crate::http::stack::{Stack, stack};
 use crate::http::strict::Limits;
@@ -114,7 +115,11 @@ pub(crate) async fn serve<A: App, I: AsyncRead + AsyncWrite + AsRawFd + Unpin + 
     let now = clock::mono();
     shared.recorder.set_coarse(now);
     let recorder = Arc::clone(&shared.recorder);
-    let conn = Arc::new(Watched::new(recorder, peer, local, stream.as_raw_fd(), now));
+    let trust = &recorder.book().trust;
+    let proxy = if client::trusts(trust, peer) { trust.protocol } else { Mode::Off };
+    let is_proxied = proxy != Mode::Off;
+    let socket = stream.as_raw_fd();
+    let conn = Arc::new(Watched::new(recorder, peer, local, is_proxied, socket, now));
     let open = Open::enter(Arc::clone(&shared), Arc::clone(&conn));
     let face = Face {
         stack: RefCell::new(stack(
@@ -126,7 +131,7 @@ pub(crate) async fn serve<A: App, I: AsyncRead + AsyncWrite + AsRawFd + Unpin + 
         conn: Arc::clone(&conn),
     };
     let (limits, h2) = (shared.limits(), shared.config.http.h2);
-    let io = WatchedIo::new(TokioIo::new(stream), Arc::clone(&conn), open, limits, h2);
+    let io = WatchedIo::new(TokioIo::new(stream), Arc::clone(&conn), open, limits, h2, proxy);
     let mut serving = pin!(server.serve_connection_with_upgrades(io, face));
     let mut registered = false;
     let mut told = false;

@@ -6,6 +6,7 @@
 //! answers before it, and passes the layers, the record among them, as any request does.
 
 use super::connections::Open;
+use crate::http::client::proxy_protocol::{self, Progress};
 use crate::http::page::Refusal;
 use crate::http::strict::{Framing, Limits, Rejected};
 use crate::http::watched::Watched;
@@ -37,6 +38,8 @@ thread_local! {
 /// What the bytes that come are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
+    /// A trusted proxy says first for whom it comes.
+    Proxy,
     /// Not known yet.
     Greeting,
     Http1,
@@ -71,6 +74,7 @@ pin_project! {
 struct Input {
     mode: Mode,
     h2: bool,
+    proxy: proxy_protocol::Mode,
     framing: Framing,
     /// Not yet judged.
     held: Vec<u8>,
@@ -83,17 +87,21 @@ struct Input {
 }
 
 impl<I> WatchedIo<I> {
-    /// A stream whose requests are held to `limits`; cleartext HTTP/2 is spoken if `h2`.
+    /// A stream whose requests are held to `limits`; cleartext HTTP/2 is spoken if `h2`. It begins
+    /// with a PROXY header if `proxy` is not off.
     pub(crate) fn new(
         inner: I,
         conn: Arc<Watched>,
         open: Open,
         limits: Limits,
         h2: bool,
+        proxy: proxy_protocol::Mode,
     ) -> WatchedIo<I> {
+        let is_proxied = proxy != proxy_protocol::Mode::Off;
         let input = Input {
-            mode: Mode::Greeting,
+            mode: if is_proxied { Mode::Proxy } else { Mode::Greeting },
             h2,
+            proxy,
             framing: Framing::new(limits),
             held: Vec::new(),
             passed: Vec::new(),
@@ -124,9 +132,8 @@ impl Input {
         if !self.held.is_empty() {
             return self.take_in_more(new, conn, buf);
         }
-        if self.mode == Mode::Greeting && !self.greet(new, conn) {
-            self.held.extend_from_slice(new);
-            return;
+        if matches!(self.mode, Mode::Proxy | Mode::Greeting) {
+            return self.take_in_more(new, conn, buf);
         }
         let (good, rest) = self.judge(new, conn);
         let (now, later) = good.split_at(good.len().min(buf.remaining()));
@@ -140,13 +147,45 @@ impl Input {
     fn take_in_more(&mut self, new: &[u8], conn: &Watched, buf: &mut ReadBufCursor<'_>) {
         let mut all = std::mem::take(&mut self.held);
         all.extend_from_slice(new);
-        if self.mode == Mode::Greeting && !self.greet(&all, conn) {
+        let mut begin = 0;
+        if self.mode == Mode::Proxy {
+            match proxy_protocol::parse(self.proxy, &all) {
+                Progress::Incomplete => {
+                    self.held = all;
+                    return;
+                }
+                Progress::Done { used, source } => {
+                    begin = used;
+                    conn.comes_for(source);
+                    self.mode = Mode::Greeting;
+                }
+                Progress::Invalid(reason) => return self.refuse_proxy(&all, reason, conn, buf),
+            }
+        }
+        let new = all.get(begin..).unwrap_or_default();
+        if self.mode == Mode::Greeting && (new.is_empty() || !self.greet(new, conn)) {
+            all.drain(..begin);
             self.held = all;
             return;
         }
-        let (good, rest) = self.judge(&all, conn);
+        let (good, rest) = self.judge(new, conn);
         self.passed.extend_from_slice(good);
         self.held.extend_from_slice(rest);
+        self.replace_what_is_refused(conn);
+        self.hand_on(buf);
+    }
+
+    #[cold]
+    fn refuse_proxy(
+        &mut self,
+        head: &[u8],
+        reason: &'static str,
+        conn: &Watched,
+        buf: &mut ReadBufCursor<'_>,
+    ) {
+        conn.comes_for(None);
+        conn.refuse(Refusal { status: 400, reason, head: head.into() }, 1);
+        self.mode = Mode::Refused;
         self.replace_what_is_refused(conn);
         self.hand_on(buf);
     }
@@ -169,7 +208,7 @@ impl Input {
     #[inline]
     fn judge<'a>(&mut self, bytes: &'a [u8], conn: &Watched) -> (&'a [u8], &'a [u8]) {
         match self.mode {
-            Mode::Raw | Mode::Greeting => return (bytes, &[]),
+            Mode::Raw | Mode::Greeting | Mode::Proxy => return (bytes, &[]),
             Mode::Refused => return (&[], &[]),
             Mode::Http1 if conn.is_tunnel() => {
                 self.framing.tunnel();
@@ -227,7 +266,7 @@ impl Input {
     /// The client sends no more. Returns whether there is still something to hand on.
     #[cold]
     fn end(&mut self, conn: &Watched) -> bool {
-        if !matches!(self.mode, Mode::Http1 | Mode::Greeting) {
+        if self.mode == Mode::Proxy && self.held.is_empty() || !self.is_http1() {
             return false;
         }
         let held = self.held.len();
@@ -246,11 +285,16 @@ impl Input {
         }
     }
 
+    /// What comes is, or may be, a head of HTTP/1.
+    fn is_http1(&self) -> bool {
+        matches!(self.mode, Mode::Proxy | Mode::Greeting | Mode::Http1)
+    }
+
     /// The stream is gone: a head that had begun, and a refusal that nobody heard, were requests too.
     fn abandon(&mut self, conn: &Arc<Watched>) {
         let gone = if self.mode == Mode::Refused {
             conn.unserved_refusal()
-        } else if !self.held.is_empty() && matches!(self.mode, Mode::Http1 | Mode::Greeting) {
+        } else if !self.held.is_empty() && self.is_http1() {
             let head = std::mem::take(&mut self.held).into_boxed_slice();
             Some(Refusal { status: 499, reason: "client_gone", head })
         } else {
@@ -284,7 +328,7 @@ impl<I: Read> Read for WatchedIo<I> {
     ) -> Poll<io::Result<()>> {
         let mut this = self.project();
         let (input, conn) = (this.input, &**this.conn);
-        if conn.must_refuse_head() && matches!(input.mode, Mode::Http1 | Mode::Greeting) {
+        if conn.must_refuse_head() && input.is_http1() {
             input.give_up_head(conn);
         }
         if !input.passed.is_empty() {

@@ -15,9 +15,10 @@ pub struct ClientAddr(pub IpAddr);
 pub struct PeerAddr(pub SocketAddr);
 
 /// How the client reached the service, as far as it is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// Without encryption.
+    /// Without encryption, or nobody said anything.
+    #[default]
     Http,
     /// With TLS, here or at a trusted proxy.
     Https,

@@ -52,7 +52,10 @@ type Render = fn(&Value) -> String;
 fn question(command: &cli::Command) -> Option<(Command, Render)> {
     use cli::WorkersCommand as Workers;
     Some(match command {
-        cli::Command::Serve | cli::Command::Check | cli::Command::Config { .. } => return None,
+        cli::Command::Serve
+        | cli::Command::Check
+        | cli::Command::Config { .. }
+        | cli::Command::Doctor(_) => return None,
         cli::Command::Status { json: true } => (Command::Status, json),
         cli::Command::Status { json: false } => (Command::Status, status),
         cli::Command::Workers(Workers::List { json: true }) => (Command::Status, workers_json),
