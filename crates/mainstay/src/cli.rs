@@ -318,6 +318,34 @@ fn log_level() -> clap::Command {
     log_level.arg(level).arg(duration).arg(module).arg(request)
 }
 
+fn peer() -> Arg {
+    Arg::new("peer")
+        .long("peer")
+        .value_name("ADDRESS")
+        .value_parser(|text: &str| match text {
+            "unix" => Ok(None),
+            text => text.parse::<IpAddr>().map(Some).map_err(|_| "is not an address"),
+        })
+        .help("Who connects to the service: an address, or unix [default: 127.0.0.1]")
+}
+
+fn field() -> Arg {
+    Arg::new("header")
+        .long("header")
+        .short('H')
+        .value_name("NAME: VALUE")
+        .action(ArgAction::Append)
+        .value_parser(header)
+        .help("A header that it sends, such as \"X-Forwarded-For: 192.0.2.1\"; repeat for more")
+}
+
+/// `Name: value`.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
+    let (name, value) = text.split_once(':').ok_or("has no colon")?;
+    let name = name.trim().parse().map_err(|_| "has no valid name")?;
+    Ok((name, value.trim().parse().map_err(|_| "has no valid value")?))
+}
+
 /// The matches of the command and of those it stands below, the innermost first.
 fn scopes(matches: &ArgMatches) -> Vec<&ArgMatches> {
     let mut found = matches.subcommand().map_or_else(Vec::new, |(_, inner)| scopes(inner));
