@@ -542,6 +542,10 @@ impl Watched {
 
     /// The client speaks HTTP/2.
     pub(crate) fn speaks_h2(&self) {
+        if self.phase.load(Relaxed) == HEAD {
+            // A part of the preface looked like one.
+            self.enter(IDLE);
+        }
         self.h2.store(true, Relaxed);
         self.last_write.store(self.recorder.coarse().0, Relaxed);
     }

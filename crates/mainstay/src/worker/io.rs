@@ -358,7 +358,6 @@ impl<I: Read> Read for WatchedIo<I> {
                 let Some(room) = scratch.get_mut(..room) else { return Poll::Pending };
                 let mut read = ReadBuf::new(room);
                 ready!(this.inner.as_mut().poll_read(cx, read.unfilled()))?;
-                conn.bytes_read();
                 let new = read.filled();
                 if new.is_empty() {
                     if input.end(conn) {
@@ -367,6 +366,8 @@ impl<I: Read> Read for WatchedIo<I> {
                     return Poll::Ready(Ok(()));
                 }
                 input.take_in(new, conn, &mut buf);
+                // Known by now what they are.
+                conn.bytes_read();
                 if buf.remaining() < before {
                     return Poll::Ready(Ok(()));
                 }
