@@ -88,7 +88,7 @@ impl Networks {
         let length = match prefix {
             None => width,
             // Digits alone, so that "+8" is none.
-            Some(text) if text.bytes().all(|b| b.is_ascii_digit()) => {
+            Some(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
                 let length = text.parse::<u32>().ok().filter(|it| *it <= width);
                 length.ok_or_else(|| format!("{entry:?} has a prefix longer than {width} bits"))?
             }
