@@ -18,7 +18,7 @@ pub(super) fn parse(text: &[u8]) -> Option<IpAddr> {
 }
 
 /// The IPv4 address that the text begins with, and what follows it. By hand because this runs for
-/// each request behind a proxy, at a third of the price of the standard library's reader.
+/// each request behind a proxy, and what follows need not be found first.
 #[inline]
 fn v4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
     let mut rest = text;
@@ -27,17 +27,21 @@ fn v4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
         if octet > 0 {
             rest = rest.strip_prefix(b".")?;
         }
-        let mut value = None;
+        let [first @ b'0'..=b'9', tail @ ..] = rest else { return None };
+        let mut value = u32::from(first - b'0');
+        rest = tail;
         while let [digit @ b'0'..=b'9', tail @ ..] = rest {
-            value = match value {
-                None => Some(u32::from(digit - b'0')),
-                // A leading zero, or already too large to take another digit.
-                Some(0) | Some(26..) => return None,
-                Some(value) => Some(value * 10 + u32::from(digit - b'0')),
-            };
+            // A leading zero, or already too large to take another digit.
+            if value == 0 || value > 25 {
+                return None;
+            }
+            value = value * 10 + u32::from(digit - b'0');
             rest = tail;
         }
-        bits = bits << 8 | value.filter(|value| *value <= 255)?;
+        if value > 255 {
+            return None;
+        }
+        bits = bits << 8 | value;
     }
     Some((Ipv4Addr::from_bits(bits), rest))
 }

@@ -7,32 +7,32 @@ use http::HeaderMap;
 use std::net::IpAddr;
 
 /// Reads the family for a trusted peer, which `origin` names.
+#[inline]
 pub(super) fn read(
     trust: &Trust,
-    mut origin: Origin,
+    origin: &mut Origin,
     headers: &HeaderMap,
     witness: &mut impl Witness,
-) -> Origin {
+) {
     let fields = Fields::gather(headers);
     let mut walk = Walk::of(trust);
-    for element in fields.client.elements() {
+    for element in fields.elements(Field::For) {
         let node = address::parse(element).ok_or(Refused::BadElement);
-        if !walk.step(&mut origin, element, node, witness) {
+        if !walk.step(origin, element, node, witness) {
             break;
         }
     }
     let hop = walk.hop();
     origin.take_schemes(&fields, hop, witness);
-    if let Some(host) = fields.host.of_hop(hop) {
+    if let Some(host) = fields.of_hop(Field::Host, hop) {
         origin.take_host(trust, host, !trust.hosts.is_empty(), witness);
     }
-    if let Some(port) = fields.port.of_hop(hop) {
+    if let Some(port) = fields.of_hop(Field::Port, hop) {
         origin.take_port(port, witness);
     }
-    if let Some(prefix) = fields.prefix.of_hop(hop) {
+    if let Some(prefix) = fields.of_hop(Field::Prefix, hop) {
         origin.take_prefix(prefix, witness);
     }
-    origin
 }
 
 /// How far the walk from the right has come.
@@ -86,45 +86,51 @@ impl Origin {
     /// Scheme from three headers, as Gunicorn has it: the list element of `X-Forwarded-Proto`,
     /// `X-Forwarded-Ssl: on` and `X-Forwarded-Protocol: ssl`. Each that is there has a voice, a line
     /// of the latter two with any other value says http; voices that disagree are a conflict.
+    #[inline]
     fn take_schemes(&mut self, fields: &Fields<'_>, hop: usize, witness: &mut impl Witness) {
         let mut voices = [false; 2];
-        if let Some(proto) = fields.proto.of_hop(hop) {
+        if let Some(proto) = fields.of_hop(Field::Proto, hop) {
             if !self.take_scheme(proto, witness) {
                 return;
             }
             voices[self.scheme as usize] = true;
         }
-        self.hear(fields.ssl, "x-forwarded-ssl", b"on", &mut voices, witness);
-        self.hear(fields.protocol, "x-forwarded-protocol", b"ssl", &mut voices, witness);
+        if fields.is_there(Field::Ssl) || fields.is_there(Field::Protocol) {
+            for value in fields.lines(Field::Ssl) {
+                self.hear("x-forwarded-ssl", value, b"on", &mut voices, witness);
+            }
+            for value in fields.lines(Field::Protocol) {
+                self.hear("x-forwarded-protocol", value, b"ssl", &mut voices, witness);
+            }
+        }
         if voices == [true, true] {
             self.scheme = Scheme::Http;
             self.refuse(Refused::SchemeConflict);
         }
     }
 
-    /// The voices of one header, in which one word means https and everything else http.
+    /// The voice of a line in which one word means https and everything else http.
     fn hear(
         &mut self,
-        field: Field<'_>,
         what: &'static str,
+        value: &[u8],
         secure: &[u8],
         voices: &mut [bool; 2],
         witness: &mut impl Witness,
     ) {
-        for value in field.lines() {
-            let is_secure = value.trim_ascii().eq_ignore_ascii_case(secure);
-            let scheme = if is_secure { Scheme::Https } else { Scheme::Http };
-            voices[scheme as usize] = true;
-            if *voices == [true, true] {
-                witness.saw(Sight::Refused { what, value, why: Refused::SchemeConflict });
-            } else {
-                witness.saw(Sight::Took { what, value });
-                self.scheme = scheme;
-            }
+        let is_secure = value.trim_ascii().eq_ignore_ascii_case(secure);
+        let scheme = if is_secure { Scheme::Https } else { Scheme::Http };
+        voices[scheme as usize] = true;
+        if *voices == [true, true] {
+            witness.saw(Sight::Refused { what, value, why: Refused::SchemeConflict });
+        } else {
+            witness.saw(Sight::Took { what, value });
+            self.scheme = scheme;
         }
     }
 
     /// Takes a scheme; whether it is one. `ws` and `wss` are what Traefik writes for WebSockets.
+    #[inline]
     pub(super) fn take_scheme(&mut self, value: &[u8], witness: &mut impl Witness) -> bool {
         let is = |names: [&[u8]; 2]| names.iter().any(|name| value.eq_ignore_ascii_case(name));
         if is([b"https", b"wss"]) {

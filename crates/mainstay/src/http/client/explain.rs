@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 /// [`resolve`](super::resolve). What peers sent is escaped.
 pub(crate) fn explain(trust: &Trust, peer: Option<SocketAddr>, headers: &HeaderMap) -> Vec<String> {
     let trusted = trusts(trust, peer);
-    let who = peer.map_or("unix socket".to_owned(), |peer| peer.to_string());
+    let who = peer.map_or("unix socket".to_owned(), |peer| peer.ip().to_string());
     let mut told = Told::default();
     told.lines.push(if trusted {
         format!("peer {who}: in proxy.trusted ({})", trust.proxies)
@@ -20,12 +20,11 @@ pub(crate) fn explain(trust: &Trust, peer: Option<SocketAddr>, headers: &HeaderM
         format!("peer {who}: not in proxy.trusted ({list}), so no header is believed")
     });
     told.tell_headers(trust, trusted, headers);
-    let origin = if trusted {
+    let mut origin = Origin::of(peer);
+    if trusted {
         told.tell_manner(trust);
-        believe(trust, peer, headers, &mut told)
-    } else {
-        Origin::of(peer)
-    };
+        believe(trust, &mut origin, headers, &mut told);
+    }
     told.lines.push(verdict(&origin));
     told.lines
 }
@@ -44,14 +43,12 @@ impl Told {
         for (name, value) in headers {
             let Some(family) = family_of(name) else { continue };
             let why = match trusted {
-                true if family == trust.header => "",
-                true => " (not read: proxy.header is ",
-                false => " (not read)",
+                true if family == trust.header => String::new(),
+                true => format!(" (not read: proxy.header is {})", trust.header.name()),
+                false => " (not read)".to_owned(),
             };
-            let end = if why.ends_with(' ') { trust.header.name() } else { "" };
-            let close = if end.is_empty() { "" } else { ")" };
             let value = value.as_bytes().escape_ascii();
-            self.lines.push(format!("header {name}: {value}{why}{end}{close}"));
+            self.lines.push(format!("header {name}: {value}{why}"));
         }
     }
 
@@ -124,19 +121,11 @@ fn reason(why: Refused) -> &'static str {
 
 fn verdict(origin: &Origin) -> String {
     let client = origin.client.map_or("unknown (unix socket)".to_owned(), |ip| ip.to_string());
-    let mut line = format!("client {client}, scheme {}", origin.scheme.as_str());
-    let parts = [
-        ("host", origin.host.as_deref().map(str::to_owned)),
-        ("port", origin.port.map(|port| port.to_string())),
-        ("prefix", origin.prefix.as_deref().map(str::to_owned)),
-        ("refused", origin.refused.map(|why| why.as_str().to_owned())),
-    ];
-    for (name, value) in parts {
-        line.extend(
-            value
-                .into_iter()
-                .flat_map(|value| [", ", name, " "].map(str::to_owned).into_iter().chain([value])),
-        );
-    }
-    line
+    let scheme = origin.scheme.as_str();
+    let mut parts = vec![format!("client {client}, scheme {scheme}")];
+    parts.extend(origin.host.iter().map(|host| format!("host {host}")));
+    parts.extend(origin.port.iter().map(|port| format!("port {port}")));
+    parts.extend(origin.prefix.iter().map(|prefix| format!("prefix {prefix}")));
+    parts.extend(origin.refused.iter().map(|why| format!("refused {}", why.as_str())));
+    parts.join(", ")
 }

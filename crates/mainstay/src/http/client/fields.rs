@@ -1,31 +1,46 @@
-//! The `X-Forwarded-*` headers of a request, found in one pass.
+//! The `X-Forwarded-*` headers of a request, found in one pass. This runs for each request behind a
+//! proxy, so what is not there must cost nothing.
 
+use http::header::ValueIter;
 use http::{HeaderMap, HeaderValue};
+use std::iter::Rev;
 
 /// The beginning that all of them share.
 const FAMILY: &[u8] = b"x-forwarded-";
 
-/// The headers of the family that are there.
-#[derive(Debug, Default)]
-pub(super) struct Fields<'a> {
-    pub(super) client: Field<'a>,
-    pub(super) proto: Field<'a>,
-    pub(super) host: Field<'a>,
-    pub(super) port: Field<'a>,
-    pub(super) prefix: Field<'a>,
+/// A header of the family.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Field {
+    For,
+    Proto,
+    Host,
+    Port,
+    Prefix,
     /// `on` when the client speaks TLS.
-    pub(super) ssl: Field<'a>,
+    Ssl,
     /// `ssl` when the client speaks TLS.
-    pub(super) protocol: Field<'a>,
+    Protocol,
 }
 
-/// All lines of one header.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Field<'a> {
-    /// The only line; `None` when there are none or several.
-    line: Option<&'a HeaderValue>,
-    /// Where the lines are, when there are several.
-    several: Option<(&'a HeaderMap, &'static str)>,
+/// Their names, by [`Field`].
+const NAMES: [&str; 7] = [
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-ssl",
+    "x-forwarded-protocol",
+];
+
+/// The headers of the family that are there.
+#[derive(Debug)]
+pub(super) struct Fields<'a> {
+    headers: &'a HeaderMap,
+    /// The last line of each.
+    last: [Option<&'a HeaderValue>; NAMES.len()],
+    /// Whether there are lines before the last.
+    several: [bool; NAMES.len()],
 }
 
 impl<'a> Fields<'a> {
@@ -36,58 +51,121 @@ impl<'a> Fields<'a> {
         headers.keys().any(|name| name.as_str().as_bytes().starts_with(FAMILY))
     }
 
+    #[inline]
     pub(super) fn gather(headers: &'a HeaderMap) -> Fields<'a> {
-        let mut fields = Fields::default();
+        let mut fields = Fields { headers, last: [None; _], several: [false; _] };
         for (name, value) in headers {
             let Some(rest) = name.as_str().as_bytes().strip_prefix(FAMILY) else { continue };
-            let (field, name) = match rest {
-                b"for" => (&mut fields.client, "x-forwarded-for"),
-                b"proto" => (&mut fields.proto, "x-forwarded-proto"),
-                b"host" => (&mut fields.host, "x-forwarded-host"),
-                b"port" => (&mut fields.port, "x-forwarded-port"),
-                b"prefix" => (&mut fields.prefix, "x-forwarded-prefix"),
-                b"ssl" => (&mut fields.ssl, "x-forwarded-ssl"),
-                b"protocol" => (&mut fields.protocol, "x-forwarded-protocol"),
+            let field = match rest {
+                b"for" => Field::For,
+                b"proto" => Field::Proto,
+                b"host" => Field::Host,
+                b"port" => Field::Port,
+                b"prefix" => Field::Prefix,
+                b"ssl" => Field::Ssl,
+                b"protocol" => Field::Protocol,
                 _ => continue,
             };
-            match field {
-                Field { line: None, several: None } => field.line = Some(value),
-                field => *field = Field { line: None, several: Some((headers, name)) },
-            }
+            let before = fields.last[field as usize].replace(value);
+            fields.several[field as usize] = before.is_some();
         }
         fields
     }
-}
 
-impl<'a> Field<'a> {
-    /// The lines, the last first.
-    pub(super) fn lines(self) -> impl Iterator<Item = &'a [u8]> {
-        let several = self.several.map(|(headers, name)| headers.get_all(name).into_iter().rev());
-        let lines = self.line.into_iter().chain(several.into_iter().flatten());
-        lines.map(HeaderValue::as_bytes)
+    /// The lines of a header, the last first.
+    #[inline]
+    pub(super) fn lines(&self, field: Field) -> Lines<'a> {
+        let last = self.last[field as usize];
+        let several = self.several[field as usize];
+        Lines { last, earlier: several.then(|| self.all_lines(field)) }
+    }
+
+    #[cold]
+    fn all_lines(&self, field: Field) -> Rev<ValueIter<'a, HeaderValue>> {
+        let mut lines = self.headers.get_all(NAMES[field as usize]).into_iter().rev();
+        // The last line is told apart from the others.
+        lines.next();
+        lines
     }
 
     /// The elements of the list that all lines together are, from right to left, without blanks
     /// around them and without empty ones. A quotation mark is a character like any other: one that
     /// is never closed would otherwise hide what stands right of it.
-    pub(super) fn elements(self) -> impl Iterator<Item = &'a [u8]> {
-        let elements = self.lines().flat_map(|line| line.rsplit(|b| *b == b','));
-        elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+    #[inline]
+    pub(super) fn elements(&self, field: Field) -> Elements<'a> {
+        Elements { lines: self.lines(field), rest: None }
     }
 
     /// What hop `hop` from the right wrote (1 is the nearest). Of a list that is shorter the
     /// leftmost: proxies that replace a header instead of appending to it leave fewer elements.
-    pub(super) fn of_hop(self, hop: usize) -> Option<&'a [u8]> {
-        self.elements().take(hop).last()
+    #[inline(always)]
+    pub(super) fn of_hop(&self, field: Field, hop: usize) -> Option<&'a [u8]> {
+        if self.is_there(field) { self.nearest(field, hop) } else { None }
+    }
+
+    fn nearest(&self, field: Field, hop: usize) -> Option<&'a [u8]> {
+        self.elements(field).take(hop).last()
     }
 
     /// Element `count` from the right; `None` when there are fewer, or when `count` is 0.
-    pub(super) fn counted(self, count: u8) -> Option<&'a [u8]> {
-        self.elements().nth(usize::from(count).checked_sub(1)?)
+    pub(super) fn counted(&self, field: Field, count: u8) -> Option<&'a [u8]> {
+        self.elements(field).nth(usize::from(count).checked_sub(1)?)
     }
 
     /// Whether there is any line.
-    pub(super) fn is_there(self) -> bool {
-        self.line.is_some() || self.several.is_some()
+    #[inline(always)]
+    pub(super) fn is_there(&self, field: Field) -> bool {
+        self.last[field as usize].is_some()
+    }
+}
+
+/// Lines of one header, the last first.
+#[derive(Debug)]
+pub(super) struct Lines<'a> {
+    last: Option<&'a HeaderValue>,
+    earlier: Option<Rev<ValueIter<'a, HeaderValue>>>,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let line = match self.last.take() {
+            None => self.earlier.as_mut()?.next(),
+            last => last,
+        };
+        line.map(HeaderValue::as_bytes)
+    }
+}
+
+/// Elements of one header, the rightmost first.
+#[derive(Debug)]
+pub(super) struct Elements<'a> {
+    lines: Lines<'a>,
+    /// What is left of the current line.
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a [u8];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            let line = match self.rest {
+                Some(rest) => rest,
+                None => self.lines.next()?,
+            };
+            let (left, element) = match line.iter().rposition(|b| *b == b',') {
+                Some(at) => (line.get(..at), line.get(at + 1..).unwrap_or_default()),
+                None => (None, line),
+            };
+            self.rest = left;
+            let element = element.trim_ascii();
+            if !element.is_empty() {
+                return Some(element);
+            }
+        }
     }
 }

@@ -82,12 +82,12 @@ impl ProxyFix {
 pub(super) fn read(
     trust: &Trust,
     fix: ProxyFix,
-    mut origin: Origin,
+    origin: &mut Origin,
     headers: &HeaderMap,
     witness: &mut impl Witness,
-) -> Origin {
+) {
     let fields = Fields::gather(headers);
-    if let Some(element) = origin.counted(fields.client, fix.x_for, "client", witness) {
+    if let Some(element) = origin.counted(&fields, (Field::For, "client"), fix.x_for, witness) {
         match address::parse(unquoted(element)) {
             Some(ip) => {
                 origin.client = Some(ip);
@@ -100,32 +100,31 @@ pub(super) fn read(
             }
         }
     }
-    if let Some(value) = origin.counted(fields.proto, fix.x_proto, "scheme", witness) {
+    if let Some(value) = origin.counted(&fields, (Field::Proto, "scheme"), fix.x_proto, witness) {
         origin.take_scheme(unquoted(value), witness);
     }
-    if let Some(value) = origin.counted(fields.host, fix.x_host, "host", witness) {
+    if let Some(value) = origin.counted(&fields, (Field::Host, "host"), fix.x_host, witness) {
         origin.take_host(trust, unquoted(value), true, witness);
     }
-    if let Some(value) = origin.counted(fields.port, fix.x_port, "port", witness) {
+    if let Some(value) = origin.counted(&fields, (Field::Port, "port"), fix.x_port, witness) {
         origin.take_port(unquoted(value), witness);
     }
-    if let Some(value) = origin.counted(fields.prefix, fix.x_prefix, "prefix", witness) {
+    if let Some(value) = origin.counted(&fields, (Field::Prefix, "prefix"), fix.x_prefix, witness) {
         origin.take_prefix(unquoted(value), witness);
     }
-    origin
 }
 
 impl Origin {
     fn counted<'a>(
         &mut self,
-        field: Field<'a>,
+        fields: &Fields<'a>,
+        (field, what): (Field, &'static str),
         count: u8,
-        what: &'static str,
         witness: &mut impl Witness,
     ) -> Option<&'a [u8]> {
-        let value = field.counted(count);
-        if value.is_none() && field.is_there() {
-            let value = field.elements().last().unwrap_or_default();
+        let value = fields.counted(field, count);
+        if value.is_none() && fields.is_there(field) {
+            let value = fields.elements(field).last().unwrap_or_default();
             if count == 0 {
                 witness.saw(Sight::Unasked { what, value });
             } else {

@@ -22,10 +22,10 @@ struct Element<'a> {
 /// Reads the header for a trusted peer, which `origin` names.
 pub(super) fn read(
     trust: &Trust,
-    mut origin: Origin,
+    origin: &mut Origin,
     headers: &HeaderMap,
     witness: &mut impl Witness,
-) -> Origin {
+) {
     let mut walk = Walk::of(trust);
     // Of the hop that named the client; before anybody did, of the peer.
     let mut said: Option<Element<'_>> = None;
@@ -44,7 +44,7 @@ pub(super) fn read(
         if node.is_ok() || said.is_none() {
             said = element;
         }
-        if !walk.step(&mut origin, text, node, witness) {
+        if !walk.step(origin, text, node, witness) {
             break;
         }
     }
@@ -55,7 +55,6 @@ pub(super) fn read(
     if let Some(host) = said.host {
         origin.take_host(trust, host, !trust.hosts.is_empty(), witness);
     }
-    origin
 }
 
 /// The address of a node. `unknown` and obfuscated names are legal, and name nobody.

@@ -169,7 +169,11 @@ pub(crate) fn resolve(
             Family::Forwarded => headers.contains_key(FORWARDED),
             Family::Off => false,
         };
-    if says_something { believe(trust, peer, headers, &mut ()) } else { Origin::of(peer) }
+    let mut origin = Origin::of(peer);
+    if says_something {
+        believe(trust, &mut origin, headers, &mut ());
+    }
+    origin
 }
 
 /// Whether the peer is a proxy of ours.
@@ -181,20 +185,19 @@ pub(crate) fn trusts(trust: &Trust, peer: Option<SocketAddr>) -> bool {
     }
 }
 
-/// Reads what a trusted peer says.
+/// Reads what a trusted peer says, whom `origin` names so far.
 #[inline(never)]
 fn believe(
     trust: &Trust,
-    peer: Option<SocketAddr>,
+    origin: &mut Origin,
     headers: &http::HeaderMap,
     witness: &mut impl Witness,
-) -> Origin {
-    let origin = Origin::of(peer);
+) {
     match (trust.header, trust.fix) {
         (Family::XForwarded, None) => chain::read(trust, origin, headers, witness),
         (Family::XForwarded, Some(fix)) => fix::read(trust, fix, origin, headers, witness),
         (Family::Forwarded, _) => forwarded::read(trust, origin, headers, witness),
-        (Family::Off, _) => origin,
+        (Family::Off, _) => {}
     }
 }
 

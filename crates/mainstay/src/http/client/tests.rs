@@ -164,7 +164,7 @@ fn what_is_explained_names_every_hop_and_escapes_what_was_sent() {
     ];
     let headers = headers(lines);
     let expected = [
-        "peer 10.0.0.1:80: in proxy.trusted (10.0.0.0/8)",
+        "peer 10.0.0.1: in proxy.trusted (10.0.0.0/8)",
         r"header x-forwarded-for: 6.6.6.6, \xff, 203.0.113.7, 10.0.0.2",
         "header x-forwarded-proto: https",
         "header x-forwarded-host: evil.example",
@@ -180,6 +180,12 @@ fn what_is_explained_names_every_hop_and_escapes_what_was_sent() {
     let stranger = explain(&trust, socket("203.0.113.9:80"), &headers);
     assert!(stranger[0].ends_with("not in proxy.trusted (10.0.0.0/8), so no header is believed"));
     assert_eq!(stranger[5..], ["client 203.0.113.9, scheme http"]);
+}
+
+#[test]
+fn only_a_conflict_ends_the_request() {
+    assert!(Refused::SchemeConflict.ends_the_request());
+    assert!(!Refused::BadElement.ends_the_request() && !Refused::BadScheme.ends_the_request());
 }
 
 /// Names of all headers that are read, and some that are not.
@@ -200,7 +206,8 @@ const NAMES: &[&str] = &[
 fn value() -> impl Strategy<Value = Vec<u8>> {
     let piece = r#"(10\.0\.0\.[0-9]|1\.1\.1\.1|\[?::1\]?(:80)?|for=|proto=|https?|host=|on|h|/p|[",;\\ =])"#;
     let any = prop::collection::vec(prop_oneof![Just(b'\t'), 0x20..0x7f_u8, 0x80..=0xff_u8], 0..40);
-    prop_oneof![format!("{piece}{{0,10}}").prop_map(String::into_bytes), any]
+    let pieces = prop::string::string_regex(&format!("{piece}{{0,10}}")).expect("a pattern");
+    prop_oneof![pieces.prop_map(String::into_bytes), any]
 }
 
 prop_compose! {
@@ -225,6 +232,7 @@ prop_compose! {
             hops,
             fix: ProxyFix::parse(fix).unwrap(),
             hosts: AllowedHosts::parse(hosts).unwrap(),
+            ..Trust::default()
         }
     }
 }
