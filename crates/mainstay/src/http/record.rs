@@ -4,7 +4,7 @@
 
 use super::Body;
 use super::body::{Answer, BoxError};
-use super::client::{self, Trust};
+use super::client::{self, Origin, Trust};
 use super::context::{Context, RequestContext, RequestId, Scheme, TraceContext, current};
 use super::errors::ErrorId;
 use super::page::{NO_ENTRY, Page, Refusal};
@@ -19,11 +19,12 @@ use crate::log::{LINE, Log, Stream};
 use crate::metrics::names;
 use crate::panics;
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use mainstay_os::segment::{Record as LineRecord, Settlement, Started};
 use pin_project_lite::pin_project;
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
@@ -218,12 +219,17 @@ impl Recorder {
     fn enter(&self, page: &mut Page, conn: &Watched, request: &mut Request<Body>, number: u64) {
         let wall = self.wall(page.started);
         let headers = request.headers();
-        let origin = client::resolve(&self.book.trust, conn.peer(), headers);
+        let seen = Seen::of(headers);
+        let origin = if seen.forwarded {
+            client::resolve(&self.book.trust, conn.peer(), headers)
+        } else {
+            Origin::of(conn.peer())
+        };
         // The name that a stranger gives itself is looked at only if it is one of ours.
-        let id = headers.get(REQUEST_ID).filter(|_| client::trusts(&self.book.trust, conn.peer()));
+        let id = seen.id.filter(|_| client::trusts(&self.book.trust, conn.peer()));
         let id = id.and_then(|id| RequestId::accept(id.as_bytes()));
         let id = id.unwrap_or_else(|| RequestId::new(wall));
-        let trace = headers.get(TRACEPARENT).and_then(|it| traceparent::parse(it.as_bytes()));
+        let trace = seen.trace.and_then(|it| traceparent::parse(it.as_bytes()));
         let trace = trace.map_or_else(TraceContext::begin, |trace| {
             TraceContext::within(trace.trace, trace.parent, trace.flags)
         });
@@ -238,7 +244,7 @@ impl Recorder {
         let uri = request.uri();
         let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
         let host = origin.host.as_deref().or_else(|| uri.authority().map(|it| it.as_str()));
-        let host = host.or_else(|| headers.get(HOST)?.to_str().ok()).unwrap_or_default();
+        let host = host.or_else(|| seen.host?.to_str().ok()).unwrap_or_default();
         let method = request.method().as_str();
         let context = Context::begin(|context| {
             context.client = origin.client;
@@ -250,6 +256,9 @@ impl Recorder {
             context.prefix.push_str(origin.prefix.as_deref().unwrap_or_default());
             context.method.push_str(method);
             context.path.push_str(uri.path());
+            if let Some(accept) = seen.accept {
+                context.accept.push_str(&accept);
+            }
         });
         if let Some(access) = &self.book.access {
             let absolute;
@@ -299,7 +308,6 @@ impl Recorder {
             access.begin(&facts, &mut page.draft);
         }
         if page.entry != NO_ENTRY {
-            let text = |name: HeaderName| headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
             let started = Started {
                 mono: page.started.0,
                 wall,
@@ -310,8 +318,8 @@ impl Recorder {
                 method: method.as_bytes(),
                 path: target.as_bytes(),
                 id: id.as_bytes(),
-                agent: text(USER_AGENT),
-                referrer: text(REFERER),
+                agent: seen.agent.map_or(&b""[..], HeaderValue::as_bytes),
+                referrer: seen.referrer.map_or(&b""[..], HeaderValue::as_bytes),
                 user: b"",
             };
             self.log.slot().in_flight().begin(page.entry as usize, &started);
@@ -476,6 +484,51 @@ impl Recorder {
         let ring_bytes = [4_096; 2];
         let layout = Layout { slots: 3, counters: names::CELLS, in_flight: 4, ring_bytes };
         Recorder::new(Log::new(Segment::on_heap(layout), 0), Book::default(), |_| {})
+    }
+}
+
+/// The headers that the record needs, found in one walk: each search of its own costs as much.
+#[derive(Default)]
+struct Seen<'a> {
+    host: Option<&'a HeaderValue>,
+    agent: Option<&'a HeaderValue>,
+    referrer: Option<&'a HeaderValue>,
+    id: Option<&'a HeaderValue>,
+    trace: Option<&'a HeaderValue>,
+    /// All lines as one list, unless it says nothing.
+    accept: Option<Cow<'a, str>>,
+    /// A proxy may have said something.
+    forwarded: bool,
+}
+
+impl<'a> Seen<'a> {
+    #[inline]
+    fn of(headers: &'a HeaderMap) -> Seen<'a> {
+        let mut seen = Seen::default();
+        for (name, value) in headers {
+            match name.as_str().as_bytes() {
+                b"host" => seen.host = Some(value),
+                b"user-agent" => seen.agent = Some(value),
+                b"referer" => seen.referrer = Some(value),
+                b"x-request-id" => seen.id = Some(value),
+                b"traceparent" => seen.trace = Some(value),
+                b"accept" if value.as_bytes() != b"*/*" => seen.accepts(value),
+                [b'f', rest @ ..] | [b'x', b'-', b'f', rest @ ..] => {
+                    seen.forwarded |= rest.starts_with(b"orwarded");
+                }
+                _ => {}
+            }
+        }
+        seen
+    }
+
+    fn accepts(&mut self, value: &'a HeaderValue) {
+        let Ok(value) = value.to_str() else { return };
+        self.accept = Some(match self.accept.take() {
+            None => Cow::Borrowed(value),
+            // Several lines are one list (RFC 9110, section 5.3).
+            Some(before) => Cow::Owned(format!("{before}, {value}")),
+        });
     }
 }
 

@@ -204,7 +204,7 @@ fn believe(
 impl Origin {
     /// The peer is the client.
     #[inline]
-    fn of(peer: Option<SocketAddr>) -> Origin {
+    pub(crate) fn of(peer: Option<SocketAddr>) -> Origin {
         Origin { client: peer.map(|peer| peer.ip().to_canonical()), ..Origin::default() }
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) method: String,
     /// Without the query, which logs do not tell.
     pub(crate) path: String,
+    /// What the client accepts, as one list; empty when it did not say.
+    pub(crate) accept: String,
     /// The pattern that the path met, once somebody has said it.
     pub(crate) route: OnceLock<Box<str>>,
 }
@@ -60,6 +62,7 @@ impl Context {
             prefix: String::new(),
             method: String::new(),
             path: String::new(),
+            accept: String::new(),
             route: OnceLock::new(),
         }
     }
@@ -95,9 +98,12 @@ impl Context {
         self.id = RequestId::NONE;
         self.trace = TraceContext::NONE;
         self.scheme = Scheme::Http;
-        for text in [&mut self.host, &mut self.prefix, &mut self.method, &mut self.path] {
+        let Context { host, prefix, method, path, accept, .. } = self;
+        for text in [host, prefix, method, path, accept] {
             text.clear();
-            text.shrink_to(KEPT_TEXT);
+            if text.capacity() > KEPT_TEXT {
+                text.shrink_to(KEPT_TEXT);
+            }
         }
         self.route.take();
     }

@@ -27,9 +27,7 @@ use super::body::{Answer, BoxError};
 use super::context::RequestContext;
 use crate::log::Log;
 use bytes::Bytes;
-use http::header::{ACCEPT, HeaderMap, HeaderValue};
-use http::uri::PathAndQuery;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use std::convert::Infallible;
@@ -69,48 +67,31 @@ impl Stage {
 #[derive(Clone, Debug)]
 pub(crate) struct ErrorId(pub(crate) String);
 
-/// What is kept of a request in case that it fails.
+/// What is kept of a request in case that it fails: all of it shared, none of it made.
 #[derive(Debug)]
 struct Asked {
-    method: Method,
-    target: Option<PathAndQuery>,
-    /// `None` for `*/*` too, which says no more.
-    accept: Option<HeaderValue>,
     context: Option<RequestContext>,
 }
 
 impl Asked {
     #[inline(always)]
     fn of(request: &Request<Body>) -> Asked {
-        Asked {
-            method: request.method().clone(),
-            target: request.uri().path_and_query().cloned(),
-            accept: accept(request.headers()),
-            context: RequestContext::of(request.extensions()).cloned(),
-        }
+        Asked { context: RequestContext::of(request.extensions()).cloned() }
+    }
+
+    fn method(&self) -> &str {
+        self.context.as_ref().map_or("?", |context| context.method())
     }
 
     /// Without the query, which may hold what no log should.
     fn path(&self) -> &str {
-        self.target.as_ref().map_or("*", PathAndQuery::path)
+        self.context.as_ref().map_or("?", |context| context.path())
     }
-}
 
-#[inline(always)]
-fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut lines = headers.get_all(ACCEPT).iter();
-    let first = lines.next().filter(|first| first.as_bytes() != b"*/*")?;
-    if lines.next().is_some() {
-        return joined(headers);
+    fn accept(&self) -> Option<&[u8]> {
+        let accept = self.context.as_ref()?.context().accept.as_bytes();
+        (!accept.is_empty()).then_some(accept)
     }
-    Some(first.clone())
-}
-
-/// Several lines are one list (RFC 9110, section 5.3).
-#[cold]
-fn joined(headers: &HeaderMap) -> Option<HeaderValue> {
-    let lines: Vec<&[u8]> = headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes).collect();
-    HeaderValue::from_bytes(&lines.join(&b", "[..])).ok()
 }
 
 /// The layer around `inner`.

@@ -16,7 +16,7 @@ use http::header::{
     HeaderName, HeaderValue, VARY,
 };
 use http::response::Parts;
-use http::{Method, Response};
+use http::Response;
 use http_body::Body as HttpBody;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -89,7 +89,7 @@ impl Stage {
         B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
     {
         let status = parts.status.as_u16();
-        let (method, path) = (asked.method.as_str(), asked.path());
+        let (method, path) = (asked.method(), asked.path());
         if status >= 500 {
             let (method, path, error_id) = (method.to_owned(), path.to_owned(), (self.error_id)());
             let event = match why.panic {
@@ -142,7 +142,7 @@ impl Stage {
         };
         let headers = &mut parts.headers;
         OF_THE_BODY.iter().for_each(|name| drop(headers.remove(name)));
-        let (media, bytes) = match form(asked.accept.as_ref().map(HeaderValue::as_bytes)) {
+        let (media, bytes) = match form(asked.accept()) {
             Form::Problem => (problem::MEDIA_TYPE, problem::problem(&told)),
             Form::Html => {
                 let page = self.pages.render(&told);
@@ -159,7 +159,7 @@ impl Stage {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         vary_by_accept(headers);
-        if asked.method == Method::HEAD {
+        if asked.method() == "HEAD" {
             // The headers of what a GET would get, and nothing of it.
             headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
             return Answer::layer(Bytes::new());

@@ -1,6 +1,7 @@
 //! The stage around a real axum application under its guard.
 
 use super::*;
+use http::header::{ACCEPT, HeaderMap, HeaderValue};
 use crate::event::Event;
 use crate::http::context::{Context, RequestId, TraceContext};
 use crate::http::guard::Guard;
@@ -128,6 +129,11 @@ impl Site {
         let context = Context::begin(|context| {
             context.id = RequestId::accept(b"request-1").unwrap();
             context.trace = TraceContext::within([0xab; 16], [1; 8], 0);
+            context.method.push_str(request.method().as_str());
+            context.path.push_str(request.uri().path());
+            let accept = request.headers().get_all(ACCEPT).iter();
+            let accept: Vec<_> = accept.filter_map(|it| it.to_str().ok()).collect();
+            context.accept.push_str(&accept.join(", "));
         });
         request.extensions_mut().insert(RequestContext::new(context));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
