@@ -2,6 +2,7 @@
 //! which process it runs in.
 
 pub(crate) mod body;
+pub(crate) mod book;
 pub(crate) mod client;
 pub(crate) mod context;
 pub(crate) mod deadline;
@@ -10,6 +11,7 @@ pub(crate) mod guard;
 pub(crate) mod page;
 pub(crate) mod probes;
 pub(crate) mod record;
+mod seen;
 pub(crate) mod stack;
 pub(crate) mod strict;
 pub(crate) mod traceparent;

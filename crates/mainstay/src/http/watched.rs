@@ -2,8 +2,8 @@
 //! without a timer per request. The task notes what it does in passing; a sweeper looks a few
 //! times a second and judges.
 
+use super::book::Recorder;
 use super::page::{Page, Refusal};
-use super::record::Recorder;
 use crate::clock::Mono;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;

@@ -16,9 +16,9 @@ pub(crate) use run::{Outcome, run};
 
 use crate::clock::Mono;
 use crate::config::Config;
+use crate::http::book::Recorder;
 use crate::http::errors::Stage;
 use crate::http::probes::Paths;
-use crate::http::record::Recorder;
 use crate::http::strict::Limits;
 use crate::http::watched::Deadlines;
 use crate::log::Log;

@@ -11,12 +11,12 @@ use crate::http::guard::Panicked;
 use crate::log::current_level;
 use crate::panics;
 use bytes::Bytes;
+use http::Response;
 use http::header::{
     self, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
     HeaderName, HeaderValue, VARY,
 };
 use http::response::Parts;
-use http::Response;
 use http_body::Body as HttpBody;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};

@@ -1,7 +1,6 @@
 //! The stage around a real axum application under its guard.
 
 use super::*;
-use http::header::{ACCEPT, HeaderMap, HeaderValue};
 use crate::event::Event;
 use crate::http::context::{Context, RequestId, TraceContext};
 use crate::http::guard::Guard;
@@ -11,6 +10,7 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Response as AxumResponse};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use http::header::{ACCEPT, HeaderMap, HeaderValue};
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, RETRY_AFTER,
     SET_COOKIE, VARY,

@@ -1,0 +1,510 @@
+//! One process's book of requests: opens a page for each that begins, writes down what is known of
+//! it, and closes the page with its line and its counts, as one act.
+
+use super::Body;
+use super::client::{self, Origin, Trust};
+use super::context::{Context, RequestContext, RequestId, Scheme, TraceContext};
+use super::page::{NO_ENTRY, Page, Refusal};
+use super::probes::Paths;
+use super::seen::Seen;
+use super::traceparent;
+use super::watched::Watched;
+use crate::clock::{self, Mono};
+use crate::event::Event;
+use crate::log::access::{AccessFormat, Ended, Ending, Facts, Protocol};
+use crate::log::stamps::Stamps;
+use crate::log::{LINE, Log, Stream};
+use crate::metrics::names;
+use http::header::{HeaderMap, HeaderValue};
+use http::{Request, Version};
+use mainstay_os::segment::{Record as LineRecord, Settlement, Started};
+use std::fmt;
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, Release},
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The client went away before it had its answer; nginx's number.
+const CLIENT_GONE: u16 = 499;
+
+/// What the book is told about the service.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    /// How access lines look; none where none are wanted.
+    pub(crate) access: Option<AccessFormat>,
+    /// Access lines show the trace.
+    pub(crate) shows_trace: bool,
+    /// Where health checks are, if those that succeed have no lines.
+    pub(crate) quiet: Option<Arc<Paths>>,
+    pub(crate) generation: u64,
+    /// Call when so many requests have ended; 0 never.
+    pub(crate) limit: u64,
+    /// Requests after which a connection is closed; 0 never.
+    pub(crate) per_connection: u64,
+    /// Largest body, bytes; 0 for no limit.
+    pub(crate) max_body: u64,
+    /// Whom to believe about the client.
+    pub(crate) trust: Trust,
+}
+
+/// One process's book of requests.
+pub(crate) struct Recorder {
+    log: Log,
+    book: Book,
+    pages: Mutex<Pages>,
+    lines: Mutex<Lines>,
+    /// The time of the last look at the clock, monotonic nanoseconds.
+    coarse: AtomicU64,
+    /// Wall time minus monotonic time, renewed by the heartbeat, so that a start costs one clock.
+    wall_offset: AtomicU64,
+    /// Answers tell the client to close.
+    closing: AtomicBool,
+    /// Requests that ended in this process.
+    served: AtomicU64,
+    at_limit: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+/// Pages that are free; the last one freed is the next one used, so that few pages, and few entries of
+/// the in-flight table, are ever touched.
+#[expect(clippy::vec_box, reason = "a page moves from hand to hand; only its address should")]
+struct Pages {
+    free: Vec<Box<Page>>,
+    made: u32,
+    capacity: u32,
+}
+
+/// Where lines are made.
+struct Lines {
+    stamps: Stamps,
+    line: Vec<u8>,
+}
+
+/// What was found out about a request at its beginning.
+struct Known<'a> {
+    origin: &'a Origin,
+    host: &'a str,
+    id: &'a RequestId,
+    trace: &'a TraceContext,
+    number: u64,
+    wall: u64,
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("served", &self.served).finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    /// A book that calls `at_limit` once, when the request with the number of `book.limit` has ended.
+    pub(crate) fn new(
+        log: Log,
+        book: Book,
+        at_limit: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Arc<Recorder> {
+        let capacity = log.slot().in_flight().capacity();
+        let capacity = u32::try_from(capacity).unwrap_or(NO_ENTRY - 1);
+        let stamps = Stamps::new(mainstay_os::zone::offset_at);
+        let recorder = Recorder {
+            pages: Mutex::new(Pages { free: Vec::new(), made: 0, capacity }),
+            lines: Mutex::new(Lines { stamps, line: Vec::with_capacity(1_024) }),
+            log,
+            book,
+            coarse: AtomicU64::new(0),
+            wall_offset: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+            served: AtomicU64::new(0),
+            at_limit: Box::new(at_limit),
+        };
+        recorder.look_at_clocks();
+        Arc::new(recorder)
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(crate) fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Reads both clocks anew; the heartbeat does it.
+    pub(crate) fn look_at_clocks(&self) -> Mono {
+        let now = clock::mono();
+        self.wall_offset.store(clock::wall().wrapping_sub(now.0), Relaxed);
+        self.set_coarse(now);
+        now
+    }
+
+    /// The time of the last look.
+    pub(crate) fn coarse(&self) -> Mono {
+        Mono(self.coarse.load(Relaxed))
+    }
+
+    pub(crate) fn set_coarse(&self, now: Mono) {
+        self.coarse.store(now.0, Relaxed);
+    }
+
+    fn wall(&self, now: Mono) -> u64 {
+        now.0.wrapping_add(self.wall_offset.load(Relaxed))
+    }
+
+    /// From now on answers say `Connection: close`.
+    pub(crate) fn close_connections(&self) {
+        self.closing.store(true, Release);
+    }
+
+    /// Requests that ended in this process.
+    pub(crate) fn served(&self) -> u64 {
+        self.served.load(Relaxed)
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Relaxed) || self.log.segment().header().draining_since() != 0
+    }
+
+    fn page(&self) -> Box<Page> {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(page) = pages.free.pop() {
+            return page;
+        }
+        let entry = pages.made;
+        if entry >= pages.capacity {
+            self.log.slot().add(names::IN_FLIGHT_OVERFLOW, 1);
+            return Box::new(Page::new(NO_ENTRY));
+        }
+        pages.made += 1;
+        Box::new(Page::new(entry))
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    pub(super) fn begin(&self, request: &mut Request<Body>, conn: &Watched) -> Box<Page> {
+        let now = clock::mono();
+        self.set_coarse(now);
+        let number = conn.next_number();
+        let mut page = self.page();
+        page.started = now;
+        match conn.refusal_of(number) {
+            Some(refusal) => {
+                self.enter_refused(&mut page, conn, &refusal, number);
+                // The head that stands for it says nothing of it.
+                *request.headers_mut() = HeaderMap::new();
+                if let Some(context) = &page.context {
+                    let context = RequestContext::new(Arc::clone(context));
+                    request.extensions_mut().insert(context);
+                }
+            }
+            None => self.enter(&mut page, conn, request, number),
+        }
+        self.log.slot().request_began();
+        conn.request_began(now, request.version() == Version::HTTP_2);
+        page
+    }
+
+    /// Writes what is known of a request into its page and its entry.
+    #[inline]
+    fn enter(&self, page: &mut Page, conn: &Watched, request: &mut Request<Body>, number: u64) {
+        let wall = self.wall(page.started);
+        let headers = request.headers();
+        let seen = Seen::of(headers);
+        let origin = if seen.forwarded {
+            client::resolve(&self.book.trust, conn.peer(), headers)
+        } else {
+            Origin::of(conn.peer())
+        };
+        // The name that a stranger gives itself is looked at only if it is one of ours.
+        let id = seen.id.filter(|_| client::trusts(&self.book.trust, conn.peer()));
+        let id = id.and_then(|id| RequestId::accept(id.as_bytes()));
+        let id = id.unwrap_or_else(|| RequestId::new(wall));
+        let trace = seen.trace.and_then(|it| traceparent::parse(it.as_bytes()));
+        let trace = trace.map_or_else(TraceContext::begin, |trace| {
+            TraceContext::within(trace.trace, trace.parent, trace.flags)
+        });
+        if let Some(refused) = origin.refused {
+            self.log.slot().add(names::FORWARDED_REFUSED, 1);
+            if refused.ends_the_request() {
+                let reason = refused.as_str();
+                conn.refuse(Refusal { status: 400, reason, head: Box::default() }, number);
+                self.tell_invalid(conn, reason);
+            }
+        }
+        let uri = request.uri();
+        let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
+        let host = origin.host.as_deref().or_else(|| uri.authority().map(|it| it.as_str()));
+        let host = host.or_else(|| seen.host?.to_str().ok()).unwrap_or_default();
+        let method = request.method().as_str();
+        let context = Context::begin(|context| {
+            context.client = origin.client;
+            context.peer = conn.peer();
+            context.id = id;
+            context.trace = trace;
+            context.scheme = origin.scheme;
+            context.host.push_str(host);
+            context.prefix.push_str(origin.prefix.as_deref().unwrap_or_default());
+            context.method.push_str(method);
+            context.path.push_str(uri.path());
+            if let Some(accept) = seen.accept {
+                context.accept.push_str(&accept);
+            }
+        });
+        if let Some(access) = &self.book.access {
+            let known = Known { origin: &origin, host, id: &id, trace: &trace, number, wall };
+            self.draft(access, page, conn, request, &known);
+        }
+        if page.entry != NO_ENTRY {
+            let started = Started {
+                mono: page.started.0,
+                wall,
+                peer: conn.peer(),
+                client: origin.client.filter(|it| Some(*it) != conn.peer().map(|peer| peer.ip())),
+                trace: trace.trace_id,
+                span: trace.span_id,
+                method: method.as_bytes(),
+                path: target.as_bytes(),
+                id: id.as_bytes(),
+                agent: seen.agent.map_or(&b""[..], HeaderValue::as_bytes),
+                referrer: seen.referrer.map_or(&b""[..], HeaderValue::as_bytes),
+                user: b"",
+            };
+            self.log.slot().in_flight().begin(page.entry as usize, &started);
+        }
+        page.body = request.body().wait();
+        page.quiet = match &self.book.quiet {
+            Some(paths) => paths.probe(uri.path()).is_some(),
+            None => false,
+        };
+        request.extensions_mut().insert(RequestContext::new(Arc::clone(&context)));
+        page.context = Some(context);
+    }
+
+    /// Begins the access line.
+    #[inline(always)]
+    fn draft(
+        &self,
+        access: &AccessFormat,
+        page: &mut Page,
+        conn: &Watched,
+        request: &Request<Body>,
+        known: &Known<'_>,
+    ) {
+        let (uri, headers, method) = (request.uri(), request.headers(), request.method().as_str());
+        let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
+        let absolute;
+        let target = match conn.raw_target(known.number) {
+            Some(raw) => {
+                absolute = raw;
+                &absolute[..]
+            }
+            None if uri.scheme().is_some() && request.version() < Version::HTTP_2 => {
+                absolute = uri.to_string().into_bytes();
+                &absolute[..]
+            }
+            None => target.as_bytes(),
+        };
+        let (mut trace_id, mut span_id) = ([0; 32], [0; 16]);
+        let shows_trace = self.book.shows_trace;
+        if shows_trace {
+            (trace_id, span_id) = (known.trace.trace_hex(), known.trace.span_hex());
+        }
+        let hex = |digits| if shows_trace { str_of(digits) } else { "" };
+        let other;
+        let client = match known.origin.client {
+            client if client == conn.peer().map(|peer| peer.ip()) => conn.peer_text(),
+            Some(client) => {
+                other = client.to_string();
+                &other
+            }
+            None => "",
+        };
+        let facts = Facts {
+            method: method.as_bytes(),
+            target,
+            version: protocol(request.version()),
+            headers,
+            peer: conn.peer_text(),
+            peer_port: conn.peer().map_or(0, |peer| peer.port()),
+            client,
+            scheme: known.origin.scheme.as_str(),
+            host: known.host,
+            local: conn.local(),
+            request_id: known.id.as_str(),
+            trace_id: hex(&trace_id),
+            span_id: hex(&span_id),
+            number: known.number,
+            started_wall: known.wall,
+        };
+        access.begin(&facts, &mut page.draft);
+    }
+
+    /// The same for one of which only a bad head came.
+    #[cold]
+    fn enter_refused(&self, page: &mut Page, conn: &Watched, refusal: &Refusal, number: u64) {
+        self.tell_invalid(conn, refusal.reason);
+        let wall = self.wall(page.started);
+        let id = RequestId::new(wall);
+        let remains = refusal.remains();
+        page.reason = refusal.reason;
+        page.context = Some(Context::begin(|context| {
+            context.client = conn.peer().map(|peer| peer.ip());
+            context.peer = conn.peer();
+            context.id = id;
+            context.method.push_str(&String::from_utf8_lossy(remains.method));
+            let path = remains.target.split(|byte| *byte == b'?').next().unwrap_or_default();
+            context.path.push_str(&String::from_utf8_lossy(path));
+        }));
+        if let Some(access) = &self.book.access {
+            let headers = HeaderMap::new();
+            let facts = Facts {
+                method: remains.method,
+                target: remains.target,
+                version: remains.version,
+                headers: &headers,
+                peer: conn.peer_text(),
+                peer_port: conn.peer().map_or(0, |peer| peer.port()),
+                client: conn.peer_text(),
+                scheme: Scheme::Http.as_str(),
+                host: "",
+                local: conn.local(),
+                request_id: id.as_str(),
+                trace_id: "",
+                span_id: "",
+                number,
+                started_wall: wall,
+            };
+            access.begin(&facts, &mut page.draft);
+        }
+        if page.entry != NO_ENTRY {
+            let started = Started {
+                mono: page.started.0,
+                wall,
+                peer: conn.peer(),
+                method: remains.method,
+                path: remains.target,
+                id: id.as_bytes(),
+                ..Started::default()
+            };
+            self.log.slot().in_flight().begin(page.entry as usize, &started);
+        }
+    }
+
+    fn tell_invalid(&self, conn: &Watched, reason: &str) {
+        let peer = match conn.peer_text() {
+            "" => "unix",
+            peer => peer,
+        };
+        let event = Event::InvalidRequest { peer: peer.to_owned(), reason: reason.to_owned() };
+        self.log.event(&event);
+    }
+
+    /// The line and the count of a request whose head came, as far as it came, and that nobody will
+    /// ever answer.
+    #[cold]
+    pub(crate) fn unserved(&self, conn: &Arc<Watched>, refusal: &Refusal) {
+        let mut page = self.page();
+        page.started = conn.head_since();
+        self.enter_refused(&mut page, conn, refusal, conn.next_number());
+        page.status = refusal.status;
+        page.reason = refusal.reason;
+        self.log.slot().request_began();
+        self.close(page, Ending::Aborted);
+    }
+
+    /// Closes the books of a request, whose answer was written or cut for a reason.
+    #[inline]
+    pub(crate) fn end(&self, mut page: Box<Page>, cut: Option<(u16, &'static str)>) {
+        let ending = match cut {
+            Some((status, reason)) => {
+                // What failed before the cut is the better reason.
+                page.status = status;
+                page.reason = if page.reason.is_empty() { reason } else { page.reason };
+                Ending::Aborted
+            }
+            None if page.closing => Ending::Close,
+            None => Ending::KeepAlive,
+        };
+        self.close(page, ending);
+    }
+
+    #[inline]
+    fn close(&self, mut page: Box<Page>, connection: Ending) {
+        let slot = self.log.slot();
+        let now = clock::mono();
+        let duration = now.0.saturating_sub(page.started.0);
+        let status = if page.status == 0 { CLIENT_GONE } else { page.status };
+        let quiet = page.quiet && status < 400;
+        let mut lines = self.lines();
+        let Lines { stamps, line } = &mut *lines;
+        line.clear();
+        if let (Some(access), false) = (&self.book.access, quiet) {
+            let wall = self.wall(now);
+            // The drainer puts the lines of several processes in order by this.
+            line.extend_from_slice(&wall.to_le_bytes());
+            let ended = Ended {
+                status,
+                body_bytes: page.body_bytes,
+                duration,
+                first_byte: page.first_byte,
+                wall,
+                pid: self.log.pid(),
+                worker: self.log.slot_index(),
+                generation: self.book.generation,
+                reason: page.reason,
+                connection,
+                error_id: page.error_id.as_deref().unwrap_or_default(),
+                request_bytes: page.body.as_ref().map_or(0, |body| body.received()),
+            };
+            access.end(&page.draft, &ended, stamps, line);
+        }
+        let record = (!line.is_empty()).then(|| LineRecord {
+            ring: Stream::Access as usize,
+            kind: LINE,
+            bytes: line,
+            handed: names::ACCESS_LINES,
+            dropped: names::ACCESS_DROPPED,
+        });
+        if quiet {
+            slot.add(names::ACCESS_QUIET, 1);
+        }
+        let entry = (page.entry != NO_ENTRY).then_some(page.entry as usize);
+        let cells = [names::REQUESTS, names::status_cell(status)];
+        slot.settle(&Settlement { entry, cells, record });
+        drop(lines);
+        slot.request_ended();
+        page.clear();
+        if page.entry != NO_ENTRY {
+            self.pages.lock().unwrap_or_else(PoisonError::into_inner).free.push(page);
+        }
+        let served = self.served.fetch_add(1, Relaxed) + 1;
+        if served == self.book.limit {
+            (self.at_limit)(served);
+        }
+    }
+
+    /// A recorder over a segment on the heap.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Arc<Recorder> {
+        use mainstay_os::segment::{Layout, Segment};
+        let ring_bytes = [4_096; 2];
+        let layout = Layout { slots: 3, counters: names::CELLS, in_flight: 4, ring_bytes };
+        Recorder::new(Log::new(Segment::on_heap(layout), 0), Book::default(), |_| {})
+    }
+}
+
+fn protocol(version: Version) -> Protocol {
+    match version {
+        Version::HTTP_10 => Protocol::H10,
+        Version::HTTP_11 => Protocol::H11,
+        Version::HTTP_2 => Protocol::H2,
+        _ => Protocol::Unknown,
+    }
+}
+
+/// Hex digits as text.
+fn str_of(digits: &[u8]) -> &str {
+    str::from_utf8(digits).unwrap_or_default()
+}
