@@ -3,8 +3,8 @@
 
 use super::atomic::Ordering::Relaxed;
 use super::{
-    Layout, MAX_METHOD, MAX_NOTE, MAX_PATH, NOTES, Phase, Record, Segment, Settlement, Slot,
-    Started, cases,
+    JOURNAL_VALUES, JOURNALS, Layout, MAX_METHOD, MAX_NOTE, MAX_PATH, NOTES, Phase, Record,
+    Segment, Settlement, Slot, Started, cases,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -43,6 +43,18 @@ fn read_all(slot: Slot<'_>, layout: Layout) {
     for (index, bytes) in layout.ring_bytes.into_iter().enumerate() {
         let ring = slot.ring(index);
         black_box(ring.untold(ring.dropped()));
+        if let Some(intent) = ring.intended() {
+            assert!(intent.wrapping_sub(ring.position()) as usize <= bytes.div_ceil(8));
+        }
+        let (mut position, mut out) = (ring.position(), Vec::new());
+        for seen in 0.. {
+            let Some(front) = ring.front(position) else { break };
+            assert!(seen < bytes.div_ceil(8), "more than it can hold");
+            out.clear();
+            ring.copy_rest(&front, &mut out);
+            assert_eq!(out.len(), front.rest);
+            position = front.next;
+        }
         let (words, mut buffer) = (bytes.div_ceil(8), Vec::new());
         for popped in 0.. {
             let Some(record) = ring.pop(&mut buffer) else { break };
@@ -116,6 +128,11 @@ proptest! {
             prop_assert!(note.read().is_none_or(|read| (1..=MAX_NOTE).contains(&read.text().len())));
             note.write([5, 6], b"afterwards");
             prop_assert_eq!(note.read().map(|read| read.values), Some([5, 6]));
+        }
+        for journal in (0..JOURNALS).map(|index| segment.header().journal(index)) {
+            black_box(journal.read());
+            journal.write(&[7; JOURNAL_VALUES]);
+            prop_assert_eq!(journal.read(), Some([7; JOURNAL_VALUES]));
         }
         for slot in segment.slots() {
             read_all(slot, layout);

@@ -1,13 +1,15 @@
-//! The service-wide words: who runs, since when, in which state. The supervisor alone writes them.
+//! The service-wide words: who runs, since when, in which state. The supervisor alone writes them,
+//! but for the journals, which are the drainers'.
 
 use super::atomic::{
     AtomicU64,
     Ordering::{Acquire, Release},
 };
+use super::journal::{self, Journal};
 use super::note::{self, Note};
 
-/// Words before the first slot: the layout's stamp, the fields below, then the notes.
-pub(crate) const WORDS: usize = 128;
+/// Words before the first slot: the layout's stamp, the fields below, the notes, then the journals.
+pub(crate) const WORDS: usize = 160;
 
 /// How many notes there are. They are told apart by their index; what they mean is their users'
 /// affair.
@@ -15,7 +17,14 @@ pub const NOTES: usize = 2;
 
 /// The first word of the first note.
 const FIRST_NOTE: usize = 64;
-const _: () = assert!(FIRST_NOTE + NOTES * note::WORDS <= WORDS, "the notes have their room");
+const _: () = assert!(FIRST_NOTE + NOTES * note::WORDS <= FIRST_JOURNAL, "notes have their room");
+
+/// How many journals there are: as many as can drain at a time.
+pub const JOURNALS: usize = 2;
+
+/// The first word of the first journal.
+const FIRST_JOURNAL: usize = 104;
+const _: () = assert!(FIRST_JOURNAL + JOURNALS * journal::WORDS <= WORDS, "journals have theirs");
 
 /// Words taken by the layout's stamp, with room to grow.
 const FIRST_FIELD: usize = 16;
@@ -85,5 +94,12 @@ impl<'a> Header<'a> {
     pub fn note(&self, index: usize) -> Note<'a> {
         let (notes, _) = self.words[FIRST_NOTE..].as_chunks::<{ note::WORDS }>();
         Note::new(&notes[..NOTES][index])
+    }
+
+    /// Journal `index`, which is below [`JOURNALS`].
+    #[must_use]
+    pub fn journal(&self, index: usize) -> Journal<'a> {
+        let (journals, _) = self.words[FIRST_JOURNAL..].as_chunks::<{ journal::WORDS }>();
+        Journal::new(&journals[..JOURNALS][index])
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 /// `mainstay` in ASCII.
 const MAGIC: u64 = u64::from_le_bytes(*b"mainstay");
 /// Raised whenever the meaning of a word changes.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 /// A segment larger than this is a mistake, or an attack on the mapper.
 const MAX_WORDS: usize = 1 << 27;
 

@@ -18,6 +18,7 @@ mod cells;
 mod garbage;
 mod header;
 mod inflight;
+mod journal;
 mod layout;
 #[cfg(all(test, loom))]
 mod loom;
@@ -30,13 +31,14 @@ mod slot;
 mod text;
 
 pub use cells::Cells;
-pub use header::{Header, NOTES};
+pub use header::{Header, JOURNALS, NOTES};
 pub use inflight::{InFlight, InFlightTable, MAX_METHOD, MAX_PATH, Started};
+pub use journal::{JOURNAL_VALUES, Journal};
 pub use layout::{Layout, LayoutError, RINGS};
 #[cfg(not(loom))]
 pub use map::MapError;
 pub use note::{MAX_NOTE, Note, NoteRead};
-pub use ring::{Ring, RingRecord};
+pub use ring::{Front, Ring, RingRecord};
 pub use settle::{Record, Settlement};
 pub use slot::{Phase, Slot};
 

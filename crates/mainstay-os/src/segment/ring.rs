@@ -16,6 +16,7 @@ const DROPPED: usize = 1;
 // The drainer's line.
 const TAIL: usize = 8;
 const TOLD: usize = 9;
+const INTENT: usize = 10;
 /// Words before the data.
 const FIXED_WORDS: usize = 16;
 
@@ -31,6 +32,21 @@ pub struct RingRecord<'a> {
     pub kind: u16,
     /// The bytes as written.
     pub bytes: &'a [u8],
+}
+
+/// A record that stands in the ring, seen and not yet copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Front {
+    /// What the writer said the bytes are.
+    pub kind: u16,
+    /// The record's first eight bytes, little-endian; 0 when it has fewer.
+    pub first: u64,
+    /// Bytes of the record behind those eight.
+    pub rest: usize,
+    /// The position behind the record.
+    pub next: u64,
+    /// The word with the first of the bytes of `rest`, before it is brought into the ring.
+    at: usize,
 }
 
 /// View of one ring. One process writes at a time, one drains.
@@ -104,9 +120,12 @@ impl<'a> Ring<'a> {
     /// Takes the oldest record, copying it to `buffer`; `None` when the ring is empty. A ring whose
     /// words make no sense is emptied, never followed.
     pub fn pop<'b>(&self, buffer: &'b mut Vec<u8>) -> Option<RingRecord<'b>> {
-        let (record, next) = self.peek(self.position(), buffer)?;
-        self.take(next);
-        Some(record)
+        let position = self.position();
+        let (kind, at, len) = self.record(position)?;
+        buffer.clear();
+        self.copy(at + 1, len, buffer);
+        self.take(position.wrapping_add(1 + text::words_for(len) as u64));
+        Some(RingRecord { kind, bytes: buffer })
     }
 
     /// Where the oldest record is that was not taken.
@@ -115,14 +134,29 @@ impl<'a> Ring<'a> {
         self.words[TAIL].load(Relaxed)
     }
 
-    /// Copies the record at `position` to `buffer` without taking it, and gives the position behind
-    /// it: a drainer that dies before it has passed a record on leaves it for the next one. `None`
-    /// at the end of the ring; words that make no sense empty it.
-    pub fn peek<'b>(
-        &self,
-        position: u64,
-        buffer: &'b mut Vec<u8>,
-    ) -> Option<(RingRecord<'b>, u64)> {
+    /// The record at `position`, which is left where it is: a drainer that dies before it has passed
+    /// a record on leaves it for the next one. `None` at the end of the ring; words that make no
+    /// sense empty it.
+    #[inline]
+    #[must_use]
+    pub fn front(&self, position: u64) -> Option<Front> {
+        let data = self.data();
+        let (kind, at, len) = self.record(position)?;
+        let need = 1 + text::words_for(len) as u64;
+        let word = data[(at + 1) % data.len()].load(Relaxed);
+        let (first, rest) = if len < 8 { (0, 0) } else { (word, len - 8) };
+        Some(Front { kind, first, rest, next: position.wrapping_add(need), at: at + 2 })
+    }
+
+    /// Appends what stands behind the first eight bytes of a record to `out`.
+    #[inline]
+    pub fn copy_rest(&self, front: &Front, out: &mut Vec<u8>) {
+        self.copy(front.at, front.rest, out);
+    }
+
+    /// Kind, word and length of the record at `position`, all of them within the ring.
+    #[inline]
+    fn record(&self, position: u64) -> Option<(u16, usize, usize)> {
         let data = self.data();
         let head = self.words[HEAD].load(Acquire);
         let used = head.wrapping_sub(position);
@@ -135,17 +169,20 @@ impl<'a> Ring<'a> {
         let at = (position % data.len() as u64) as usize;
         let word = data[at].load(Relaxed);
         let len = (word & 0xffff_ffff) as usize;
-        let need = 1 + text::words_for(len) as u64;
-        if need > used {
+        if 1 + text::words_for(len) as u64 > used {
             return self.give_up(head);
         }
-        buffer.clear();
-        let first = (at + 1) % data.len();
+        Some(((word >> 32 & 0xffff) as u16, at, len))
+    }
+
+    /// Appends `len` bytes to `out`, from word `at` on, round the end of the ring.
+    #[inline]
+    fn copy(&self, at: usize, len: usize, out: &mut Vec<u8>) {
+        let data = self.data();
+        let first = at % data.len();
         let until_end = ((data.len() - first) * 8).min(len);
-        text::load(&data[first..], until_end, buffer);
-        text::load(data, len - until_end, buffer);
-        let record = RingRecord { kind: (word >> 32 & 0xffff) as u16, bytes: buffer };
-        Some((record, position.wrapping_add(need)))
+        text::load(&data[first..], until_end, out);
+        text::load(data, len - until_end, out);
     }
 
     /// Takes everything up to `position`. One that is not between the ring's ends, such as that of
@@ -176,9 +213,30 @@ impl<'a> Ring<'a> {
         self.words[DROPPED].load(Relaxed)
     }
 
-    /// How much of a total of refused records was not told before; for the drainer, which tells it.
+    /// How much of a total of refused records was not told before.
+    #[must_use]
     pub fn untold(&self, total: u64) -> u64 {
-        total.saturating_sub(self.words[TOLD].swap(total, Relaxed))
+        total.saturating_sub(self.words[TOLD].load(Relaxed))
+    }
+
+    /// The total has been told; for the drainer.
+    pub fn tell(&self, total: u64) {
+        self.words[TOLD].store(total, Relaxed);
+    }
+
+    /// The drainer is about to pass on everything up to `position`.
+    pub fn intend(&self, position: u64) {
+        self.words[INTENT].store(position, Relaxed);
+    }
+
+    /// Up to where the drainer, or the one before it, was about to pass on; `None` when that is
+    /// nothing, or not within the ring.
+    #[must_use]
+    pub fn intended(&self) -> Option<u64> {
+        let (tail, intent) = (self.position(), self.words[INTENT].load(Relaxed));
+        let used = self.words[HEAD].load(Acquire).wrapping_sub(tail);
+        let ahead = intent.wrapping_sub(tail);
+        (ahead > 0 && ahead <= used && used <= self.data().len() as u64).then_some(intent)
     }
 }
 
@@ -250,6 +308,7 @@ mod tests {
                 prop_assert_eq!(ring.dropped(), dropped);
             }
             prop_assert_eq!(ring.untold(ring.dropped()), dropped);
+            ring.tell(ring.dropped());
             prop_assert_eq!(ring.untold(ring.dropped()), 0);
         }
     }
@@ -264,6 +323,33 @@ mod tests {
             let read = ring.pop(&mut buffer).unwrap();
             assert_eq!((read.kind, read.bytes), (1, &record[..]));
             assert!(!ring.push(1, &[7; 73]), "one byte more has no room");
+        }
+    }
+
+    #[test]
+    fn a_record_is_seen_and_copied_where_it_stands() {
+        for position in 0..12 {
+            let words = empty(80, position);
+            let ring = Ring::new(&words);
+            let records: [&[u8]; 4] = [b"1234567890123456789012345", b"short", b"", b"12345678"];
+            assert!(records.iter().all(|record| ring.push(1, record)));
+            let mut at = ring.position();
+            for record in records {
+                let front = ring.front(at).unwrap();
+                let (first, rest) = record.split_at(if record.len() < 8 { 0 } else { 8 });
+                let whole = first.try_into().map_or(0, u64::from_le_bytes);
+                assert_eq!((front.kind, front.first), (1, whole));
+                let mut copied = b"before".to_vec();
+                ring.copy_rest(&front, &mut copied);
+                let rest = if record.len() < 8 { &[] } else { rest };
+                assert_eq!(copied, [b"before", rest].concat());
+                at = front.next;
+            }
+            assert!(ring.front(at).is_none());
+            ring.intend(at);
+            assert_eq!((ring.position(), ring.intended()), (position, Some(at)));
+            ring.take(at);
+            assert_eq!((ring.is_empty(), ring.intended()), (true, None));
         }
     }
 }

@@ -223,6 +223,14 @@ impl<'a> Slot<'a> {
         self.counters().get(index).map_or(0, |cell| cell.load(Relaxed))
     }
 
+    /// Raises counter `index` to `value`, if it is below: for a sum that was noted before it was
+    /// counted, and may have been counted since. An index beyond the block is ignored.
+    pub fn raise_to(&self, index: usize, value: u64) {
+        if let Some(cell) = self.counters().get(index) {
+            cell.fetch_max(value, Relaxed);
+        }
+    }
+
     fn counters(&self) -> &'a [AtomicU64] {
         &self.words[FIXED_WORDS..FIXED_WORDS + self.layout.counters]
     }

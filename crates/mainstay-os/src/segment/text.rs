@@ -25,12 +25,15 @@ pub(crate) fn store(words: &[AtomicU64], bytes: &[u8]) -> usize {
 /// Appends `len` bytes to `out`; a `len` beyond the words is cut to what they hold.
 pub(crate) fn load(words: &[AtomicU64], len: usize, out: &mut Vec<u8>) {
     let len = len.min(words.len() * 8);
-    out.reserve(len);
-    let end = out.len() + len;
-    for word in &words[..words_for(len)] {
-        let bytes = word.load(Relaxed).to_le_bytes();
-        let take = (end - out.len()).min(8);
-        out.extend_from_slice(&bytes[..take]);
+    let begin = out.len();
+    out.resize(begin + len, 0);
+    let (chunks, rest) = out[begin..].as_chunks_mut::<8>();
+    for (chunk, word) in chunks.iter_mut().zip(words) {
+        *chunk = word.load(Relaxed).to_le_bytes();
+    }
+    if !rest.is_empty() {
+        let last = words[len / 8].load(Relaxed).to_le_bytes();
+        rest.copy_from_slice(&last[..rest.len()]);
     }
 }
 
