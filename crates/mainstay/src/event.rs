@@ -234,8 +234,8 @@ events! {
     LogStalled { log: &'static str, reason: String } "log.stalled" Warning
         "The {log} cannot be written: {reason}";
     /// A log that could not be written is written again.
-    LogResumed { log: &'static str, after: Time } "log.resumed" Info
-        "The {log} is written again after {after}";
+    LogResumed { log: &'static str, after: Time, lines: u64 } "log.resumed" Info
+        "The {log} is written again after {after}; {lines} lines were dropped meanwhile";
 }
 
 impl Event {

@@ -8,7 +8,6 @@
 pub(crate) mod access;
 pub(crate) mod bridge;
 mod digits;
-pub(crate) mod drain;
 mod ecs;
 mod escape;
 pub(crate) mod levels;
@@ -162,10 +161,22 @@ impl Log {
 
     /// Counts the event, and writes its line if the level asks for it.
     pub(crate) fn event(&self, event: &Event) {
-        let row = event.row();
         self.slot().add(names::event_cell(event), 1);
+        self.write_event(event);
+    }
+
+    /// As [`Log::event`], but an event for whose line there is no room has not happened: for what
+    /// can be told later. Returns whether it has.
+    pub(crate) fn event_if_room(&self, event: &Event) -> bool {
+        let has_room = self.write_event(event);
+        self.slot().add(names::event_cell(event), u64::from(has_room));
+        has_room
+    }
+
+    fn write_event(&self, event: &Event) -> bool {
+        let row = event.row();
         if row.level < current_level(&self.inner.segment) {
-            return;
+            return true;
         }
         self.write(|wall, pid| Line {
             wall,
@@ -177,11 +188,11 @@ impl Log {
             context: None,
             error: None,
             action: Some(row.name),
-        });
+        })
     }
 
-    /// Renders a line and hands it over.
-    fn write<'a>(&self, line: impl FnOnce(u64, u32) -> Line<'a>) {
+    /// Renders a line and hands it over; returns whether there was room for it.
+    fn write<'a>(&self, line: impl FnOnce(u64, u32) -> Line<'a>) -> bool {
         let mut turn = self.turn();
         let Turn { record, stamps, look } = &mut *turn;
         let wall = clock::wall();
@@ -191,7 +202,7 @@ impl Log {
         let line = line(wall, self.inner.pid);
         line::render(look.format, &look.service, &line, stamps, look.max_line, record);
         // A full ring counts what it refuses, and the drainer tells it.
-        self.slot().ring(Stream::Error as usize).push(LINE, record);
+        self.slot().ring(Stream::Error as usize).push(LINE, record)
     }
 
     fn turn(&self) -> MutexGuard<'_, Turn> {
@@ -201,23 +212,6 @@ impl Log {
 
 /// Who speaks in events.
 const LOGGER: &str = "mainstay.error";
-
-/// Appends the line of an event.
-pub(crate) fn push_event(event: &Event, look: &Look, stamps: &mut Stamps, out: &mut Vec<u8>) {
-    let row = event.row();
-    let line = Line {
-        wall: clock::wall(),
-        pid: std::process::id(),
-        level: row.level,
-        logger: LOGGER,
-        message: event,
-        fields: &[],
-        context: None,
-        error: None,
-        action: Some(row.name),
-    };
-    line::render(look.format, &look.service, &line, stamps, look.max_line, out);
-}
 
 /// The level at which lines are written now: a temporary one until its time is over.
 pub(crate) fn current_level(segment: &Segment) -> Level {

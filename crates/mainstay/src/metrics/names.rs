@@ -51,6 +51,10 @@ counters! {
     ACCESS_QUIET "mainstay_access_lines_quiet_total";
     /// Requests in whose forwarded headers something was not believed.
     FORWARDED_REFUSED "mainstay_forwarded_header_rejected_total";
+    /// Lines of the access log that were written.
+    ACCESS_WRITTEN "mainstay_access_lines_written_total";
+    /// Lines of the error log that were written.
+    ERROR_WRITTEN "mainstay_error_lines_written_total";
 }
 
 /// The cell of the counter for requests that ended with a status; 499 is a client that left.

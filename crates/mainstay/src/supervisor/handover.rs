@@ -18,7 +18,6 @@ use crate::clock::{self, Mono};
 use crate::config::load::read_memory;
 use crate::log::Log;
 use crate::log::Look;
-use crate::log::outlet::Outlet;
 use crate::passport::Passport;
 use crate::voice::Ear;
 use mainstay_os::child::Child;
@@ -45,6 +44,9 @@ pub(crate) struct Handover {
     workers: Vec<HandedWorker>,
     watch: Option<HandedProcess>,
     watch_started: Mono,
+    /// Absent in what programs handed over that never replaced watch.
+    #[serde(default)]
+    watch_replaced: Option<Mono>,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -135,6 +137,7 @@ impl Handover {
             workers: workers.collect(),
             watch: supervisor.watch.process().map(HandedProcess::of),
             watch_started: supervisor.watch.started(),
+            watch_replaced: supervisor.watch.replaced(),
         };
         (handover, supervisor.everything_owned())
     }
@@ -209,14 +212,14 @@ impl Handover {
         Ok(Supervisor {
             machine,
             slots,
-            watch: Watch::resume(watch, self.watch_started),
+            watch: Watch::resume(watch, self.watch_started, self.watch_replaced),
             programs,
             listeners: take(self.listeners)?,
             admin: take(self.admin)?,
             pidfile: self.pidfile.map(Pidfile::resume),
             oom: OomCounter::find(),
             notifier: Notifier::find()?,
-            outlets: Outlet::all(&config),
+            outlets: None,
             config,
             identity,
             log,

@@ -49,8 +49,8 @@ pub(crate) struct Supervisor {
     pub(crate) pidfile: Option<Pidfile>,
     pub(crate) oom: OomCounter,
     pub(crate) upgrade: Option<Upgrade>,
-    /// The logs' last writers, when watch is none.
-    pub(crate) outlets: Vec<Outlet>,
+    /// The logs' last writers, while watch is none.
+    pub(crate) outlets: Option<Vec<Outlet>>,
     /// How the lines of requests look that a dead worker left behind.
     pub(crate) lost_lines: LostLines,
     /// A HUP that came during a reload.
@@ -196,8 +196,9 @@ impl Supervisor {
         }
     }
 
-    fn reopen_logs(&self) {
+    fn reopen_logs(&mut self) {
         self.report(&Event::LogsReopened {});
+        self.reopen_own_logs();
         let processes = self.slots.iter().flatten().chain(self.watch.process());
         for process in processes {
             // A process that is gone has no logs to reopen.
@@ -233,7 +234,7 @@ impl Supervisor {
         self.feed(Input::Observation);
         self.log.slot().beat(now.0, crate::memory::resident());
         self.expire_log_level(now);
-        self.write_for_watch(now);
+        self.write_for_watch();
     }
 
     fn feed_watchdog(&mut self, now: Mono) {
@@ -258,7 +259,7 @@ impl Supervisor {
         }
         // Watch has written what it could; what is left is ours to write, for as long as it takes
         // to see that nobody reads.
-        self.write_logs(clock::mono() + Duration::from_secs(2));
+        self.write_logs(Duration::from_secs(1));
         if let Some(pidfile) = &self.pidfile {
             pidfile.remove();
         }

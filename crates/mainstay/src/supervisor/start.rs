@@ -16,7 +16,6 @@ use crate::config::{Config, ConfigError, Count};
 use crate::event::Event;
 use crate::health::State;
 use crate::log::Look;
-use crate::log::outlet::Outlet;
 use crate::log::{self, Log};
 use crate::metrics::names;
 use crate::passport::Passport;
@@ -139,7 +138,7 @@ pub(crate) fn start(
         admin: admin.keep(),
         pidfile: undo.keep(),
         oom: OomCounter::find(),
-        outlets: Outlet::all(&config),
+        outlets: None,
         config,
         identity,
         log,

@@ -19,6 +19,8 @@ use std::time::Duration;
 /// The wait after watch's first death, 1.5 times as long after each further one in a row.
 const BASE: Duration = Duration::from_millis(100);
 const CAP: Duration = Duration::from_secs(30);
+/// A watch that makes room for another has this long to write what is left.
+const LEAVE: Duration = Duration::from_secs(4);
 /// A watch that has lived this long was well.
 const STEADY: Duration = Duration::from_secs(10);
 
@@ -29,16 +31,16 @@ pub(crate) struct Watch {
     started: Mono,
     deaths: u32,
     next: Mono,
-    /// It was told to make room for another.
-    replaced: bool,
+    /// It was told to make room for another, at this time.
+    replaced: Option<Mono>,
     /// The service is at its end and has told it to leave, at this time.
     dismissed: Option<Mono>,
 }
 
 impl Watch {
     /// Takes up a watch that an earlier program of this process started.
-    pub(crate) fn resume(process: Option<Process>, started: Mono) -> Watch {
-        Watch { process, started, ..Watch::default() }
+    pub(crate) fn resume(process: Option<Process>, started: Mono, replaced: Option<Mono>) -> Watch {
+        Watch { process, started, replaced, ..Watch::default() }
     }
 
     pub(crate) fn process(&self) -> Option<&Process> {
@@ -47,6 +49,10 @@ impl Watch {
 
     pub(crate) fn started(&self) -> Mono {
         self.started
+    }
+
+    pub(crate) fn replaced(&self) -> Option<Mono> {
+        self.replaced
     }
 
     /// When it is to be started again.
@@ -72,16 +78,19 @@ impl Watch {
 impl Supervisor {
     /// Starts watch when its time has come.
     pub(crate) fn settle_watch(&mut self, now: Mono) {
+        if self.watch.replaced.is_some_and(|since| now.since(since) >= LEAVE) {
+            self.kill_watch();
+        }
         if self.watch.deadline().is_none_or(|next| now < next) {
             return;
         }
+        // From here on watch drains, beginning with what this process had not finished.
+        self.outlets = None;
         match self.start_watch() {
             Ok(process) => {
                 let pid = process.child.pid();
                 self.watch.process = Some(process);
                 self.watch.started = now;
-                // From here on watch drains, beginning with what this process had not written.
-                self.outlets = Outlet::all(&self.config);
                 self.log.segment().header().set_watch_pid(u64::from(pid));
                 self.report(&Event::WatchBooting { pid });
             }
@@ -134,26 +143,31 @@ impl Supervisor {
 
     /// While watch does not hold, the supervisor writes the log itself, as far as that does not make
     /// it wait. Only one process drains: watch is started by this one.
-    pub(crate) fn write_for_watch(&mut self, now: Mono) {
+    pub(crate) fn write_for_watch(&mut self) {
         if self.watch.is_failing() {
-            self.write_logs(now + Duration::from_millis(5));
+            self.write_logs(Duration::from_millis(5));
         }
     }
 
-    /// Writes what is in the rings, as far as that is possible by `deadline`.
-    pub(crate) fn write_logs(&mut self, deadline: Mono) {
-        for outlet in &mut self.outlets {
-            outlet.give_up_at(deadline);
+    /// Writes what is in the rings; a log that nobody reads is waited for so long.
+    pub(crate) fn write_logs(&mut self, patience: Duration) {
+        let outlets =
+            self.outlets.get_or_insert_with(|| Outlet::take_over(&self.config, &self.log));
+        for outlet in outlets {
             // What is not taken now is taken later, or counted.
-            outlet.run(self.log.segment()).ok();
-            outlet.untold().iter().for_each(|event| self.log.event(event));
+            outlet.finish(clock::mono() + patience).ok();
         }
+    }
+
+    /// USR1, for what this process writes itself.
+    pub(crate) fn reopen_own_logs(&mut self) {
+        self.outlets.iter_mut().flatten().for_each(Outlet::reopen);
     }
 
     /// Lets watch begin anew, with the configuration that is in force now.
     pub(crate) fn replace_watch(&mut self) {
         if let Some(process) = &self.watch.process {
-            self.watch.replaced = true;
+            self.watch.replaced.get_or_insert(clock::mono());
             // One that is gone will be started again by itself.
             process.child.signal(Signal::Term).ok();
         }
@@ -174,14 +188,14 @@ impl Supervisor {
         if self.watch.dismissed.is_some() {
             return self.feed(Input::WatchGone);
         }
-        if std::mem::take(&mut self.watch.replaced) && ended == Ended::Code(0) {
+        if self.watch.replaced.take().is_some() && ended == Ended::Code(0) {
             self.watch.deaths = 0;
             self.watch.next = clock::mono();
             return;
         }
         let (how, delay) = (describe(ended), Time(delay));
         self.report(&Event::WatchDied { pid, how, delay });
-        self.write_for_watch(clock::mono());
+        self.write_for_watch();
     }
 
     /// Ends a watch that cannot write what is left.

@@ -4,7 +4,7 @@ use super::*;
 use crate::event::Event;
 use crate::http::context::{Context, RequestId, TraceContext};
 use crate::http::guard::Guard;
-use crate::log::drain::Drain;
+use crate::log::outlet::drained;
 use crate::metrics::names;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response as AxumResponse};
@@ -151,9 +151,7 @@ impl Site {
     }
 
     fn log(&self) -> String {
-        let mut out = Vec::new();
-        Drain::default().run(&self.segment, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
+        drained(&self.segment)
     }
 
     fn be_verbose(&self) {

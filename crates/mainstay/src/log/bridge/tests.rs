@@ -3,9 +3,9 @@
 use super::*;
 use crate::clock::Mono;
 use crate::http::context::{Context, RequestContext, RequestId, TraceContext};
-use crate::log::drain::Drain;
 use crate::log::level_word;
 use crate::log::levels::{Whom, Wish};
+use crate::log::outlet::drained;
 use crate::metrics::names;
 use ::log::Log as _;
 use mainstay_os::segment::{Layout, Segment};
@@ -52,9 +52,7 @@ impl Rig {
 
     /// The lines since the last look, without what stands before their level.
     fn lines(&self) -> Vec<String> {
-        let mut out = Vec::new();
-        Drain::default().run(self.segment(), &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
+        let text = drained(self.segment());
         text.lines().map(|line| line.splitn(5, ' ').nth(4).unwrap().to_owned()).collect()
     }
 
@@ -374,9 +372,7 @@ proptest! {
             rig.traced(|| tracing::info!(value = &*value, "{message}"));
             rig.log(::log::Level::Info, &target, format_args!("{message}\n"));
         });
-        let mut out = Vec::new();
-        Drain::default().run(rig.segment(), &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
+        let text = drained(rig.segment());
         prop_assert_eq!(text.lines().count(), 2);
         prop_assert_eq!(text.matches(['\n', '\r', '\u{2028}', '\u{85}', '\u{1b}']).count(), 2);
     }
