@@ -107,14 +107,21 @@ impl Status {
     }
 }
 
-/// The status as JSON, with how often each event has happened in all processes.
+/// The status as JSON, with the totals of all counters and events over all processes.
 pub(crate) fn to_json(segment: &Segment, name: &str, version: &str) -> serde_json::Value {
     let status = Status::read(segment, name, version);
     let mut value = serde_json::to_value(status).expect("a status is plain JSON");
-    let events = names::event_cells().map(|(name, cell)| (name.to_owned(), segment.total(cell)));
-    let events: serde_json::Map<_, _> = events.map(|(name, count)| (name, count.into())).collect();
-    value["events"] = events.into();
+    value["counters"] = totals(segment, names::counter_cells());
+    value["events"] = totals(segment, names::event_cells());
     value
+}
+
+fn totals(
+    segment: &Segment,
+    cells: impl Iterator<Item = (&'static str, usize)>,
+) -> serde_json::Value {
+    let totals = cells.map(|(name, cell)| (name.to_owned(), segment.total(cell).into()));
+    serde_json::Value::Object(totals.collect())
 }
 
 impl WorkerStatus {

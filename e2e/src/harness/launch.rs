@@ -11,6 +11,9 @@ use std::time::Duration;
 
 pub(super) const CONFIG: &str = "mainstay.toml";
 pub(super) const LOG: &str = "stderr.log";
+/// Where the access log of a service is. A service whose `log.access` names this file in its directory
+/// (`{dir}/access.log`) is read alike.
+pub(super) const ACCESS: &str = "access.log";
 pub(super) const COPY: &str = "program";
 const LINK: &str = "current";
 
@@ -28,6 +31,7 @@ pub struct Launch {
     config: String,
     args: Vec<String>,
     listen_fd: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
 }
 
@@ -43,6 +47,7 @@ impl Launch {
             config: String::new(),
             args: Vec::new(),
             listen_fd: None,
+            stdout: None,
             stderr: None,
         }
     }
@@ -94,6 +99,13 @@ impl Launch {
         self
     }
 
+    /// Writes standard output, where the access log goes, there, in place of a file of its own.
+    #[must_use]
+    pub fn stdout(mut self, to: impl Into<OwnedFd>) -> Self {
+        self.stdout = Some(to.into());
+        self
+    }
+
     /// Writes standard error there, in place of the harness' file.
     #[must_use]
     pub fn stderr(mut self, to: impl Into<OwnedFd>) -> Self {
@@ -119,11 +131,15 @@ impl Launch {
             let link = directory.path().join(LINK);
             std::os::unix::fs::symlink(COPY, link).expect("a new directory is writable");
         }
-        let log = File::create(directory.path().join(LOG)).expect("a new directory is writable");
+        let file = |name| File::create(directory.path().join(name));
+        let log = file(LOG).expect("a new directory is writable");
         let mut launch = self;
         let mut command = launch.command(directory.path());
         command.args(["serve", "-c", CONFIG]).args(&launch.args);
-        command.stdout(log.try_clone().expect("a second descriptor"));
+        match launch.stdout.take() {
+            Some(to) => command.stdout(Stdio::from(to)),
+            None => command.stdout(file(ACCESS).expect("a new directory is writable")),
+        };
         match launch.stderr.take() {
             Some(to) => command.stderr(Stdio::from(to)),
             None => command.stderr(log),

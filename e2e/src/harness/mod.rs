@@ -290,6 +290,44 @@ impl Service {
         String::from_utf8_lossy(&text).into_owned()
     }
 
+    /// The access log so far: each line without its end, as bytes, because a line that is no UTF-8 is
+    /// a fault to show and not to hide.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    #[must_use]
+    pub fn access(&self) -> Vec<Vec<u8>> {
+        let bytes = std::fs::read(self.access_path()).expect("the harness has made this file");
+        let mut lines: Vec<_> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        // Behind the last end there is nothing, or a line of which only a part was written.
+        lines.pop_if(|rest| rest.is_empty());
+        lines
+    }
+
+    /// Where the access log is.
+    #[must_use]
+    pub fn access_path(&self) -> PathBuf {
+        self.directory().join(launch::ACCESS)
+    }
+
+    /// Waits until the access log holds a line with all of these words, and returns the line.
+    ///
+    /// # Panics
+    /// When it does not within the deadline.
+    pub fn wait_access(&self, words: &[&str], deadline: Duration) -> String {
+        let found = poll(deadline, || {
+            let lines = self.access().into_iter();
+            let mut lines = lines.map(|line| String::from_utf8_lossy(&line).into_owned());
+            lines.find(|line| words.iter().all(|word| line.contains(word)))
+        });
+        found.unwrap_or_else(|| {
+            let lines = self.access();
+            let last = lines.iter().rev().take(20).map(|line| String::from_utf8_lossy(line));
+            let last: Vec<_> = last.collect();
+            panic!("no access line with {words:?} within {deadline:?}; last: {last:#?}")
+        })
+    }
+
     /// Waits until the log holds a line with all of these words, in any case,
     /// and returns the line.
     ///

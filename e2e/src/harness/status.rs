@@ -65,6 +65,18 @@ impl Status {
         self.workers.iter().all(|w| w.state == "ready" && w.generation == self.generation)
     }
 
+    /// The total of a counter over all processes that ever were, by its name without the
+    /// `mainstay_` before it and the `_total` behind it.
+    ///
+    /// # Panics
+    /// When there is no such counter.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        let counters = self.json.get("counters");
+        let found = counters.and_then(|all| all.get(format!("mainstay_{name}_total"))?.as_u64());
+        found.unwrap_or_else(|| panic!("no counter {name} in {:#}", self.json))
+    }
+
     /// Process id of the watch process.
     #[must_use]
     pub fn watch(&self) -> Option<Pid> {

@@ -17,7 +17,6 @@ macro_rules! counters {
         enum Index { $($name),* }
         $($(#[doc = $doc])+ pub(crate) const $name: usize = Index::$name as usize;)*
         /// Name and help of each counter, in the order of the cells.
-        #[cfg(test)]
         pub(crate) const TABLE: &[(&str, &str)] = &[$(($text, concat!($($doc),+))),*];
     };
 }
@@ -67,6 +66,11 @@ pub(crate) fn status_cell(status: u16) -> usize {
         400..500 => STATUS_4XX,
         _ => STATUS_5XX,
     }
+}
+
+/// The cells of the counters of the table, in its order.
+pub(crate) fn counter_cells() -> impl Iterator<Item = (&'static str, usize)> {
+    TABLE.iter().enumerate().map(|(cell, (name, _))| (*name, cell))
 }
 
 /// The cell of the counter of an event.
