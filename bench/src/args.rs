@@ -9,7 +9,9 @@ const USAGE: &str =
   --rounds N    interleaved rounds, of which medians are printed (default 5)
   --seconds S   seconds of load in each round of each server (default 2)
   --bin PATH    measure another program that links mainstay too, for instance e2e's hello, or a
-                build of another commit; may be repeated";
+                build of another commit; may be repeated
+usage: cargo run --release -p bench -- lines [ROW]
+  what an access line costs; ROW makes 20,000 of one kind for a profiler";
 
 /// What was asked for.
 #[derive(Debug)]

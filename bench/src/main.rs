@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p bench` prints the table of DESIGN §9 for the current tree. The program
 //! starts itself again as each of the servers, so that all of them are one build.
+//! `cargo run --release -p bench -- lines` prints what an access line costs (`bin/lines`).
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
@@ -16,7 +17,10 @@ mod roles;
 mod servers;
 mod table;
 
-use std::process::ExitCode;
+use std::{
+    os::unix::process::CommandExt,
+    process::{Command, ExitCode},
+};
 
 use roles::Role;
 
@@ -41,10 +45,21 @@ fn main() -> ExitCode {
 }
 
 fn bench() -> Fallible<ExitCode> {
+    if std::env::args_os().nth(1).is_some_and(|first| first == "lines") {
+        return lines();
+    }
     let options = args::parse(std::env::args_os().skip(1))?;
     let programs = options.programs();
     let speeds = measure::rounds(&programs, &options)?;
     let (counts, method) = instructions::each(&programs);
     print!("{}", table::markdown(&programs, &speeds, &counts, &table::settings(&options, &method)));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The other program: its allocator counts, for which no server of this one should pay.
+fn lines() -> Fallible<ExitCode> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["run", "--release", "--quiet", "--package", "bench", "--bin", "lines", "--"]);
+    Err(command.args(std::env::args_os().skip(2)).exec().into())
 }

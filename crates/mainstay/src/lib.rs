@@ -41,6 +41,9 @@ mod log;
 mod metrics;
 mod watch;
 
+#[doc(hidden)]
+pub mod inside;
+
 #[cfg(test)]
 mod testing;
 

@@ -229,6 +229,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: SERVING,
     },
     Layer { part: "crates/mainstay/src/serve.rs", may: ANY, never: &[] },
+    Layer { part: "crates/mainstay/src/inside/", may: ANY, never: &["std::fs", "tokio"] },
     Layer { part: "crates/mainstay/src/lib.rs", may: ANY, never: &[] },
 ];
 

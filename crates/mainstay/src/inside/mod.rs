@@ -1,0 +1,14 @@
+//! A door into the library for the benches and fuzz targets of its own repository.
+//!
+//! **No public interface**: hidden from the documentation, and changed or removed in any release.
+//! Whatever a service needs stands in the root of the crate.
+
+pub mod fuzz;
+mod heads;
+mod lines;
+
+pub use heads::Heads;
+pub use lines::{AccessLines, Sample};
+
+/// The format of access lines that a service has if it names none.
+pub const DEFAULT_FORMAT: &str = crate::log::access::DEFAULT;
