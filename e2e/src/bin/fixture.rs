@@ -42,7 +42,9 @@ async fn app() -> Result<Router, BoxError> {
         .route("/log", get(log_both))
         .route("/slow", get(slow))
         .route("/block", get(|uri: Uri| async move { block(number(&uri, "ms")) }))
+        .route("/exit", get(|uri: Uri| async move { exit(&uri) }))
         .route("/panic", get(fail))
+        .route("/failure", get(failure))
         .route("/panic-in-body", get(|| async { Response::new(Body::new(Torn)) }))
         .route("/upgrade", get(upgrade))
         .route("/echo", post(|body: Bytes| async move { body }))
@@ -81,6 +83,22 @@ async fn log_both(uri: Uri) -> &'static str {
     log::debug!(target: "fixture::below", "record {n}: debug of log");
     tracing::info!(value = %Chatty(n), "record {n}: around another");
     "logged\n"
+}
+
+/// `/exit?code=C&pid=P`: ends the worker, if it is the process P, with status C.
+#[allow(clippy::exit, reason = "a program that ends without a word is the case to show")]
+fn exit(uri: &Uri) -> &'static str {
+    if number(uri, "pid") == Some(u64::from(std::process::id())) {
+        let code = number(uri, "code").and_then(|code| i32::try_from(code).ok());
+        std::process::exit(code.unwrap_or(1));
+    }
+    "another worker\n"
+}
+
+/// `/failure`: one message for the client and another for the log.
+async fn failure() -> Result<&'static str, mainstay::Failure> {
+    let failure = mainstay::Failure::new(StatusCode::BAD_GATEWAY, "The stock is not reachable.");
+    Err(failure.because("the stock at 192.0.2.1 refuses us"))
 }
 
 /// `/panic`

@@ -1,6 +1,7 @@
 //! The scenarios: real processes, real sockets, real load.
 //!
-//! `E2E_SECONDS` is the length of each steady phase (default 2). Figures are
+//! `E2E_SECONDS` is the length of each steady phase (default 2), `E2E_REQUESTS` how many requests the
+//! scenario that kills workers sends (default 60,000). Figures are
 //! written to standard error, past the test runner's capture.
 
 mod app_log;
@@ -10,8 +11,11 @@ mod figures;
 mod http2;
 mod http_floor;
 mod lifecycle;
+mod record;
 mod refusals;
 mod regressions;
 mod signals;
+mod storm;
 mod support;
 mod systemd;
+mod wire;
