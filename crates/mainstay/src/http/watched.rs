@@ -219,7 +219,8 @@ pub(crate) struct Watched {
     refused: AtomicU64,
     refusal: Mutex<Option<Refusal>>,
     /// What was wrong with the body of the present request.
-    body_fault: Mutex<Option<(u16, &'static str)>>,
+    /// Of the request with this number, which those before it must not be blamed for.
+    body_fault: Mutex<Option<(u64, (u16, &'static str))>>,
     /// Targets that are not as the server shows them, by the number of their request.
     raw_targets: Mutex<Vec<(u64, Vec<u8>)>>,
     has_raw_targets: AtomicBool,
@@ -440,14 +441,15 @@ impl Watched {
         lock(&self.refusal).take()
     }
 
-    /// The body of the present request is wrong.
-    pub(crate) fn fault_body(&self, status: u16, reason: &'static str) {
-        *lock(&self.body_fault) = Some((status, reason));
+    /// The body of request `number` is wrong.
+    pub(crate) fn fault_body(&self, number: u64, status: u16, reason: &'static str) {
+        *lock(&self.body_fault) = Some((number, (status, reason)));
     }
 
-    /// What was wrong with it.
+    /// What is wrong with the body of the request that is served now.
     pub(crate) fn body_fault(&self) -> Option<(u16, &'static str)> {
-        *lock(&self.body_fault)
+        let (number, fault) = (*lock(&self.body_fault))?;
+        (number == self.number.load(Relaxed)).then_some(fault)
     }
 
     /// Request `number` has a target that the server will not show as it came.

@@ -82,6 +82,8 @@ struct Input {
     passed: Vec<u8>,
     /// How much of it was.
     taken: usize,
+    /// What is refused is a body, not a head.
+    bad_body: bool,
     /// Bytes that came after the refusal.
     ignored: u64,
 }
@@ -106,6 +108,7 @@ impl<I> WatchedIo<I> {
             held: Vec::new(),
             passed: Vec::new(),
             taken: 0,
+            bad_body: false,
             ignored: 0,
         };
         WatchedIo { inner, conn, input, open }
@@ -140,7 +143,7 @@ impl Input {
         buf.put_slice(now);
         self.passed.extend_from_slice(later);
         self.held.extend_from_slice(rest);
-        self.replace_what_is_refused(conn);
+        self.replace_what_is_refused();
     }
 
     #[cold]
@@ -171,7 +174,7 @@ impl Input {
         let (good, rest) = self.judge(new, conn);
         self.passed.extend_from_slice(good);
         self.held.extend_from_slice(rest);
-        self.replace_what_is_refused(conn);
+        self.replace_what_is_refused();
         self.hand_on(buf);
     }
 
@@ -186,7 +189,7 @@ impl Input {
         conn.comes_for(None);
         conn.refuse(Refusal { status: 400, reason, head: head.into() }, 1);
         self.mode = Mode::Refused;
-        self.replace_what_is_refused(conn);
+        self.replace_what_is_refused();
         self.hand_on(buf);
     }
 
@@ -234,8 +237,9 @@ impl Input {
     fn refuse<'a>(&mut self, bytes: &'a [u8], why: Rejected, conn: &Watched) -> &'a [u8] {
         let Rejected { verified, reject, in_body, head } = why;
         self.mode = Mode::Refused;
+        self.bad_body = in_body;
         if in_body {
-            conn.fault_body(reject.status, reject.reason);
+            conn.fault_body(self.framing.heads(), reject.status, reject.reason);
         } else {
             let head = bytes.get(head).unwrap_or_default().into();
             let refusal = Refusal { status: reject.status, reason: reject.reason, head };
@@ -246,10 +250,9 @@ impl Input {
 
     /// Puts what stands for the refused behind what was good.
     #[inline]
-    fn replace_what_is_refused(&mut self, conn: &Watched) {
+    fn replace_what_is_refused(&mut self) {
         if self.mode == Mode::Refused {
-            let in_body = conn.body_fault().is_some();
-            self.passed.extend_from_slice(if in_body { BAD_CHUNK } else { STAND_IN });
+            self.passed.extend_from_slice(if self.bad_body { BAD_CHUNK } else { STAND_IN });
         }
     }
 
@@ -271,8 +274,12 @@ impl Input {
         }
         let held = self.held.len();
         match self.framing.eof(held) {
-            // A body that ends early the server finds by itself.
-            Some(_) if !self.framing.is_in_head() && self.mode == Mode::Http1 && held == 0 => false,
+            // The server finds by itself that a body ends early; what is held is a part of it.
+            Some(reject) if self.framing.is_in_body() => {
+                conn.fault_body(self.framing.heads(), reject.status, reject.reason);
+                self.held.clear();
+                false
+            }
             Some(reject) => {
                 let head = std::mem::take(&mut self.held).into_boxed_slice();
                 let refusal = Refusal { status: reject.status, reason: reject.reason, head };
@@ -281,7 +288,11 @@ impl Input {
                 self.passed.extend_from_slice(STAND_IN);
                 true
             }
-            None => false,
+            // At most an empty line, which is no request.
+            None => {
+                self.held.clear();
+                false
+            }
         }
     }
 
@@ -290,11 +301,21 @@ impl Input {
         matches!(self.mode, Mode::Proxy | Mode::Greeting | Mode::Http1)
     }
 
+    /// Whether what is held is a head: neither a part of a body, nor the empty line behind one.
+    #[cold]
+    fn has_begun_head(&self) -> bool {
+        let held = self.held.len();
+        self.is_http1()
+            && held != 0
+            && !self.framing.is_in_body()
+            && self.framing.eof(held).is_some()
+    }
+
     /// The stream is gone: a head that had begun, and a refusal that nobody heard, were requests too.
     fn abandon(&mut self, conn: &Arc<Watched>) {
         let gone = if self.mode == Mode::Refused {
             conn.unserved_refusal()
-        } else if !self.held.is_empty() && self.is_http1() {
+        } else if self.has_begun_head() {
             let head = std::mem::take(&mut self.held).into_boxed_slice();
             Some(Refusal { status: 499, reason: "client_gone", head })
         } else {

@@ -203,6 +203,11 @@ impl Framing {
         self.stage == Stage::Head && !self.head.is_untouched(self.head.searched)
     }
 
+    /// Whether a body has begun and is not complete.
+    pub(crate) fn is_in_body(&self) -> bool {
+        !matches!(self.stage, Stage::Head | Stage::Tunnel)
+    }
+
     /// Complete heads so far.
     #[inline]
     pub(crate) fn heads(&self) -> u64 {
