@@ -23,8 +23,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Stands for a head that is refused. The version keeps the connection open until the answer says
 /// otherwise.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\n\r\n";
-/// Ends a chunked body as a fault.
-const BAD_CHUNK: &[u8] = b"\0\r\n";
+/// Ends a chunked body as a fault: no size of a chunk, and among trailers no field, which the server
+/// looks at only when the empty line behind them has come.
+const BAD_CHUNK: &[u8] = b"\0\r\n\r\n";
 /// Bytes that are read at a time.
 const READ: usize = 16 * 1024;
 /// Most bytes that a peer who was refused may still send before it is cut off.
