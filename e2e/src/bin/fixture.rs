@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `FIXTURE_BOOT_MS` | time a worker needs to boot, in milliseconds (default 0) |
 //! | `FIXTURE_BOOT` | `ok` (default), `exit` (status 7), `hang`, `panic` or `error` at boot |
+//! | `FIXTURE_APP` | `any`: every request is read to its end and answered with 200, in place of the routes |
 //! | `FIXTURE_FILE` | file of lines `KEY=VALUE` with the two above, read at each boot of a worker; it wins over the environment, so that a reload meets another behaviour than the start did |
 
 use axum::Router;
@@ -35,6 +36,9 @@ async fn app() -> Result<Router, BoxError> {
         Some("panic") => panic!("the fixture panics at boot, as told"),
         Some("error") => return Err("the fixture fails at boot, as told".into()),
         Some(other) => return Err(format!("FIXTURE_BOOT={other} is not known").into()),
+    }
+    if setting("FIXTURE_APP").as_deref() == Some("any") {
+        return Ok(Router::new().fallback(|_: Bytes| async { "read\n" }));
     }
     let pid = HeaderValue::from(std::process::id());
     Ok(Router::new()

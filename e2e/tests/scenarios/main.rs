@@ -6,6 +6,7 @@
 
 mod app_log;
 mod control;
+mod corpus;
 mod faults;
 mod figures;
 mod http2;

@@ -95,9 +95,9 @@ impl Wire {
         std::iter::from_fn(|| self.answer().ok()).collect()
     }
 
-    /// How the connection ended, after [`Wire::answer`] has failed.
-    pub(crate) fn end(&self) -> Option<End> {
-        self.ended
+    /// The port of this end, by which an access line can name the connection.
+    pub(crate) fn port(&self) -> u16 {
+        self.stream.local_addr().expect("an open socket has an address").port()
     }
 
     /// An answer as text: its head, and its body as it was sent.
