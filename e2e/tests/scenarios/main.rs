@@ -12,6 +12,7 @@ mod figures;
 mod http2;
 mod http_floor;
 mod lifecycle;
+mod pressure;
 mod record;
 mod refusals;
 mod regressions;
