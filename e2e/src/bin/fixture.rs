@@ -5,6 +5,7 @@
 //! | `FIXTURE_BOOT_MS` | time a worker needs to boot, in milliseconds (default 0) |
 //! | `FIXTURE_BOOT` | `ok` (default), `exit` (status 7), `hang`, `panic` or `error` at boot |
 //! | `FIXTURE_APP` | `any`: every request is read to its end and answered with 200, in place of the routes |
+//! | | `fail`: every request fails, and its decoded target stands in records of both facades and in the cause |
 //! | `FIXTURE_FILE` | file of lines `KEY=VALUE` with the two above, read at each boot of a worker; it wins over the environment, so that a reload meets another behaviour than the start did |
 
 use axum::Router;
@@ -37,8 +38,10 @@ async fn app() -> Result<Router, BoxError> {
         Some("error") => return Err("the fixture fails at boot, as told".into()),
         Some(other) => return Err(format!("FIXTURE_BOOT={other} is not known").into()),
     }
-    if setting("FIXTURE_APP").as_deref() == Some("any") {
-        return Ok(Router::new().fallback(|_: Bytes| async { "read\n" }));
+    match setting("FIXTURE_APP").as_deref() {
+        Some("any") => return Ok(Router::new().fallback(|_: Bytes| async { "read\n" })),
+        Some("fail") => return Ok(Router::new().fallback(fail_loudly)),
+        _ => {}
     }
     let pid = HeaderValue::from(std::process::id());
     Ok(Router::new()
@@ -103,6 +106,27 @@ fn exit(uri: &Uri) -> &'static str {
 async fn failure() -> Result<&'static str, mainstay::Failure> {
     let failure = mainstay::Failure::new(StatusCode::BAD_GATEWAY, "The stock is not reachable.");
     Err(failure.because("the stock at 192.0.2.1 refuses us"))
+}
+
+/// Tells everywhere what the client has sent, as careless applications do.
+async fn fail_loudly(uri: Uri) -> mainstay::Failure {
+    let target = decoded(&uri.to_string());
+    tracing::warn!(target_field = %target, "asked for {target}");
+    log::warn!("asked for {target}");
+    mainstay::Failure::from(std::io::Error::other(format!("cannot serve {target}")))
+}
+
+/// Without percent-encoding.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some(byte) = rest.bytes().next() {
+        let code = rest.strip_prefix('%').and_then(|it| u8::from_str_radix(it.get(..2)?, 16).ok());
+        bytes.push(code.unwrap_or(byte));
+        // A target is ASCII, for `Uri` takes nothing else.
+        rest = &rest[if code.is_some() { 3 } else { 1 }..];
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// `/panic`
