@@ -304,6 +304,15 @@ impl Service {
         lines
     }
 
+    /// The lines of the access log but those that name a health check: one that came too early for the
+    /// service to be ready has a line even with `log.probes = false`.
+    #[must_use]
+    pub fn access_but_probes(&self) -> Vec<Vec<u8>> {
+        let mut lines = self.access();
+        lines.retain(|line| !line.windows(7).any(|part| part == b"/readyz"));
+        lines
+    }
+
     /// Where the access log is.
     #[must_use]
     pub fn access_path(&self) -> PathBuf {

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Port of the client, status, reason.
-const CONFIG: &str = "workers.count = 2\nlog.access_format = '%(peer_port)s %(s)s %(reason)s'\n\
+/// Port of the client, status, reason, and the path, which tells health checks apart.
+const CONFIG: &str = "workers.count = 2\nlog.access_format = '%(peer_port)s %(s)s %(reason)s %(U)s'\n\
                       log.probes = false\nhttp.body_timeout = \"5s\"\nhttp.header_timeout = \"5s\"";
 const CORPUS: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/mainstay/tests/corpus/requests");
@@ -103,7 +103,7 @@ fn service() -> Service {
 fn judge(service: &Service, sent: &[Sent<'_>]) {
     let mut faults = Vec::new();
     for batch in sent.chunks(BATCH) {
-        let already = service.access().len();
+        let already = service.access_but_probes().len();
         let mut wires: Vec<_> = batch
             .iter()
             .map(|it| {
@@ -134,15 +134,17 @@ fn judge(service: &Service, sent: &[Sent<'_>]) {
         // More than expected would be a fault too, so what is there is looked at as soon as it can
         // be whole.
         poll_every(Duration::from_millis(20), Duration::from_secs(10), || {
-            lines = service.access().split_off(already);
+            lines = service.access_but_probes().split_off(already);
             (lines.len() >= count).then_some(())
         });
         let mut found: HashMap<u16, Vec<String>> = HashMap::new();
         for line in lines {
             let line = String::from_utf8(line).expect("a line is text");
-            let (port, rest) = line.split_once(' ').expect("a line begins with the port");
+            // The path is what a client wrote, and may hold spaces.
+            let words: Vec<_> = line.splitn(4, ' ').collect();
+            let [port, status, reason, _path] = words[..] else { panic!("no line: {line:?}") };
             let port = port.parse().expect("a port is a number");
-            found.entry(port).or_default().push(rest.to_owned());
+            found.entry(port).or_default().push(format!("{status} {reason}"));
         }
         for (port, (it, wanted)) in expected {
             let lines = found.remove(&port).unwrap_or_default();

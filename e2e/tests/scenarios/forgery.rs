@@ -87,10 +87,10 @@ fn lines_of(service: &Service, requests: &[Vec<u8>]) -> Vec<String> {
         assert_eq!(answers.len(), 1, "answers to {:?}", String::from_utf8_lossy(request));
     }
     let whole = poll(START, || {
-        let lines = service.access();
+        let lines = service.access_but_probes();
         (lines.len() >= requests.len()).then_some(lines)
     });
-    let lines = whole.unwrap_or_else(|| service.access());
+    let lines = whole.unwrap_or_else(|| service.access_but_probes());
     assert_eq!(lines.len(), requests.len(), "lines for requests:\n{}", shown(&lines));
     lines.into_iter().map(clean).collect()
 }
@@ -207,7 +207,7 @@ fn nothing_in_a_request_forges_a_line_of_the_error_log() {
         for line in lines.iter().cloned().map(clean) {
             match format {
                 "gunicorn" => {
-                    assert!(line.starts_with("[20") && line.contains(" +0000] ["), "{line}")
+                    assert!(line.starts_with("[20") && line.contains(" +0000] ["), "{line}");
                 }
                 "text" => assert_eq!(line.splitn(4, " - ").count(), 4, "{line}"),
                 _ => assert_ecs(&line),

@@ -2,8 +2,9 @@
 //! replays the corpora that they have found.
 
 use crate::http::client::{self, AllowedHosts, Family, Networks, ProxyFix, Trust, explain};
+use crate::http::context::TraceContext;
 use crate::http::strict::judge::judge;
-use crate::http::traceparent::{self, LENGTH};
+use crate::http::traceparent;
 use crate::log::Service;
 use crate::log::access::{AccessFormat, Draft, Ended, Ending, Facts, Protocol};
 use crate::log::stamps::Stamps;
@@ -171,10 +172,15 @@ fn believed(trust: &Trust, peer: Option<SocketAddr>, headers: &HeaderMap) -> cli
 pub fn traceparent(bytes: &[u8]) {
     let Some(found) = traceparent::parse(bytes) else { return };
     assert!(found.trace != [0; 16] && found.parent != [0; 8], "an id of zeros");
-    let mut written = [0; LENGTH];
-    found.write(&mut written);
-    assert_eq!(bytes.get(2..53), written.get(2..53), "another trace than was sent");
-    let again = traceparent::parse(&written).expect("what is written can be read");
+    let written = TraceContext {
+        trace_id: found.trace,
+        span_id: found.parent,
+        parent: None,
+        flags: found.flags,
+    };
+    let written = written.to_string();
+    assert_eq!(bytes.get(2..53), written.as_bytes().get(2..53), "another trace than was sent");
+    let again = traceparent::parse(written.as_bytes()).expect("what is written can be read");
     assert_eq!((again.trace, again.parent), (found.trace, found.parent));
     assert_eq!(again.flags, found.flags & 0b11);
 }

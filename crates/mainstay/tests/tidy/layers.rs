@@ -72,6 +72,18 @@ pub(crate) const LAYERS: &[Layer] = &[
         ],
         never: IMPURE,
     },
+    // The line of a request that a worker left behind shows headers, as any access line does.
+    Layer {
+        part: "crates/mainstay/src/supervisor/lost.rs",
+        may: &[
+            "crate::clock",
+            "crate::config",
+            "crate::log",
+            "crate::metrics",
+            "crate::supervisor",
+        ],
+        never: &["axum", "hyper", "hyper_util", "tokio", "tower_service"],
+    },
     Layer {
         part: "crates/mainstay/src/supervisor/",
         may: &[
@@ -123,6 +135,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         part: "crates/mainstay/src/http/context/",
         may: &["crate::http::context"],
         never: PROCESS,
+    },
+    Layer {
+        part: "crates/mainstay/src/http/client/settings.rs",
+        may: &["crate::config::Proxy", "crate::http::client"],
+        never: IMPURE,
     },
     Layer {
         part: "crates/mainstay/src/http/",
@@ -178,6 +195,17 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer { part: "crates/mainstay/src/config/file.rs", may: &["crate::config"], never: SERVING },
     Layer { part: "crates/mainstay/src/config/load.rs", may: &["crate::config"], never: SERVING },
+    // Values that another part reads are judged by that part, which is as pure.
+    Layer {
+        part: "crates/mainstay/src/config/kind.rs",
+        may: &["crate::config", "crate::http::client", "crate::log::Service", "crate::log::access"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/config/check.rs",
+        may: &["crate::config", "crate::log::Look"],
+        never: IMPURE,
+    },
     Layer { part: "crates/mainstay/src/config/", may: &["crate::config"], never: IMPURE },
     // How a line looks is a pure matter, and that of a request knows its headers.
     Layer {

@@ -26,7 +26,9 @@ pub(crate) mod judge;
 mod reject;
 mod request_line;
 
-pub(crate) use reject::{REJECTS, Reject};
+#[cfg(test)]
+pub(crate) use reject::REJECTS;
+pub(crate) use reject::Reject;
 
 use head::{Content, Head};
 use reject::Fault;
@@ -198,7 +200,7 @@ impl Framing {
     }
 
     /// Whether a head has begun and is not complete.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn is_in_head(&self) -> bool {
         self.stage == Stage::Head && !self.head.is_untouched(self.head.searched)
     }

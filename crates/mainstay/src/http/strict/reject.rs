@@ -25,6 +25,7 @@ macro_rules! faults {
             }
         }
 
+        #[cfg(test)]
         /// All rows, each with the sentences that say what it means.
         pub(crate) const REJECTS: &[(Reject, &str)] =
             &[$((Reject { status: $status, reason: $reason }, concat!($($means),+)),)+];
