@@ -30,6 +30,7 @@ pub struct Launch {
     env: Vec<(String, String)>,
     config: String,
     args: Vec<String>,
+    directories: Vec<String>,
     listen_fd: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
@@ -46,6 +47,7 @@ impl Launch {
             env: Vec::new(),
             config: String::new(),
             args: Vec::new(),
+            directories: Vec::new(),
             listen_fd: None,
             stdout: None,
             stderr: None,
@@ -73,6 +75,13 @@ impl Launch {
     #[must_use]
     pub fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.to_owned());
+        self
+    }
+
+    /// Makes a directory in the service's own before the start.
+    #[must_use]
+    pub fn directory(mut self, name: &str) -> Self {
+        self.directories.push(name.to_owned());
         self
     }
 
@@ -124,6 +133,9 @@ impl Launch {
         let (address, admin) = (free_address(), free_address());
         let text = file_text(directory.path(), address, admin, &self.config);
         std::fs::write(directory.path().join(CONFIG), text).expect("a new directory is writable");
+        for name in &self.directories {
+            std::fs::create_dir(directory.path().join(name)).expect("a new directory is writable");
+        }
         if self.copied {
             std::fs::copy(&self.program, directory.path().join(COPY)).expect("room for a copy");
         }

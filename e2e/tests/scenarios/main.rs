@@ -14,6 +14,7 @@ mod http2;
 mod http_floor;
 mod lifecycle;
 mod limits;
+mod logs;
 mod pressure;
 mod record;
 mod refusals;
