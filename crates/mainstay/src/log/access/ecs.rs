@@ -159,10 +159,12 @@ fn failure(ended: &Ended<'_>, out: &mut Vec<u8>) {
 fn render(facts: &Facts<'_>, draft: &mut Draft, cap: usize) {
     draft.clear();
     let target = Target::of(facts.target);
-    let is_cut = message(facts, &target, cap, &mut draft.text);
+    // Its parts are written four times and looked at once.
+    let is_clean = escape::is_clean(facts.target);
+    let is_cut = message(facts, &target, is_clean, cap, &mut draft.text);
     draft.cut();
     let Draft { text: out, scratch, .. } = &mut *draft;
-    let mut cut = is_cut | url(facts, &target, cap, out) | who(facts, out);
+    let mut cut = is_cut | url(facts, &target, is_clean, cap, out) | who(facts, out);
     let Seen { agent, referer, authorization } = Seen::of(facts.headers);
     if let Some(agent) = agent {
         cut |= string(out, b",\"user_agent.original\":\"", agent, cap);
@@ -179,17 +181,29 @@ fn render(facts: &Facts<'_>, draft: &mut Draft, cap: usize) {
 
 /// `GET /path`.
 #[inline(always)]
-fn message(facts: &Facts<'_>, target: &Target<'_>, cap: usize, out: &mut Vec<u8>) -> bool {
+fn message(
+    facts: &Facts<'_>,
+    target: &Target<'_>,
+    is_clean: bool,
+    cap: usize,
+    out: &mut Vec<u8>,
+) -> bool {
     let known = |text: &'static [u8]| text;
     let method = if facts.method.is_empty() { known(b"-") } else { facts.method };
     let path = if target.path.is_empty() { known(b"-") } else { target.path };
     let is_cut = escape::push(out, method, Style::Json, METHOD);
     out.push(b' ');
-    is_cut | escape::push(out, path, Style::Json, cap)
+    is_cut | escape::push_known(out, path, is_clean, cap)
 }
 
 #[inline(always)]
-fn url(facts: &Facts<'_>, target: &Target<'_>, cap: usize, out: &mut Vec<u8>) -> bool {
+fn url(
+    facts: &Facts<'_>,
+    target: &Target<'_>,
+    is_clean: bool,
+    cap: usize,
+    out: &mut Vec<u8>,
+) -> bool {
     let mut cut = false;
     if !facts.method.is_empty() {
         cut |= string(out, b",\"http.request.method\":\"", facts.method, METHOD);
@@ -201,11 +215,11 @@ fn url(facts: &Facts<'_>, target: &Target<'_>, cap: usize, out: &mut Vec<u8>) ->
         Protocol::Unknown => b"",
     });
     if !facts.target.is_empty() {
-        cut |= string(out, b",\"url.original\":\"", facts.target, cap);
-        cut |= string(out, b",\"url.path\":\"", target.path, cap);
+        cut |= known(out, b",\"url.original\":\"", facts.target, is_clean, cap);
+        cut |= known(out, b",\"url.path\":\"", target.path, is_clean, cap);
     }
     if let Some(query) = target.query {
-        cut |= string(out, b",\"url.query\":\"", query, cap);
+        cut |= known(out, b",\"url.query\":\"", query, is_clean, cap);
     }
     if !facts.scheme.is_empty() {
         cut |= string(out, b",\"url.scheme\":\"", facts.scheme.as_bytes(), ADDRESS);
@@ -215,6 +229,15 @@ fn url(facts: &Facts<'_>, target: &Target<'_>, cap: usize, out: &mut Vec<u8>) ->
         cut |= string(out, b",\"url.domain\":\"", domain.as_bytes(), cap);
     }
     cut
+}
+
+/// `string` of what it is known of whether it is clean.
+#[inline(always)]
+fn known(out: &mut Vec<u8>, key: &[u8], value: &[u8], is_clean: bool, cap: usize) -> bool {
+    out.extend_from_slice(key);
+    let is_cut = escape::push_known(out, value, is_clean, cap);
+    out.push(b'"');
+    is_cut
 }
 
 #[inline(always)]

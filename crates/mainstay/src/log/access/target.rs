@@ -15,13 +15,16 @@ impl<'a> Target<'a> {
     #[inline]
     pub(super) fn of(target: &'a [u8]) -> Target<'a> {
         let local = if target.first() == Some(&b'/') { target } else { behind_authority(target) };
-        let end = local.iter().position(|byte| matches!(byte, b'?' | b'#'));
+        let end = memchr::memchr2(b'?', b'#', local);
         let Some((path, rest)) = end.and_then(|end| local.split_at_checked(end)) else {
             return Target { path: local, query: None };
         };
         let path = if path.is_empty() { b"/" } else { path };
         let query = rest.strip_prefix(b"?");
-        let query = query.map(|query| query.split(|byte| *byte == b'#').next().unwrap_or(query));
+        let query = query.map(|query| match memchr::memchr(b'#', query) {
+            Some(end) => query.get(..end).unwrap_or(query),
+            None => query,
+        });
         Target { path, query }
     }
 }
@@ -59,7 +62,10 @@ fn hex(digit: u8) -> Option<u8> {
 
 /// A host without its port.
 pub(super) fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
+    // By hand: it is short, and the search of the standard library is made for long texts.
+    let colon = host.bytes().rposition(|byte| byte == b':');
+    let parts = colon.and_then(|colon| Some((host.get(..colon)?, host.get(colon + 1..)?)));
+    match parts {
         // An IPv6 address has colons of its own, and brackets where it has a port.
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
             let whole = !name.contains(':') || name.ends_with(']');
