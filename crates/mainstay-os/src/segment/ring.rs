@@ -90,11 +90,12 @@ impl<'a> Ring<'a> {
         }
         let at = (head % data.len() as u64) as usize;
         data[at].store(u64::from(kind) << 32 | u64::from(len), Relaxed);
-        let first = (at + 1) % data.len();
-        let until_end = (data.len() - first) * 8;
-        let (now, wrapped) = bytes.split_at(bytes.len().min(until_end));
-        text::store(&data[first..], now);
-        text::store(data, wrapped);
+        let behind = &data[at + 1..];
+        let (now, wrapped) = bytes.split_at(bytes.len().min(behind.len() * 8));
+        text::store(behind, now);
+        if !wrapped.is_empty() {
+            text::store(data, wrapped);
+        }
         Some(head.wrapping_add(need))
     }
 

