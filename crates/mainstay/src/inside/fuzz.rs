@@ -184,3 +184,45 @@ pub fn traceparent(bytes: &[u8]) {
     assert_eq!((again.trace, again.parent), (found.trace, found.parent));
     assert_eq!(again.flags, found.flags & 0b11);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    /// Runs what is kept in `fuzz/corpus` for a target, one input a file.
+    fn replay(target: &str, run: fn(&[u8])) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+        let entries = fs::read_dir(&folder).expect("the corpus is part of the tree");
+        let mut count = 0;
+        for entry in entries {
+            let path = entry.expect("a readable directory").path();
+            let bytes = fs::read(&path).expect("a readable file");
+            let ran = std::panic::catch_unwind(|| run(&bytes));
+            assert!(ran.is_ok(), "{}", path.display());
+            count += 1;
+        }
+        assert!(count > 0, "no corpus of {target}");
+    }
+
+    #[test]
+    fn what_was_found_of_request_heads_is_judged_alike_however_it_is_split() {
+        replay("request_heads", request_heads);
+    }
+
+    #[test]
+    fn what_was_found_of_formats_makes_one_line_within_the_cap() {
+        replay("format_strings", format_strings);
+    }
+
+    #[test]
+    fn what_was_found_of_forwarded_headers_is_believed_as_it_is_explained() {
+        replay("forwarded", forwarded);
+    }
+
+    #[test]
+    fn what_was_found_of_traceparents_is_read_as_it_was_sent() {
+        replay("traceparent", traceparent);
+    }
+}
