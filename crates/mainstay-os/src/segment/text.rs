@@ -24,11 +24,20 @@ pub(crate) fn store(words: &[AtomicU64], bytes: &[u8]) -> usize {
         word.store(u64::from_le_bytes(*chunk), Relaxed);
     }
     if !rest.is_empty() {
-        // By hand: for so few bytes a call of memcpy costs more than it does.
-        let last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        words[chunks.len()].store(last, Relaxed);
+        words[chunks.len()].store(last_word(&bytes[..fits], rest), Relaxed);
     }
     fits
+}
+
+/// The bytes of `rest`, one to seven, with which `bytes` ends, and zeros behind them.
+#[inline(always)]
+fn last_word(bytes: &[u8], rest: &[u8]) -> u64 {
+    match bytes.last_chunk() {
+        // Read together with what stands before them, which is then shifted out.
+        Some(chunk) => u64::from_le_bytes(*chunk) >> (64 - 8 * rest.len() as u32),
+        // By hand: for so few bytes a call of memcpy costs more than it does.
+        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 /// Appends `len` bytes to `out`; a `len` beyond the words is cut to what they hold.
