@@ -17,7 +17,7 @@ pub(crate) fn rows() -> Fallible<Vec<Row<'static>>> {
     Ok(vec![
         row("default", "default format, 4 headers", DEFAULT_FORMAT, USUAL)?,
         row("default-rich", "default format, browser", DEFAULT_FORMAT, RICH)?,
-        row("ecs-plain", "ECS, few facts", "ecs", PLAIN)?,
+        row("ecs-plain", "ECS, the 570 bytes of a plain request", "ecs", PLAIN)?,
         row("ecs", "ECS, 4 headers", "ecs", USUAL)?,
         row("ecs-rich", "ECS, browser, trace, all of the service", "ecs", RICH)?,
     ])

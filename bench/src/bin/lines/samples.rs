@@ -26,11 +26,11 @@ const MANY: &[(&str, &str)] = &[
 
 /// A line of about 570 bytes in ECS: without service, trace and browser.
 pub(crate) const PLAIN: Sample<'static> = Sample {
-    target: "/o/1042",
+    target: "/",
     headers: &[
         ("host", "a.example"),
-        ("user-agent", "curl/8.17.0"),
         ("accept", "*/*"),
+        ("accept-encoding", "gzip"),
         ("x-forwarded-for", "203.0.113.9"),
     ],
     peer: "",
