@@ -207,7 +207,7 @@ fn nothing_in_a_request_forges_a_line_of_the_error_log() {
         for line in lines.iter().cloned().map(clean) {
             match format {
                 "gunicorn" => {
-                    assert!(line.starts_with("[20") && line.contains(" +0000] ["), "{line}")
+                    assert!(line.starts_with("[20") && line.contains(" +0000] ["), "{line}");
                 }
                 "text" => assert_eq!(line.splitn(4, " - ").count(), 4, "{line}"),
                 _ => assert_ecs(&line),
