@@ -82,7 +82,6 @@ fn one_module_is_looked_at_more_closely_until_its_time_is_over() {
 }
 
 #[test]
-#[ignore = "requests get their context with the next change"]
 fn one_request_is_looked_at_more_closely_by_its_id() {
     let _together = together();
     let service = service("workers.count = 2");

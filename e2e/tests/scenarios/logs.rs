@@ -225,12 +225,14 @@ fn a_full_disk_loses_nothing_unsaid_and_tears_nothing() {
     let _together = together();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let logs = directory.path().to_owned();
-    let Some(disk) = Disk::mount(&logs, "256k") else {
+    let Some(disk) = Disk::mount(&logs, "16m") else {
         assert!(std::env::var_os("CI").is_none(), "no tmpfs can be mounted here");
         return say("skipped: no tmpfs can be mounted here (1 scenario)");
     };
     let service = service(&CONFIG.replace("{dir}/logs", &logs.display().to_string()));
-    fs::write(logs.join("filler"), vec![b'x'; 160 << 10]).expect("room for the filler");
+    // Little room at first, and then enough for the rest of the load.
+    let filler = vec![b'x'; (16 << 20) - (96 << 10)];
+    fs::write(logs.join("filler"), filler).expect("room for the filler");
     let load = usual_load(&service).start();
     service.wait_log(&["The access log cannot be written: No space left on device"], START);
     load.run_for(Duration::from_millis(500));
