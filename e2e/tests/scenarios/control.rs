@@ -81,22 +81,24 @@ fn requests_in_flight_are_listed_with_method_path_and_age() {
 fn a_log_level_can_be_changed_for_a_while() {
     let _together = together();
     let service = service("workers.count = 1");
-    // WINCH has a line at debug; the line of USR1, handled after it, tells
-    // that WINCH is over.
+    // WINCH has a line at debug. Of pending signals the lowest number is read first, which WINCH is
+    // not: a command's answer tells that it is over, and the line of USR1, sent after that, that its
+    // own line is written.
     let debug_lines = || {
         let before = service.log_lines(&["usr1"]).len();
         service.signal(Signal::WINCH);
+        service.control_ok(&["status"]);
         service.signal(Signal::USR1);
         let handled = || (service.log_lines(&["usr1"]).len() > before).then_some(());
         assert!(e2e::harness::poll(START, handled).is_some(), "{}", service.log());
         service.log_lines(&["[debug]", "winch"]).len()
     };
     assert_eq!(debug_lines(), 0, "{}", service.log());
-    service.control_ok(&["log-level", "debug", "--for", "2s"]);
+    service.control_ok(&["log-level", "debug", "--for", "4s"]);
     assert_eq!(debug_lines(), 1, "{}", service.log());
     // Each probe leaves one line more as long as the level is debug.
     let mut last = 1;
-    let reverted = e2e::harness::poll(Duration::from_secs(10), || {
+    let reverted = e2e::harness::poll(Duration::from_secs(20), || {
         let now = debug_lines();
         let quiet = now == last;
         last = now;
