@@ -2,24 +2,8 @@
 //! `MAINSTAY_SEED=n cargo test -p mainstay simulation`.
 
 use super::*;
+use crate::testing::Dice;
 use std::collections::BTreeMap;
-
-/// splitmix64: small, good enough to shake a machine, the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % sides
-    }
-
-    fn millis(&mut self, most: u64) -> Duration {
-        Duration::from_millis(self.roll(most + 1))
-    }
-}
 
 /// One simulated process.
 #[derive(Debug)]
