@@ -106,7 +106,7 @@ fn nobody_resizes_a_segment() {
 #[test]
 fn a_segment_that_nobody_could_map_is_not_made() {
     for (slots, counters, ring_bytes) in
-        [(1, 1, 1 << 30), (1 << 20, 1 << 20, 64), (usize::MAX, 1, 64), (2, usize::MAX - 1, 64)]
+        [(1, 1, 1 << 34), (1 << 20, 1 << 20, 64), (usize::MAX, 1, 64), (2, usize::MAX - 1, 64)]
     {
         let layout = Layout { slots, counters, in_flight: 1, ring_bytes: [64, ring_bytes] };
         let made = Segment::create(layout).map(|_| ());

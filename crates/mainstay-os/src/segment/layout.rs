@@ -10,12 +10,12 @@ const MAGIC: u64 = u64::from_le_bytes(*b"mainstay");
 /// Raised whenever the meaning of a word changes.
 const VERSION: u64 = 4;
 /// A segment larger than this is a mistake, or an attack on the mapper.
-const MAX_WORDS: usize = 1 << 27;
+const MAX_WORDS: usize = 1 << 30;
 
 /// Rings of each slot. They are told apart by their index; what goes where is their users' affair.
 pub const RINGS: usize = 2;
 
-/// The sizes of a segment, fixed for its life. Each of them and [`Layout::words`] is at most 2²⁷.
+/// The sizes of a segment, fixed for its life. Each of them and [`Layout::words`] is at most 2³⁰.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Number of slots: workers of two generations and a few, the supervisor and watch.
@@ -72,14 +72,15 @@ impl Layout {
     /// nothing else is computed from them before.
     ///
     /// # Errors
-    /// [`LayoutError::Size`] when one of them, or the segment, is beyond 2²⁷ (1 GiB of words).
+    /// [`LayoutError::Size`] when one of them, or the segment, is beyond 2³⁰ words (8 GiB; memory is
+    /// taken only where it is touched).
     pub(crate) fn check(self) -> Result<(), LayoutError> {
         let [first, second] = self.ring_bytes;
         let sizes = [self.slots, self.counters, self.in_flight, first, second];
         if sizes.iter().any(|size| *size > MAX_WORDS) {
             return Err(LayoutError::Size);
         }
-        // With each size below 2^27 a slot's words fit 64 bits, but the product may not.
+        // With each size below 2^30 a slot's words fit 64 bits, but the product may not.
         let words = (self.slot_words() as u128) * (self.slots as u128) + header::WORDS as u128;
         if words > MAX_WORDS as u128 { Err(LayoutError::Size) } else { Ok(()) }
     }

@@ -32,7 +32,7 @@ use std::path::PathBuf;
 /// Slots beyond those of two whole generations: workers that are slow to leave.
 const SPARE_SLOTS: usize = 8;
 /// Requests in flight that a worker can describe at once.
-const IN_FLIGHT: usize = 1_024;
+const IN_FLIGHT: usize = 4_096;
 
 /// What this program is, the same in all of its processes.
 #[derive(Clone, Debug)]
@@ -251,6 +251,23 @@ impl Drop for Undo {
     fn drop(&mut self) {
         if let Some(pidfile) = &self.0 {
             pidfile.remove();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn there_is_a_segment_for_as_many_workers_as_may_be_and_for_large_buffers() {
+        for lines in ["[workers]\ncount = 512", "[workers]\ncount = 2\n[log]\nbuffer = \"64 MiB\""]
+        {
+            let file = Some((PathBuf::from("mainstay.toml"), lines.to_owned()));
+            let config = Config::resolve(&Sources { file, ..Sources::default() }).unwrap();
+            let made = segment(&config);
+            assert!(made.is_ok(), "{lines}: {:?}", made.err());
         }
     }
 }
