@@ -109,7 +109,7 @@ pub(crate) fn writes_for_ever() -> i32 {
             slot.settle(&Settlement {
                 entry: Some(entry),
                 cells: [ENDED, if step % 2 == 1 { ODD } else { EVEN }],
-                record: Some(Record {
+                record: Ok(Record {
                     ring: 0,
                     kind: step as u16,
                     bytes: &record,

@@ -99,7 +99,7 @@ fn use_afterwards(slot: Slot<'_>, layout: Layout) {
         let popped = slot.ring(index).pop(&mut buffer).map(|record| (record.kind, record.bytes));
         assert_eq!(popped, fits.then_some((6, &record[..])));
         let record = Record { ring: index, kind: 7, bytes: record, handed: 0, dropped: 1 };
-        let settlement = Settlement { entry: Some(0), cells: [0, 2], record: Some(record) };
+        let settlement = Settlement { entry: Some(0), cells: [0, 2], record: Ok(record) };
         assert_eq!(slot.settle(&settlement), fits);
         let popped = slot.ring(index).pop(&mut buffer).map(|record| record.kind);
         assert_eq!(popped, fits.then_some(7));

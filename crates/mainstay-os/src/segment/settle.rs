@@ -38,8 +38,9 @@ pub struct Settlement<'a> {
     pub entry: Option<usize>,
     /// Counters that are raised by one.
     pub cells: [usize; CELLS - 1],
-    /// The request's record, if one is kept.
-    pub record: Option<Record<'a>>,
+    /// The request's record, or the counter that is raised by one when none is kept; one beyond the
+    /// slot's counters is none.
+    pub record: Result<Record<'a>, usize>,
 }
 
 /// A record for a ring.
@@ -69,8 +70,8 @@ struct Plan {
 #[inline]
 pub(crate) fn settle(slot: &Slot<'_>, line: &[AtomicU64], settlement: &Settlement<'_>) -> bool {
     let (head, last) = match &settlement.record {
-        None => (None, usize::MAX),
-        Some(record) => match slot.ring(record.ring).prepare(record.kind, record.bytes) {
+        Err(without) => (None, *without),
+        Ok(record) => match slot.ring(record.ring).prepare(record.kind, record.bytes) {
             Some(head) => (Some((record.ring, head)), record.handed),
             None => (None, record.dropped),
         },
@@ -80,7 +81,7 @@ pub(crate) fn settle(slot: &Slot<'_>, line: &[AtomicU64], settlement: &Settlemen
     let plan = Plan { entry: settlement.entry.unwrap_or(usize::MAX), head, cells };
     plan.write(line);
     plan.carry_out(slot, line);
-    settlement.record.is_none() || head.is_some()
+    settlement.record.is_err() || head.is_some()
 }
 
 /// Nothing read here is trusted: the words may be those of a stranger, so what stands is held

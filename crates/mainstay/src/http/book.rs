@@ -19,6 +19,7 @@ use http::header::{HeaderMap, HeaderValue};
 use http::{Request, Version};
 use mainstay_os::segment::{Record as LineRecord, Settlement, Started};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, Release},
@@ -35,6 +36,8 @@ pub(crate) struct Book {
     pub(crate) access: Option<AccessFormat>,
     /// Access lines show the trace.
     pub(crate) shows_trace: bool,
+    /// Access lines show when the answer's first byte came: that costs a look at the clock.
+    pub(crate) shows_first_byte: bool,
     /// Where health checks are, if those that succeed have no lines.
     pub(crate) quiet: Option<Arc<Paths>>,
     pub(crate) generation: u64,
@@ -261,7 +264,7 @@ impl Recorder {
                 mono: page.started.0,
                 wall,
                 peer: conn.peer(),
-                client: origin.client.filter(|it| Some(*it) != conn.peer().map(|peer| peer.ip())),
+                client: origin.client.filter(|it| Some(*it) != peer_ip(conn)),
                 trace: trace.trace_id,
                 span: trace.span_id,
                 method: method.as_bytes(),
@@ -314,7 +317,7 @@ impl Recorder {
         let hex = |digits| if shows_trace { str_of(digits) } else { "" };
         let other;
         let client = match known.origin.client {
-            client if client == conn.peer().map(|peer| peer.ip()) => conn.peer_text(),
+            client if client == peer_ip(conn) => conn.peer_text(),
             Some(client) => {
                 other = client.to_string();
                 &other
@@ -460,16 +463,14 @@ impl Recorder {
             };
             access.end(&page.draft, &ended, stamps, line);
         }
-        let record = (!line.is_empty()).then(|| LineRecord {
+        let record = (!line.is_empty()).then_some(LineRecord {
             ring: Stream::Access as usize,
             kind: LINE,
             bytes: line,
             handed: names::ACCESS_LINES,
             dropped: names::ACCESS_DROPPED,
         });
-        if quiet {
-            slot.add(names::ACCESS_QUIET, 1);
-        }
+        let record = record.ok_or(if quiet { names::ACCESS_QUIET } else { names::NONE });
         let entry = (page.entry != NO_ENTRY).then_some(page.entry as usize);
         let cells = [names::REQUESTS, names::status_cell(status)];
         slot.settle(&Settlement { entry, cells, record });
@@ -493,6 +494,11 @@ impl Recorder {
         let layout = Layout { slots: 3, counters: names::CELLS, in_flight: 4, ring_bytes };
         Recorder::new(Log::new(Segment::on_heap(layout), 0), Book::default(), |_| {})
     }
+}
+
+/// The peer as clients are told: an IPv4 address that came by IPv6 is IPv4.
+fn peer_ip(conn: &Watched) -> Option<IpAddr> {
+    conn.peer().map(|peer| peer.ip().to_canonical())
 }
 
 fn protocol(version: Version) -> Protocol {

@@ -7,6 +7,7 @@ use super::context::{Context, current};
 use super::errors::ErrorId;
 use super::page::Page;
 use super::watched::Watched;
+use crate::clock;
 use crate::event::Event;
 use crate::panics;
 use bytes::Bytes;
@@ -229,10 +230,8 @@ where
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 page.body_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if page.first_byte.is_none() {
-                    // As exact as the last look, which was at most an instant ago.
-                    page.first_byte =
-                        Some(conn.recorder().coarse().0.saturating_sub(page.started.0));
+                if page.first_byte.is_none() && conn.recorder().book().shows_first_byte {
+                    page.first_byte = Some(clock::mono().0.saturating_sub(page.started.0));
                 }
             }
             Poll::Ready(Some(Err(_))) if page.reason.is_empty() => page.reason = "body_failed",

@@ -149,7 +149,7 @@ impl AccessLines {
         self.head += 1 + self.line.len().div_ceil(8) as u64;
         let cells = [names::REQUESTS, names::status_cell(200)];
         let slot = self.segment.slot(0).expect("the segment has one slot");
-        slot.settle(&Settlement { entry: Some(0), cells, record: Some(record) })
+        slot.settle(&Settlement { entry: Some(0), cells, record: Ok(record) })
     }
 
     /// Empties the ring, as the writer does at once for many lines, without looking at them.

@@ -56,6 +56,9 @@ counters! {
     ERROR_WRITTEN "mainstay_error_lines_written_total";
 }
 
+/// No counter: beyond every block.
+pub(crate) const NONE: usize = usize::MAX;
+
 /// The cell of the counter for requests that ended with a status; 499 is a client that left.
 pub(crate) fn status_cell(status: u16) -> usize {
     match status {

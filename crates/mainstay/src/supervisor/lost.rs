@@ -122,13 +122,14 @@ impl Supervisor {
         for request in view.in_flight().iter() {
             line.clear();
             self.lost_lines.write(&request, &lost, now, &mut line);
-            let record = (!line.is_empty()).then(|| Record {
+            let record = (!line.is_empty()).then_some(Record {
                 ring: Stream::Access as usize,
                 kind: LINE,
                 bytes: &line,
                 handed: names::ACCESS_LINES,
                 dropped: names::ACCESS_DROPPED,
             });
+            let record = record.ok_or(names::NONE);
             let cells = [names::REQUESTS, names::status_cell(LOST)];
             own.slot().settle(&Settlement { entry: None, cells, record });
             own.slot().add(names::LOST, 1);

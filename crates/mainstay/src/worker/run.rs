@@ -91,6 +91,7 @@ fn start(
     let book = Book {
         access,
         shows_trace: ["ecs", "trace", "span"].iter().any(|it| format.contains(it)),
+        shows_first_byte: format.contains("^FB") || format.contains("first_byte"),
         quiet: (!config.log.probes).then(|| Arc::clone(&paths)),
         generation: passport.generation,
         limit: request_limit(&config),
