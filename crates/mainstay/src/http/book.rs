@@ -86,6 +86,7 @@ struct Lines {
 /// What was found out about a request at its beginning.
 struct Known<'a> {
     origin: &'a Origin,
+    target: &'a str,
     host: &'a str,
     id: &'a RequestId,
     trace: &'a TraceContext,
@@ -237,7 +238,8 @@ impl Recorder {
             }
         }
         let uri = request.uri();
-        let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
+        let path = uri.path();
+        let target = uri.path_and_query().map_or(path, |target| target.as_str());
         let host = origin.host.as_deref().or_else(|| uri.authority().map(|it| it.as_str()));
         let host = host.or_else(|| seen.host?.to_str().ok()).unwrap_or_default();
         let method = request.method().as_str();
@@ -250,13 +252,13 @@ impl Recorder {
             context.host.push_str(host);
             context.prefix.push_str(origin.prefix.as_deref().unwrap_or_default());
             context.method.push_str(method);
-            context.path.push_str(uri.path());
+            context.path.push_str(path);
             if let Some(accept) = seen.accept {
                 context.accept.push_str(&accept);
             }
         });
         if let Some(access) = &self.book.access {
-            let known = Known { origin: &origin, host, id: &id, trace: &trace, number, wall };
+            let known = Known { origin: &origin, target, host, id: &id, trace: &trace, number, wall };
             self.draft(access, page, conn, request, &known);
         }
         if page.entry != NO_ENTRY {
@@ -278,7 +280,7 @@ impl Recorder {
         }
         page.body = request.body().wait();
         page.quiet = match &self.book.quiet {
-            Some(paths) => paths.probe(uri.path()).is_some(),
+            Some(paths) => paths.probe(path).is_some(),
             None => false,
         };
         request.extensions_mut().insert(RequestContext::new(Arc::clone(&context)));
@@ -296,7 +298,6 @@ impl Recorder {
         known: &Known<'_>,
     ) {
         let (uri, headers, method) = (request.uri(), request.headers(), request.method().as_str());
-        let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
         let absolute;
         let target = match conn.raw_target(known.number) {
             Some(raw) => {
@@ -307,14 +308,13 @@ impl Recorder {
                 absolute = uri.to_string().into_bytes();
                 &absolute[..]
             }
-            None => target.as_bytes(),
+            None => known.target.as_bytes(),
         };
         let (mut trace_id, mut span_id) = ([0; 32], [0; 16]);
         let shows_trace = self.book.shows_trace;
         if shows_trace {
             (trace_id, span_id) = (known.trace.trace_hex(), known.trace.span_hex());
         }
-        let hex = |digits| if shows_trace { str_of(digits) } else { "" };
         let other;
         let client = match known.origin.client {
             client if client == peer_ip(conn) => conn.peer_text(),
@@ -335,9 +335,9 @@ impl Recorder {
             scheme: known.origin.scheme.as_str(),
             host: known.host,
             local: conn.local(),
-            request_id: known.id.as_str(),
-            trace_id: hex(&trace_id),
-            span_id: hex(&span_id),
+            request_id: known.id.as_bytes(),
+            trace_id: if shows_trace { &trace_id } else { b"" },
+            span_id: if shows_trace { &span_id } else { b"" },
             number: known.number,
             started_wall: known.wall,
         };
@@ -373,9 +373,9 @@ impl Recorder {
                 scheme: Scheme::Http.as_str(),
                 host: "",
                 local: conn.local(),
-                request_id: id.as_str(),
-                trace_id: "",
-                span_id: "",
+                request_id: id.as_bytes(),
+                trace_id: b"",
+                span_id: b"",
                 number,
                 started_wall: wall,
             };
@@ -508,9 +508,4 @@ fn protocol(version: Version) -> Protocol {
         Version::HTTP_2 => Protocol::H2,
         _ => Protocol::Unknown,
     }
-}
-
-/// Hex digits as text.
-fn str_of(digits: &[u8]) -> &str {
-    str::from_utf8(digits).unwrap_or_default()
 }

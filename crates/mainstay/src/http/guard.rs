@@ -13,68 +13,43 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use tower_service::Service;
 
-/// The layer around the application.
-#[derive(Clone, Debug)]
-pub(crate) struct Guard<S> {
-    app: S,
-}
-
 /// What a panic said, in the extensions of the answer that replaces it.
 #[derive(Clone, Debug)]
 pub(crate) struct Panicked(pub(crate) String);
 
-impl<S> Guard<S> {
-    pub(crate) fn new(app: S) -> Guard<S> {
-        Guard { app }
-    }
-}
-
-impl<S, B> Service<Request<Body>> for Guard<S>
+/// Calls the application.
+#[inline(always)]
+pub(crate) fn call<S>(app: &mut S, request: Request<Body>) -> Guarded<S, S::Future>
 where
-    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<Body>, Error = Infallible> + Clone,
 {
-    type Response = Response<Answer<B>>;
-    type Error = Infallible;
-    type Future = GuardFuture<S, S::Future>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // The application's readiness is awaited per request, inside the guard.
-        Poll::Ready(Ok(()))
-    }
-
-    #[inline(always)]
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        // Most applications are always ready; those are called without a detour, because moving
-        // requests about is what layers cost.
-        let ready = panics::caught(|| {
-            self.app.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready()
-        });
-        match ready {
-            Ok(true) => match panics::caught(|| self.app.call(request)) {
-                Ok(future) => GuardFuture::Running { future },
-                Err(panic) => GuardFuture::Panicked { text: Some(panic) },
-            },
-            Ok(false) => GuardFuture::Waiting { call: Some(Box::new((self.app.clone(), request))) },
-            Err(panic) => GuardFuture::Panicked { text: Some(panic) },
+    // Most applications are always ready; those are called without a detour, because moving
+    // requests about is what layers cost.
+    let called = panics::caught(|| {
+        match app.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Guarded::Running { future: app.call(request) },
+            Poll::Ready(Err(impossible)) => match impossible {},
+            Poll::Pending => Guarded::Waiting { call: Some(Box::new((app.clone(), request))) },
         }
-    }
+    });
+    called.unwrap_or_else(|panic| Guarded::Panicked { text: Some(panic) })
 }
 
 pin_project! {
     /// Waits for the application if it is not ready, then for its answer.
-    #[project = GuardProjection]
-    pub(crate) enum GuardFuture<S, F> {
+    #[project = GuardedProjection]
+    pub(crate) enum Guarded<S, F> {
         Running { #[pin] future: F },
         Waiting { call: Option<Box<(S, Request<Body>)>> },
         Panicked { text: Option<String> },
     }
 }
 
-impl<S, B> Future for GuardFuture<S, S::Future>
+impl<S, B> Future for Guarded<S, S::Future>
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
 {
-    type Output = Result<Response<Answer<B>>, Infallible>;
+    type Output = Response<Answer<B>>;
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -82,16 +57,15 @@ where
         match panics::caught(|| step(self.as_mut(), cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Ok(response))) => {
-                Poll::Ready(Ok(response.map(|body| Answer::App { body })))
+                Poll::Ready(response.map(|body| Answer::App { body }))
             }
-            Ok(Poll::Ready(Err(text))) => Poll::Ready(Ok(internal_error(text))),
-            Err(panic) => Poll::Ready(Ok(internal_error(panic))),
+            Ok(Poll::Ready(Err(text))) | Err(text) => Poll::Ready(internal_error(text)),
         }
     }
 }
 
 fn step<S>(
-    mut state: Pin<&mut GuardFuture<S, S::Future>>,
+    mut state: Pin<&mut Guarded<S, S::Future>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<S::Response, String>>
 where
@@ -99,16 +73,16 @@ where
 {
     loop {
         let future = match state.as_mut().project() {
-            GuardProjection::Running { future } => {
+            GuardedProjection::Running { future } => {
                 return future.poll(cx).map(|answered| match answered {
                     Ok(response) => Ok(response),
                     Err(impossible) => match impossible {},
                 });
             }
-            GuardProjection::Panicked { text } => {
+            GuardedProjection::Panicked { text } => {
                 return Poll::Ready(Err(text.take().unwrap_or_default()));
             }
-            GuardProjection::Waiting { call } => {
+            GuardedProjection::Waiting { call } => {
                 let (app, _) = &mut **call.as_mut().expect("an application is called once");
                 match app.poll_ready(cx) {
                     Poll::Pending => return Poll::Pending,
@@ -119,7 +93,7 @@ where
                 app.call(request)
             }
         };
-        state.set(GuardFuture::Running { future });
+        state.set(Guarded::Running { future });
     }
 }
 

@@ -2,7 +2,7 @@
 //! its answer, and what it says and costs is written down. What ends here has ended for everybody.
 
 use super::Body;
-use super::body::{Answer, BoxError};
+use super::body::BoxError;
 use super::context::{Context, current};
 use super::errors::ErrorId;
 use super::page::Page;
@@ -15,11 +15,9 @@ use http::header::{CONNECTION, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as Task, Poll, ready};
-use tower_service::Service;
+use std::task::{Context as Task, Poll};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -35,9 +33,31 @@ pub(crate) struct Ticket {
     conn: Arc<Watched>,
     /// There until the request has ended, or its end was left to the connection.
     page: Option<Box<Page>>,
+    h1: bool,
 }
 
 impl Ticket {
+    /// Begins the record of a request.
+    #[inline(always)]
+    pub(crate) fn begin(request: &mut Request<Body>, conn: &Arc<Watched>) -> Ticket {
+        let page = conn.recorder().begin(request, conn);
+        let h1 = request.version() < Version::HTTP_2;
+        Ticket { conn: Arc::clone(conn), page: Some(page), h1 }
+    }
+
+    /// The connection, and the request's context.
+    #[inline(always)]
+    pub(crate) fn parts(&mut self) -> (&Watched, &mut Option<Arc<Context>>) {
+        let page = self.page.as_mut().expect("a ticket without an answer has its page");
+        (&self.conn, &mut page.context)
+    }
+
+    /// Does something that is part of the request.
+    #[inline(always)]
+    pub(crate) fn within<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        current::within(self.parts().1, work)
+    }
+
     /// Tells of the panic in this request's answer.
     fn tell_panic(&mut self, panic: String) {
         let Some(page) = &mut self.page else { return };
@@ -60,76 +80,14 @@ impl Drop for Ticket {
     }
 }
 
-/// The layer around `inner`, for one connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Record<S> {
-    inner: S,
-    conn: Arc<Watched>,
-}
-
-impl<S> Record<S> {
-    pub(crate) fn new(inner: S, conn: Arc<Watched>) -> Record<S> {
-        Record { inner, conn }
+/// Writes down what is known when there is an answer, which carries the request's ticket from here on.
+#[inline(always)]
+pub(crate) fn answered<B>(mut response: Response<B>, mut ticket: Ticket) -> Response<RecordBody<B>> {
+    let h1 = ticket.h1;
+    if let Some(page) = &mut ticket.page {
+        note_answer(&mut response, page, &ticket.conn, h1);
     }
-}
-
-impl<S, B> Service<Request<Body>> for Record<S>
-where
-    S: Service<Request<Body>, Response = Response<Answer<B>>, Error = Infallible>,
-{
-    type Response = Response<RecordBody<Answer<B>>>;
-    type Error = Infallible;
-    type Future = RecordFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Task<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    #[inline(always)]
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let page = self.conn.recorder().begin(&mut request, &self.conn);
-        let ticket = Ticket { conn: Arc::clone(&self.conn), page: Some(page) };
-        let h1 = request.version() < Version::HTTP_2;
-        let context = ticket.page.as_ref().and_then(|page| page.context.clone());
-        RecordFuture { future: self.inner.call(request), ticket: Some(ticket), context, h1 }
-    }
-}
-
-pin_project! {
-    /// Holds the request's ticket until there is an answer to carry it. What runs within is part of
-    /// the request: its log records say so.
-    pub(crate) struct RecordFuture<F> {
-        #[pin]
-        future: F,
-        ticket: Option<Ticket>,
-        context: Option<Arc<Context>>,
-        h1: bool,
-    }
-}
-
-impl<F, B> Future for RecordFuture<F>
-where
-    F: Future<Output = Result<Response<B>, Infallible>>,
-{
-    type Output = Result<Response<RecordBody<B>>, Infallible>;
-
-    #[inline(always)]
-    fn poll(self: Pin<&mut Self>, cx: &mut Task<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let Ok(mut response) = ready!(current::within(this.context, || this.future.poll(cx)));
-        let mut ticket = this.ticket.take().expect("a future is not polled after it is done");
-        let h1 = *this.h1;
-        *this.context = None;
-        if let Some(page) = &mut ticket.page {
-            note_answer(&mut response, page, &ticket.conn, h1);
-        }
-        Poll::Ready(Ok(response.map(|body| RecordBody {
-            body,
-            ticket: Some(ticket),
-            h1,
-            handed: false,
-        })))
-    }
+    response.map(|body| RecordBody { body, ticket: Some(ticket), h1, handed: false })
 }
 
 /// Writes down what is known when the answer's head is there, and adds to it what every answer has.
@@ -226,7 +184,7 @@ where
             }
             Poll::Ready(Some(Err(panic.into())))
         });
-        let Some(Ticket { conn, page: Some(page) }) = this.ticket else { return polled };
+        let Some(Ticket { conn, page: Some(page), .. }) = this.ticket else { return polled };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 page.body_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);

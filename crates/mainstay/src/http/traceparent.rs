@@ -77,7 +77,7 @@ fn word(text: [u8; 8], bad: &mut u64) -> u32 {
 
 /// Eight values below 16 as digits.
 #[inline(always)]
-fn ascii(values: u64) -> u64 {
+pub(super) fn ascii(values: u64) -> u64 {
     let letters = ((values + ONES * 6) >> 4) & ONES;
     values + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'9' - 1)
 }

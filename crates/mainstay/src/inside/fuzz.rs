@@ -58,9 +58,9 @@ pub fn format_strings(bytes: &[u8]) {
         scheme: &id,
         host: &host,
         local: Some(SocketAddr::from(([10, 0, 0, 1], 8_000))),
-        request_id: &id,
-        trace_id: &host,
-        span_id: &id,
+        request_id: id.as_bytes(),
+        trace_id: host.as_bytes(),
+        span_id: id.as_bytes(),
         number: 5,
         started_wall: 1_795_342_250_888_551_000,
     };

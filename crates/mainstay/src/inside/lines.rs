@@ -107,9 +107,9 @@ impl AccessLines {
             scheme: "http",
             host,
             local: None,
-            request_id: id,
-            trace_id: trace.0,
-            span_id: trace.1,
+            request_id: id.as_bytes(),
+            trace_id: trace.0.as_bytes(),
+            span_id: trace.1.as_bytes(),
             number: 5,
             started_wall: self.wall,
         };

@@ -60,9 +60,9 @@ impl LostLines {
             scheme: "http",
             host: "",
             local: None,
-            request_id: str::from_utf8(&request.id).unwrap_or_default(),
-            trace_id: &trace,
-            span_id: &span,
+            request_id: &request.id,
+            trace_id: trace.as_bytes(),
+            span_id: span.as_bytes(),
             number: 0,
             started_wall: request.started_wall,
         };

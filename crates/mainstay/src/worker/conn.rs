@@ -8,8 +8,8 @@ use crate::event::Event;
 use crate::http::Body;
 use crate::http::body::{Answer, BoxError};
 use crate::http::client::{self, proxy_protocol::Mode};
-use crate::http::record::{RecordBody, RecordFuture};
-use crate::http::stack::{Stack, stack};
+use crate::http::record::RecordBody;
+use crate::http::stack::{Stack, StackFuture};
 use crate::http::strict::Limits;
 use crate::http::watched::Watched;
 use bytes::Bytes;
@@ -65,18 +65,13 @@ struct Face<A> {
 impl<A: App> hyper::service::Service<Request<Incoming>> for Face<A> {
     type Response = Response<RecordBody<Answer<A::Answer>>>;
     type Error = Infallible;
-    type Future = RecordFuture<<Inner<A> as Service<Request<Body>>>::Future>;
+    type Future = StackFuture<A, A::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let request = request.map(|body| Body::incoming(body, &self.conn));
         self.stack.borrow_mut().call(request)
     }
 }
-
-/// What the record surrounds.
-type Inner<A> = crate::http::probes::Probes<
-    crate::http::errors::ErrorPages<crate::http::deadline::Deadline<crate::http::guard::Guard<A>>>,
->;
 
 /// Bytes that a head of the configured limits may have, and some for what the server keeps with it.
 fn head_size(limits: Limits) -> usize {
@@ -122,12 +117,7 @@ pub(crate) async fn serve<A: App, I: AsyncRead + AsyncWrite + AsRawFd + Unpin + 
     let conn = Arc::new(Watched::new(recorder, peer, local, is_proxied, socket, now));
     let open = Open::enter(Arc::clone(&shared), Arc::clone(&conn));
     let face = Face {
-        stack: RefCell::new(stack(
-            app,
-            &conn,
-            Arc::clone(&shared.paths),
-            Arc::clone(&shared.stage),
-        )),
+        stack: RefCell::new(Stack::new(app, Arc::clone(&conn), Arc::clone(&shared.layers))),
         conn: Arc::clone(&conn),
     };
     let (limits, h2) = (shared.limits(), shared.config.http.h2);

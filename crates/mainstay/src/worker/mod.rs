@@ -17,8 +17,7 @@ pub(crate) use run::{Outcome, run};
 use crate::clock::Mono;
 use crate::config::Config;
 use crate::http::book::Recorder;
-use crate::http::errors::Stage;
-use crate::http::probes::Paths;
+use crate::http::stack::Layers;
 use crate::http::strict::Limits;
 use crate::http::watched::Deadlines;
 use crate::log::Log;
@@ -36,8 +35,7 @@ pub(crate) struct Shared {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) connections: Connections,
     pub(crate) drain: drain::Drain,
-    pub(crate) paths: Arc<Paths>,
-    pub(crate) stage: Arc<Stage>,
+    pub(crate) layers: Arc<Layers>,
 }
 
 impl Shared {

@@ -15,6 +15,7 @@ use crate::http::client::Trust;
 use crate::http::context::RequestId;
 use crate::http::errors::{Pages, Stage};
 use crate::http::probes::Paths;
+use crate::http::stack::Layers;
 use crate::log::Look;
 use crate::log::bridge;
 use crate::panics;
@@ -114,8 +115,7 @@ fn start(
         recorder,
         connections: Connections::default(),
         drain: Drain::default(),
-        paths,
-        stage,
+        layers: Arc::new(Layers { paths, stage }),
         config,
     });
     let runtime = runtime(&shared)?;

@@ -6,8 +6,7 @@
 //! so it goes to the log and never to the client. Whoever has something to tell says it with
 //! [`Failure`] or shapes it.
 //!
-//! A good answer costs what [`Asked`] keeps of the request: nothing of it is made, all of it is
-//! shared.
+//! A good answer costs a look at its status.
 
 mod failure;
 mod negotiate;
@@ -22,20 +21,14 @@ mod words;
 pub use failure::{AsIs, Failure};
 pub(crate) use page::Pages;
 
-use super::Body;
 use super::body::{Answer, BoxError};
 use super::context::RequestContext;
 use crate::log::Log;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body::Body as HttpBody;
-use pin_project_lite::pin_project;
-use std::convert::Infallible;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use tower_service::Service;
 
 /// What all connections' error stages share.
 pub(crate) struct Stage {
@@ -61,23 +54,31 @@ impl Stage {
     ) -> Arc<Stage> {
         Arc::new(Stage { pages, service: service.into(), log, error_id: Box::new(error_id) })
     }
+
+    /// Lets an answer pass, or gives it its form, if the request that is current here failed.
+    #[inline(always)]
+    pub(crate) fn pass<B>(&self, response: Response<Answer<B>>) -> Response<Answer<B>>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
+    {
+        if response.status().as_u16() < 400 {
+            return response;
+        }
+        self.shape(&Asked { context: RequestContext::current() }, response)
+    }
 }
 
 /// The name of the error that an answer tells, in its extensions: for the record.
 #[derive(Clone, Debug)]
 pub(crate) struct ErrorId(pub(crate) String);
 
-/// What is kept of a request in case that it fails: all of it shared, none of it made.
+/// What is known of the request that failed.
 #[derive(Debug)]
 struct Asked {
     context: Option<RequestContext>,
 }
 
 impl Asked {
-    #[inline(always)]
-    fn of(request: &Request<Body>) -> Asked {
-        Asked { context: RequestContext::of(request.extensions()).cloned() }
-    }
 
     fn method(&self) -> &str {
         self.context.as_ref().map_or("?", |context| context.method())
@@ -91,66 +92,5 @@ impl Asked {
     fn accept(&self) -> Option<&[u8]> {
         let accept = self.context.as_ref()?.context().accept.as_bytes();
         (!accept.is_empty()).then_some(accept)
-    }
-}
-
-/// The layer around `inner`.
-#[derive(Clone, Debug)]
-pub(crate) struct ErrorPages<S> {
-    inner: S,
-    stage: Arc<Stage>,
-}
-
-impl<S> ErrorPages<S> {
-    pub(crate) fn new(inner: S, stage: Arc<Stage>) -> ErrorPages<S> {
-        ErrorPages { inner, stage }
-    }
-}
-
-impl<S, B> Service<Request<Body>> for ErrorPages<S>
-where
-    S: Service<Request<Body>, Response = Response<Answer<B>>, Error = Infallible>,
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
-{
-    type Response = Response<Answer<B>>;
-    type Error = Infallible;
-    type Future = ErrorPagesFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    #[inline(always)]
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (asked, stage) = (Asked::of(&request), Arc::clone(&self.stage));
-        ErrorPagesFuture { future: self.inner.call(request), asked, stage }
-    }
-}
-
-pin_project! {
-    /// Looks at the status of the answer.
-    pub(crate) struct ErrorPagesFuture<F> {
-        #[pin]
-        future: F,
-        asked: Asked,
-        stage: Arc<Stage>,
-    }
-}
-
-impl<F, B> Future for ErrorPagesFuture<F>
-where
-    F: Future<Output = Result<Response<Answer<B>>, Infallible>>,
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
-{
-    type Output = F::Output;
-
-    #[inline(always)]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let Ok(response) = ready!(this.future.poll(cx));
-        if response.status().as_u16() < 400 {
-            return Poll::Ready(Ok(response));
-        }
-        Poll::Ready(Ok(this.stage.shape(this.asked, response)))
     }
 }

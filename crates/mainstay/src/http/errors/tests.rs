@@ -3,7 +3,7 @@
 use super::*;
 use crate::event::Event;
 use crate::http::context::{Context, RequestId, TraceContext};
-use crate::http::guard::Guard;
+use crate::http::{Body, guard};
 use crate::log::outlet::drained;
 use crate::metrics::names;
 use axum::extract::Path;
@@ -15,7 +15,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, RETRY_AFTER,
     SET_COOKIE, VARY,
 };
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, Request, StatusCode};
 use http_body_util::BodyExt;
 use mainstay_os::segment::{Layout, Segment};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -87,7 +87,8 @@ fn app() -> Router {
 
 struct Site {
     segment: Segment,
-    stack: ErrorPages<Guard<Router>>,
+    app: Router,
+    stage: Arc<Stage>,
 }
 
 #[derive(Debug)]
@@ -117,7 +118,7 @@ impl Site {
         let count = AtomicU32::new(0);
         let error_id = move || format!("error-{}", count.fetch_add(1, Relaxed));
         let stage = Stage::new(pages, "shop", log, error_id);
-        Site { segment, stack: ErrorPages::new(Guard::new(app()), stage) }
+        Site { segment, app: app(), stage }
     }
 
     fn built_in() -> Site {
@@ -125,7 +126,7 @@ impl Site {
     }
 
     fn call(&mut self, request: http::request::Builder, body: &'static str) -> Answered {
-        let mut request = request.body(Body::from(Bytes::from_static(body.as_bytes()))).unwrap();
+        let request = request.body(Body::from(Bytes::from_static(body.as_bytes()))).unwrap();
         let context = Context::begin(|context| {
             context.id = RequestId::accept(b"request-1").unwrap();
             context.trace = TraceContext::within([0xab; 16], [1; 8], 0);
@@ -135,10 +136,11 @@ impl Site {
             let accept: Vec<_> = accept.filter_map(|it| it.to_str().ok()).collect();
             context.accept.push_str(&accept.join(", "));
         });
-        request.extensions_mut().insert(RequestContext::new(context));
+        let context = RequestContext::new(context);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let Ok(answer) = self.stack.call(request).await;
+            let answer = guard::call(&mut self.app, request).await;
+            let answer = context.in_scope(|| self.stage.pass(answer));
             let (parts, body) = answer.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
             let body = String::from_utf8(body.into()).unwrap();

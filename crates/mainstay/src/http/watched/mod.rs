@@ -2,7 +2,6 @@
 //! without a timer per request. The task notes what it does in passing; a sweeper looks a few
 //! times a second and judges.
 
-mod ip;
 mod judge;
 mod requests;
 #[cfg(test)]
@@ -68,8 +67,6 @@ const ABORT: u8 = 2;
 
 pub(crate) use waits::{AnswerWait, BodyWait};
 
-use ip::IpText;
-
 /// One connection, shared by its task, its requests and the sweeper. Times are those of the
 /// sweeper's last look, so as exact as its interval.
 #[derive(Debug)]
@@ -78,7 +75,8 @@ pub(crate) struct Watched {
     /// The other end of the socket, and whom it comes for.
     socket_peer: Option<SocketAddr>,
     peer: OnceLock<Option<SocketAddr>>,
-    peer_text: OnceLock<IpText>,
+    /// Its address as text, made once and read for each request.
+    peer_text: OnceLock<Box<str>>,
     local: Option<SocketAddr>,
     /// The socket, by number; only ever looked at.
     socket: RawFd,
@@ -132,7 +130,7 @@ impl Watched {
             recorder,
             socket_peer: peer,
             peer: if is_proxied { OnceLock::new() } else { OnceLock::from(peer) },
-            peer_text: if is_proxied { OnceLock::new() } else { IpText::of(peer).into() },
+            peer_text: if is_proxied { OnceLock::new() } else { text_of(peer).into() },
             local,
             socket,
             phase: AtomicU8::new(FRESH),
@@ -176,7 +174,7 @@ impl Watched {
     /// Its address as text; empty without one.
     #[inline]
     pub(crate) fn peer_text(&self) -> &str {
-        self.peer_text.get().map_or("", IpText::as_str)
+        self.peer_text.get().map_or("", AsRef::as_ref)
     }
 
     /// This end, if it has an address.
@@ -278,7 +276,7 @@ impl Watched {
         let peer = source.or(self.socket_peer);
         // It says so once, and first.
         self.peer.set(peer).ok();
-        self.peer_text.set(IpText::of(peer)).ok();
+        self.peer_text.set(text_of(peer)).ok();
     }
 
     /// The client speaks HTTP/2.
@@ -365,6 +363,10 @@ impl Watched {
     pub(crate) fn must_abort(&self) -> bool {
         self.order.load(Acquire) == ABORT
     }
+}
+
+fn text_of(peer: Option<SocketAddr>) -> Box<str> {
+    peer.map(|peer| peer.ip().to_canonical().to_string()).unwrap_or_default().into()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

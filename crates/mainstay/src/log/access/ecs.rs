@@ -255,15 +255,15 @@ fn who(facts: &Facts<'_>, out: &mut Vec<u8>) -> bool {
         }
     }
     if !facts.request_id.is_empty() {
-        cut |= string(out, b",\"http.request.id\":\"", facts.request_id.as_bytes(), ID);
+        cut |= string(out, b",\"http.request.id\":\"", facts.request_id, ID);
     }
     if !facts.trace_id.is_empty() {
-        cut |= string(out, b",\"trace.id\":\"", facts.trace_id.as_bytes(), ADDRESS);
+        cut |= string(out, b",\"trace.id\":\"", facts.trace_id, ADDRESS);
     }
     if !facts.span_id.is_empty() {
         // The span of the request is a transaction to Elastic's tools.
-        cut |= string(out, b",\"span.id\":\"", facts.span_id.as_bytes(), ADDRESS);
-        cut |= string(out, b",\"transaction.id\":\"", facts.span_id.as_bytes(), ADDRESS);
+        cut |= string(out, b",\"span.id\":\"", facts.span_id, ADDRESS);
+        cut |= string(out, b",\"transaction.id\":\"", facts.span_id, ADDRESS);
     }
     cut
 }

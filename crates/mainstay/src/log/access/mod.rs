@@ -64,11 +64,11 @@ pub(crate) struct Facts<'a> {
     pub(crate) host: &'a str,
     /// What took the connection; `None` for a UNIX socket.
     pub(crate) local: Option<SocketAddr>,
-    pub(crate) request_id: &'a str,
+    pub(crate) request_id: &'a [u8],
     /// 32 hex digits, or empty.
-    pub(crate) trace_id: &'a str,
+    pub(crate) trace_id: &'a [u8],
     /// 16 hex digits, or empty.
-    pub(crate) span_id: &'a str,
+    pub(crate) span_id: &'a [u8],
     /// Of the request on its connection, from 1.
     pub(crate) number: u64,
     /// Nanoseconds since the Unix epoch.

@@ -138,9 +138,9 @@ impl Request {
             | Request::Client => {
                 debug_assert!(false, "one of those that are not rarer");
             }
-            Request::Id => named(field, out, facts.request_id, ID),
-            Request::Trace => named(field, out, facts.trace_id, ID),
-            Request::Span => named(field, out, facts.span_id, ID),
+            Request::Id => present(field, out, facts.request_id, ID),
+            Request::Trace => present(field, out, facts.trace_id, ID),
+            Request::Span => present(field, out, facts.span_id, ID),
             Request::Scheme => named(field, out, facts.scheme, SCHEME),
             Request::Host => named(field, out, facts.host, cap),
             Request::Method => present(field, out, facts.method, cap),

@@ -35,9 +35,9 @@ fn facts(headers: &HeaderMap) -> Facts<'_> {
         scheme: "https",
         host: "shop.example:8000",
         local: Some(SocketAddr::from(([10, 0, 0, 1], 8_000))),
-        request_id: "req-1",
-        trace_id: "0af7651916cd43dd8448eb211c80319c",
-        span_id: "b7ad6b7169203331",
+        request_id: b"req-1",
+        trace_id: b"0af7651916cd43dd8448eb211c80319c",
+        span_id: b"b7ad6b7169203331",
         number: 5,
         started_wall: 1_795_342_250_888_551_000,
     }
@@ -277,7 +277,7 @@ fn no_value_of_a_peer_forges_a_line_or_a_field() {
         let host = String::from_utf8_lossy(&value);
         let target = [b"/", &value[..]].concat();
         let target = &target[..];
-        let facts = Facts { target, host: &host, request_id: &host, ..facts(&headers) };
+        let facts = Facts { target, host: &host, request_id: host.as_bytes(), ..facts(&headers) };
         let shown = line(&text, &facts, None, &ended);
         assert!(shown.len() < MAX_LINE && !shown.contains(|c: char| c.is_control() && c != '\t'));
         let found = fields(&shown);
@@ -398,9 +398,9 @@ fn what_is_not_known_is_left_out_of_an_ecs_line() {
         scheme: "",
         host: "",
         local: None,
-        request_id: "",
-        trace_id: "",
-        span_id: "",
+        request_id: b"",
+        trace_id: b"",
+        span_id: b"",
         ..facts(&headers)
     };
     let ended = Ended { status: 400, error_id: "", ..ended() };
@@ -511,9 +511,9 @@ proptest! {
             peer: &texts[4],
             client: &texts[5],
             host: &texts[6],
-            request_id: &texts[7],
-            trace_id: &texts[0],
-            span_id: &texts[1],
+            request_id: texts[7].as_bytes(),
+            trace_id: texts[0].as_bytes(),
+            span_id: texts[1].as_bytes(),
             scheme: &texts[2],
             number: u64::MAX,
             started_wall: u64::MAX,
