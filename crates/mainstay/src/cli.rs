@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Stop { quick: bool },
     /// Explain who the client of a request is taken to be.
     Doctor(Case),
+    /// Let the running service explain it for each request that comes, for a while.
+    DoctorLive(Duration),
     /// Change the log level, for a while or for good, for everybody or for one; or print what is in
     /// force.
     LogLevel { level: Option<Level>, duration: Option<Duration>, only: Option<Only> },
@@ -218,9 +220,9 @@ fn command(program: &str) -> clap::Command {
         .subcommand(common(described(COMMANDS, "reload"), false).arg(wait))
         .subcommand(common(described(COMMANDS, "stop"), false).arg(quick))
         .subcommand(
-            common(described(COMMANDS, "doctor"), false)
-                .subcommand_required(true)
-                .subcommand(common(described(DOCTOR, "client-ip"), false).arg(peer()).arg(field())),
+            common(described(COMMANDS, "doctor"), false).subcommand_required(true).subcommand(
+                common(described(DOCTOR, "client-ip"), false).args([peer(), field(), live()]),
+            ),
         )
         .subcommand(log_level())
 }
@@ -304,10 +306,7 @@ fn log_level() -> clap::Command {
     let duration = Arg::new("for")
         .long("for")
         .value_name("DURATION")
-        .value_parser(|text: &str| match units::duration(text) {
-            Ok(it) if it.is_zero() => Err("is no time at all"),
-            other => other,
-        })
+        .value_parser(some_time)
         .requires("level")
         .help("Go back to the present level after this time, such as 10m");
     let module =
@@ -316,6 +315,22 @@ fn log_level() -> clap::Command {
     let request = only("request-id", "ID", "Write more of the requests with this id");
     let log_level = common(described(COMMANDS, "log-level"), false);
     log_level.arg(level).arg(duration).arg(module).arg(request)
+}
+
+fn some_time(text: &str) -> Result<Duration, &'static str> {
+    match units::duration(text) {
+        Ok(it) if it.is_zero() => Err("is no time at all"),
+        other => other,
+    }
+}
+
+fn live() -> Arg {
+    Arg::new("live")
+        .long("live")
+        .value_name("DURATION")
+        .value_parser(some_time)
+        .conflicts_with_all(["peer", "header"])
+        .help("Let the running service tell the chain of each request that comes, for so long, in its error log")
 }
 
 fn peer() -> Arg {
@@ -368,6 +383,9 @@ fn chosen(matches: &ArgMatches) -> Command {
         "stop" => Command::Stop { quick: inner.get_flag("quick") },
         "doctor" => {
             let (_, asked) = inner.subcommand().expect("clap has asked for it");
+            if let Some(time) = asked.get_one("live") {
+                return Command::DoctorLive(*time);
+            }
             Command::Doctor(Case {
                 peer: asked.get_one("peer").copied().unwrap_or(Some(Ipv4Addr::LOCALHOST.into())),
                 headers: asked

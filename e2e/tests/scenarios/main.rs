@@ -16,6 +16,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod pressure;
+mod proxies;
 mod record;
 mod refusals;
 mod regressions;

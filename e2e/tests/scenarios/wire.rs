@@ -2,8 +2,9 @@
 //! pipelining, answers in order, and no memory per request.
 
 use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{self, AddressFamily, SocketType};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Time for an answer. None is as slow; a read that ends by it is a fault of the service.
@@ -43,10 +44,23 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn connect(address: SocketAddr) -> Result<Wire, End> {
-        let stream = TcpStream::connect(address).map_err(|_| End::Refused)?;
+        Ok(Wire::over(TcpStream::connect(address).map_err(|_| End::Refused)?))
+    }
+
+    /// A connection whose other end sees it come from this address of the machine.
+    pub(crate) fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Result<Wire, End> {
+        let connected = net::socket(AddressFamily::INET, SocketType::STREAM, None).and_then(|fd| {
+            net::bind(&fd, &SocketAddr::from((source, 0)))?;
+            net::connect(&fd, &address)?;
+            Ok(fd)
+        });
+        Ok(Wire::over(connected.map_err(|_| End::Refused)?.into()))
+    }
+
+    fn over(stream: TcpStream) -> Wire {
         let options = stream.set_nodelay(true).and(stream.set_read_timeout(Some(PATIENCE)));
         options.expect("options of an open socket");
-        Ok(Wire { stream, bytes: Vec::with_capacity(4_096), at: 0, ended: None })
+        Wire { stream, bytes: Vec::with_capacity(4_096), at: 0, ended: None }
     }
 
     /// Sends; a peer that is gone is found by reading.

@@ -38,6 +38,12 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
             found.push(about(config, "log.max_line", format!("is too short: {error}"), hint));
         }
     }
+    let proxy = &config.proxy;
+    if good(&["proxy.fix", "proxy.header"]) && !proxy.fix.is_empty() && proxy.header == "forwarded"
+    {
+        let message = format!("counts X-Forwarded headers, and proxy.header is {}", proxy.header);
+        found.push(about(config, "proxy.fix", message, "take away one of the two"));
+    }
     let health = &config.health;
     if good(&["health.live_path", "health.ready_path"]) && health.live_path == health.ready_path {
         let message = "is health.live_path too".to_owned();
@@ -55,6 +61,10 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
         found.push(format!(
             "{origin}: workers.max_requests_jitter does nothing while workers.max_requests is 0"
         ));
+    }
+    if !config.proxy.fix.is_empty() && config.proxy.header == "off" {
+        let origin = origin(config, "proxy.fix");
+        found.push(format!("{origin}: proxy.fix does nothing while proxy.header is off"));
     }
     found
 }

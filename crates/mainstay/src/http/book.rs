@@ -11,9 +11,10 @@ use super::traceparent;
 use super::watched::Watched;
 use crate::clock::{self, Mono};
 use crate::event::Event;
-use crate::log::access::{AccessFormat, Ended, Ending, Facts, Protocol};
+use crate::log::access::{self, AccessFormat, Ended, Ending, Facts, Protocol};
+use crate::log::levels::CHAINS;
 use crate::log::stamps::Stamps;
-use crate::log::{LINE, Log, Stream};
+use crate::log::{LINE, Log, RecordContext, Stream};
 use crate::metrics::names;
 use http::header::{HeaderMap, HeaderValue};
 use http::{Request, Version};
@@ -92,6 +93,9 @@ struct Known<'a> {
     trace: &'a TraceContext,
     number: u64,
     wall: u64,
+    agent: Option<&'a [u8]>,
+    referrer: Option<&'a [u8]>,
+    user: Option<&'a [u8]>,
 }
 
 impl fmt::Debug for Recorder {
@@ -210,6 +214,20 @@ impl Recorder {
         page
     }
 
+    /// The request's id and its place in a trace.
+    #[inline(always)]
+    fn names(&self, seen: &Seen<'_>, conn: &Watched, wall: u64) -> (RequestId, TraceContext) {
+        // The name that a stranger gives itself is looked at only if it is one of ours.
+        let id = seen.id.filter(|_| client::trusts(&self.book.trust, conn.peer()));
+        let id = id.and_then(|id| RequestId::accept(id.as_bytes()));
+        let id = id.unwrap_or_else(|| RequestId::new(wall));
+        let trace = seen.trace.and_then(|it| traceparent::parse(it.as_bytes()));
+        let trace = trace.map_or_else(TraceContext::begin, |trace| {
+            TraceContext::within(trace.trace, trace.parent, trace.flags)
+        });
+        (id, trace)
+    }
+
     /// Writes what is known of a request into its page and its entry.
     #[inline]
     fn enter(&self, page: &mut Page, conn: &Watched, request: &mut Request<Body>, number: u64) {
@@ -221,14 +239,7 @@ impl Recorder {
         } else {
             Origin::of(conn.peer())
         };
-        // The name that a stranger gives itself is looked at only if it is one of ours.
-        let id = seen.id.filter(|_| client::trusts(&self.book.trust, conn.peer()));
-        let id = id.and_then(|id| RequestId::accept(id.as_bytes()));
-        let id = id.unwrap_or_else(|| RequestId::new(wall));
-        let trace = seen.trace.and_then(|it| traceparent::parse(it.as_bytes()));
-        let trace = trace.map_or_else(TraceContext::begin, |trace| {
-            TraceContext::within(trace.trace, trace.parent, trace.flags)
-        });
+        let (id, trace) = self.names(&seen, conn, wall);
         if let Some(refused) = origin.refused {
             self.log.slot().add(names::FORWARDED_REFUSED, 1);
             if refused.ends_the_request() {
@@ -253,13 +264,22 @@ impl Recorder {
             context.prefix.push_str(origin.prefix.as_deref().unwrap_or_default());
             context.method.push_str(method);
             context.path.push_str(path);
-            if let Some(accept) = seen.accept {
-                context.accept.push_str(&accept);
+            if let Some(accept) = &seen.accept {
+                context.accept.push_str(accept);
             }
         });
+        let mut decoded = Vec::new();
+        let credentials = seen.authorization.map(HeaderValue::as_bytes);
+        let user = credentials.and_then(|it| access::user(it, &mut decoded));
+        let (agent, referrer) = (seen.agent_bytes(), seen.referrer_bytes());
         if let Some(access) = &self.book.access {
-            let known = Known { origin: &origin, target, host, id: &id, trace: &trace, number, wall };
+            let (origin, id, trace) = (&origin, &id, &trace);
+            let known =
+                Known { origin, target, host, id, trace, number, wall, agent, referrer, user };
             self.draft(access, page, conn, request, &known);
+        }
+        if self.log.asks_closely(CHAINS, id.as_bytes()) {
+            self.tell_chain(conn, headers, &context);
         }
         if page.entry != NO_ENTRY {
             let started = Started {
@@ -272,9 +292,9 @@ impl Recorder {
                 method: method.as_bytes(),
                 path: target.as_bytes(),
                 id: id.as_bytes(),
-                agent: seen.agent.map_or(&b""[..], HeaderValue::as_bytes),
-                referrer: seen.referrer.map_or(&b""[..], HeaderValue::as_bytes),
-                user: b"",
+                agent: agent.unwrap_or_default(),
+                referrer: referrer.unwrap_or_default(),
+                user: user.unwrap_or_default(),
             };
             self.log.slot().in_flight().begin(page.entry as usize, &started);
         }
@@ -329,6 +349,9 @@ impl Recorder {
             target,
             version: protocol(request.version()),
             headers,
+            agent: known.agent,
+            referrer: known.referrer,
+            user: known.user,
             peer: conn.peer_text(),
             peer_port: conn.peer().map_or(0, |peer| peer.port()),
             client,
@@ -367,6 +390,9 @@ impl Recorder {
                 target: remains.target,
                 version: remains.version,
                 headers: &headers,
+                agent: None,
+                referrer: None,
+                user: None,
                 peer: conn.peer_text(),
                 peer_port: conn.peer().map_or(0, |peer| peer.port()),
                 client: conn.peer_text(),
@@ -393,6 +419,21 @@ impl Recorder {
             };
             self.log.slot().in_flight().begin(page.entry as usize, &started);
         }
+    }
+
+    /// Says who the client was taken for, and why.
+    #[cold]
+    fn tell_chain(&self, conn: &Watched, headers: &HeaderMap, context: &Context) {
+        let lines = client::explain::explain(&self.book.trust, conn.peer(), headers);
+        let client = context.client.map(|client| client.to_string()).unwrap_or_default();
+        let context = RecordContext {
+            request_id: context.id.as_str(),
+            client: &client,
+            method: &context.method,
+            path: &context.path,
+            ..RecordContext::default()
+        };
+        self.log.tell_closely(CHAINS, &lines.join("; "), context);
     }
 
     fn tell_invalid(&self, conn: &Watched, reason: &str) {

@@ -25,12 +25,10 @@ where
 {
     // Most applications are always ready; those are called without a detour, because moving
     // requests about is what layers cost.
-    let called = panics::caught(|| {
-        match app.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => Guarded::Running { future: app.call(request) },
-            Poll::Ready(Err(impossible)) => match impossible {},
-            Poll::Pending => Guarded::Waiting { call: Some(Box::new((app.clone(), request))) },
-        }
+    let called = panics::caught(|| match app.poll_ready(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(())) => Guarded::Running { future: app.call(request) },
+        Poll::Ready(Err(impossible)) => match impossible {},
+        Poll::Pending => Guarded::Waiting { call: Some(Box::new((app.clone(), request))) },
     });
     called.unwrap_or_else(|panic| Guarded::Panicked { text: Some(panic) })
 }
@@ -56,9 +54,7 @@ where
         // After a panic the state is dropped with the request and never polled again.
         match panics::caught(|| step(self.as_mut(), cx)) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(response))) => {
-                Poll::Ready(response.map(|body| Answer::App { body }))
-            }
+            Ok(Poll::Ready(Ok(response))) => Poll::Ready(response.map(|body| Answer::App { body })),
             Ok(Poll::Ready(Err(text))) | Err(text) => Poll::Ready(internal_error(text)),
         }
     }

@@ -11,7 +11,7 @@ pub(crate) mod guard;
 pub(crate) mod page;
 pub(crate) mod probes;
 pub(crate) mod record;
-mod seen;
+pub(crate) mod seen;
 pub(crate) mod stack;
 pub(crate) mod strict;
 pub(crate) mod traceparent;

@@ -82,7 +82,10 @@ impl Drop for Ticket {
 
 /// Writes down what is known when there is an answer, which carries the request's ticket from here on.
 #[inline(always)]
-pub(crate) fn answered<B>(mut response: Response<B>, mut ticket: Ticket) -> Response<RecordBody<B>> {
+pub(crate) fn answered<B>(
+    mut response: Response<B>,
+    mut ticket: Ticket,
+) -> Response<RecordBody<B>> {
     let h1 = ticket.h1;
     if let Some(page) = &mut ticket.page {
         note_answer(&mut response, page, &ticket.conn, h1);

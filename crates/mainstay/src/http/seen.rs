@@ -5,27 +5,29 @@ use std::borrow::Cow;
 
 /// The headers that the record needs, found in one walk: each search of its own costs as much.
 #[derive(Default)]
-pub(super) struct Seen<'a> {
-    pub(super) host: Option<&'a HeaderValue>,
-    pub(super) agent: Option<&'a HeaderValue>,
-    pub(super) referrer: Option<&'a HeaderValue>,
-    pub(super) id: Option<&'a HeaderValue>,
-    pub(super) trace: Option<&'a HeaderValue>,
+pub(crate) struct Seen<'a> {
+    pub(crate) host: Option<&'a HeaderValue>,
+    pub(crate) agent: Option<&'a HeaderValue>,
+    pub(crate) referrer: Option<&'a HeaderValue>,
+    pub(crate) authorization: Option<&'a HeaderValue>,
+    pub(crate) id: Option<&'a HeaderValue>,
+    pub(crate) trace: Option<&'a HeaderValue>,
     /// All lines as one list, unless it says nothing.
-    pub(super) accept: Option<Cow<'a, str>>,
+    pub(crate) accept: Option<Cow<'a, str>>,
     /// A proxy may have said something.
-    pub(super) forwarded: bool,
+    pub(crate) forwarded: bool,
 }
 
 impl<'a> Seen<'a> {
     #[inline]
-    pub(super) fn of(headers: &'a HeaderMap) -> Seen<'a> {
+    pub(crate) fn of(headers: &'a HeaderMap) -> Seen<'a> {
         let mut seen = Seen::default();
         for (name, value) in headers {
             match name.as_str().as_bytes() {
                 b"host" => seen.host = Some(value),
                 b"user-agent" => seen.agent = Some(value),
                 b"referer" => seen.referrer = Some(value),
+                b"authorization" => seen.authorization = Some(value),
                 b"x-request-id" => seen.id = Some(value),
                 b"traceparent" => seen.trace = Some(value),
                 b"accept" if value.as_bytes() != b"*/*" => seen.accepts(value),
@@ -36,6 +38,16 @@ impl<'a> Seen<'a> {
             }
         }
         seen
+    }
+
+    /// The last user agent.
+    pub(crate) fn agent_bytes(&self) -> Option<&'a [u8]> {
+        self.agent.map(HeaderValue::as_bytes)
+    }
+
+    /// The last referrer.
+    pub(crate) fn referrer_bytes(&self) -> Option<&'a [u8]> {
+        self.referrer.map(HeaderValue::as_bytes)
     }
 
     fn accepts(&mut self, value: &'a HeaderValue) {

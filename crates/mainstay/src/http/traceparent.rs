@@ -1,5 +1,7 @@
 //! The header `traceparent`: which trace a request belongs to (W3C Trace Context, level 2).
 
+use super::context::id::{ONES, ascii};
+
 /// Length of the header in version 00, bytes.
 pub(crate) const LENGTH: usize = 55;
 /// The flags that level 2 knows: sampled, and random trace id. Others are not passed on.
@@ -57,8 +59,6 @@ pub(crate) fn parse(value: &[u8]) -> Option<TraceParent> {
     Some(found)
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-
 /// The number in eight lower-case hexadecimal digits, all eight at once; sets bits of `bad` when they
 /// are something else.
 #[inline(always)]
@@ -73,13 +73,6 @@ fn word(text: [u8; 8], bad: &mut u64) -> u32 {
     let pairs = (values | values >> 4) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
     (fours | fours >> 16) as u32
-}
-
-/// Eight values below 16 as digits.
-#[inline(always)]
-pub(super) fn ascii(values: u64) -> u64 {
-    let letters = ((values + ONES * 6) >> 4) & ONES;
-    values + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'9' - 1)
 }
 
 #[cfg(test)]

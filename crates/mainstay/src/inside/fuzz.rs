@@ -6,7 +6,7 @@ use crate::http::context::TraceContext;
 use crate::http::strict::judge::judge;
 use crate::http::traceparent;
 use crate::log::Service;
-use crate::log::access::{AccessFormat, Draft, Ended, Ending, Facts, Protocol};
+use crate::log::access::{AccessFormat, Draft, Ended, Ending, Facts, Protocol, user};
 use crate::log::stamps::Stamps;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, SocketAddr};
@@ -47,7 +47,11 @@ pub fn format_strings(bytes: &[u8]) {
     }
     let [method, target, host, id] = texts;
     let [host, id] = [host, id].map(String::from_utf8_lossy);
+    let mut decoded = Vec::new();
     let facts = Facts {
+        agent: Some(texts[2]),
+        referrer: Some(texts[3]),
+        user: user(target, &mut decoded),
         method,
         target,
         version: Protocol::H11,

@@ -1,5 +1,6 @@
 //! Access lines as a worker makes them, from the facts of a request to the ring of its slot.
 
+use crate::http::seen::Seen;
 use crate::log::access::{AccessFormat, Draft, Ended, Ending, Facts, Protocol};
 use crate::log::stamps::Stamps;
 use crate::log::{LINE, Service, Stream};
@@ -96,7 +97,11 @@ impl AccessLines {
         // A thousand lines share a second, which is a moderate load.
         self.wall = self.wall.wrapping_add(1_000_123);
         let Sample { target, peer, host, trace, id, .. } = self.sample;
+        let seen = Seen::of(&self.headers);
         let facts = Facts {
+            agent: seen.agent_bytes(),
+            referrer: seen.referrer_bytes(),
+            user: None,
             method: b"GET",
             target: target.as_bytes(),
             version: Protocol::H11,

@@ -7,6 +7,9 @@ use crate::clock::{self, Mono};
 use crate::config::Level;
 use mainstay_os::segment::{NOTES, NoteRead, Segment};
 
+/// The logger of what a request's headers said of its client, told only where it is asked for.
+pub(crate) const CHAINS: &str = "mainstay::client";
+
 /// Longest path of a module, bytes; as long as a note.
 const MAX_MODULE: usize = mainstay_os::segment::MAX_NOTE;
 /// Longest id of a request, bytes; the rule of `http::context` for ids.

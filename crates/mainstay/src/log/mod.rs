@@ -159,6 +159,20 @@ impl Log {
         &self.inner.segment
     }
 
+    /// Whether somebody looks at this logger, or at the request of this id, more closely.
+    #[inline]
+    pub(crate) fn asks_closely(&self, logger: &str, request: &[u8]) -> bool {
+        levels::passes(&self.inner.segment, Level::Debug, true, logger, |it| it == request)
+    }
+
+    /// Tells somebody who asked for it what nobody else wants to know.
+    #[cold]
+    pub(crate) fn tell_closely(&self, logger: &str, message: &str, context: RecordContext<'_>) {
+        let level = Level::Debug;
+        let context = Some(context);
+        self.record(&Record { level, logger, message, fields: &[], error: None, context });
+    }
+
     /// Counts the event, and writes its line if the level asks for it.
     pub(crate) fn event(&self, event: &Event) {
         self.slot().add(names::event_cell(event), 1);

@@ -9,7 +9,7 @@ use crate::log::access::{AccessFormat, Ended, Ending, Facts, FormatError, Protoc
 use crate::log::stamps::Stamps;
 use crate::log::{LINE, Look, Stream};
 use crate::metrics::names;
-use http::header::{HeaderMap, HeaderValue, REFERER, USER_AGENT};
+use http::header::HeaderMap;
 use mainstay_os::segment::{InFlight, Record, Settlement, Slot};
 
 /// The status in the line of a request whose worker is gone: its client got none.
@@ -38,12 +38,7 @@ impl LostLines {
         let wall = clock::wall();
         out.extend_from_slice(&wall.to_le_bytes());
         let age = if request.partial { 0 } else { now.0.saturating_sub(request.started) };
-        let mut headers = HeaderMap::new();
-        for (name, text) in [(USER_AGENT, &request.agent), (REFERER, &request.referrer)] {
-            if let (false, Ok(value)) = (text.is_empty(), HeaderValue::from_bytes(text)) {
-                headers.insert(name, value);
-            }
-        }
+        let headers = HeaderMap::new();
         let peer = request.peer.map(|peer| peer.ip().to_canonical().to_string());
         let peer = peer.unwrap_or_default();
         let client = request.client.map(|client| client.to_string());
@@ -54,6 +49,9 @@ impl LostLines {
             target: &request.path,
             version: if request.partial { Protocol::Unknown } else { Protocol::H11 },
             headers: &headers,
+            agent: some(&request.agent),
+            referrer: some(&request.referrer),
+            user: some(&request.user),
             peer: &peer,
             peer_port: request.peer.map_or(0, |peer| peer.port()),
             client: client.as_deref().unwrap_or(&peer),
@@ -103,6 +101,11 @@ struct Lost<'a> {
     slot: usize,
     generation: u64,
     reason: &'a str,
+}
+
+/// A text that was kept.
+fn some(text: &[u8]) -> Option<&[u8]> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 impl Supervisor {

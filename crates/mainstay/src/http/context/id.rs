@@ -3,7 +3,6 @@
 //!
 //! An id is a name, not a secret: whoever knows one can guess the next.
 
-use crate::http::traceparent;
 use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -162,9 +161,19 @@ pub(crate) fn hex<const BYTES: usize, const DIGITS: usize>(bytes: [u8; BYTES]) -
         let halves = (word | word << 16) & 0x0000_ffff_0000_ffff;
         let bytes = (halves | halves << 8) & 0x00ff_00ff_00ff_00ff;
         let values = (bytes | bytes << 4) & 0x0f0f_0f0f_0f0f_0f0f;
-        *eight = traceparent::ascii(values).to_be_bytes();
+        *eight = ascii(values).to_be_bytes();
     }
     digits
+}
+
+/// One in each byte of a word.
+pub(crate) const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Eight values below 16 as digits.
+#[inline(always)]
+pub(crate) fn ascii(values: u64) -> u64 {
+    let letters = ((values + ONES * 6) >> 4) & ONES;
+    values + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'9' - 1)
 }
 
 #[cfg(test)]

@@ -79,7 +79,6 @@ struct Asked {
 }
 
 impl Asked {
-
     fn method(&self) -> &str {
         self.context.as_ref().map_or("?", |context| context.method())
     }

@@ -2,7 +2,7 @@
 
 /// The user, decoded into `scratch`. `None` for other schemes and for what cannot be read: not
 /// base64, without a colon (then it may be a secret as a whole), not UTF-8, or no name at all.
-pub(super) fn user<'a>(authorization: &[u8], scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+pub(crate) fn user<'a>(authorization: &[u8], scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     let (scheme, rest) = authorization.split_at_checked(5)?;
     if !scheme.eq_ignore_ascii_case(b"basic") {
         return None;

@@ -3,10 +3,9 @@
 //! The order of the first three fields and of `ecs.version` is that of the ECS logging rules. What is
 //! the same in each line of a process is one literal, made when the format is compiled.
 
-use super::request::Seen;
 use super::response::CODE;
 use super::target::{self, Target};
-use super::{Draft, Ended, Facts, FormatError, Protocol, credentials};
+use super::{Draft, Ended, Facts, FormatError, Protocol};
 use crate::log::Service;
 use crate::log::digits;
 use crate::log::ecs::{push_service, string};
@@ -163,17 +162,15 @@ fn render(facts: &Facts<'_>, draft: &mut Draft, cap: usize) {
     let is_clean = escape::is_clean(facts.target);
     let is_cut = message(facts, &target, is_clean, cap, &mut draft.text);
     draft.cut();
-    let Draft { text: out, scratch, .. } = &mut *draft;
+    let out = &mut draft.text;
     let mut cut = is_cut | url(facts, &target, is_clean, cap, out) | who(facts, out);
-    let Seen { agent, referer, authorization } = Seen::of(facts.headers);
-    if let Some(agent) = agent {
+    if let Some(agent) = facts.agent {
         cut |= string(out, b",\"user_agent.original\":\"", agent, cap);
     }
-    if let Some(referer) = referer {
+    if let Some(referer) = facts.referrer {
         cut |= string(out, b",\"http.request.referrer\":\"", referer, cap);
     }
-    let user = authorization.and_then(|value| credentials::user(value, scratch));
-    if let Some(user) = user {
+    if let Some(user) = facts.user {
         cut |= string(out, b",\"user.name\":\"", user, cap);
     }
     draft.is_cut = cut;

@@ -24,6 +24,8 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use credentials::user;
+
 use super::Service;
 use super::stamps::Stamps;
 use http::HeaderMap;
@@ -53,6 +55,11 @@ pub(crate) struct Facts<'a> {
     pub(crate) target: &'a [u8],
     pub(crate) version: Protocol,
     pub(crate) headers: &'a HeaderMap,
+    /// The last `User-Agent` and the last `Referer`.
+    pub(crate) agent: Option<&'a [u8]>,
+    pub(crate) referrer: Option<&'a [u8]>,
+    /// The user of Basic credentials.
+    pub(crate) user: Option<&'a [u8]>,
     /// Address of the socket's other end; empty for a UNIX socket.
     pub(crate) peer: &'a str,
     pub(crate) peer_port: u16,

@@ -4,10 +4,10 @@ use super::atoms::{Request, RequestAtom};
 use super::conversion::Conversion;
 use super::target::{self, Target};
 use super::template::Field;
-use super::{Draft, Facts, Protocol, credentials};
+use super::{Draft, Facts, Protocol};
 use crate::log::digits;
 use crate::log::escape::Escape;
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderName, header};
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -29,12 +29,6 @@ impl Protocol {
     }
 }
 
-/// Whether an atom shows what [`Seen`] finds.
-pub(super) fn is_of_seen(atom: &RequestAtom) -> bool {
-    let seen = [Request::Agent, Request::Referer, Request::User];
-    matches!(atom, RequestAtom::Known(known) if seen.contains(known))
-}
-
 /// Bytes that an atom may have, besides so many texts of any length.
 pub(super) fn longest(atom: &RequestAtom, conversion: &Conversion) -> (usize, usize) {
     let width = usize::from(conversion.width);
@@ -53,51 +47,21 @@ pub(super) fn longest(atom: &RequestAtom, conversion: &Conversion) -> (usize, us
     }
 }
 
-/// The headers that most formats show: the last of each name.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Seen<'a> {
-    pub(super) agent: Option<&'a [u8]>,
-    pub(super) referer: Option<&'a [u8]>,
-    pub(super) authorization: Option<&'a [u8]>,
-}
-
-impl<'a> Seen<'a> {
-    /// One walk costs less than three searches as long as there are few headers.
-    #[inline(always)]
-    pub(super) fn of(headers: &'a HeaderMap) -> Seen<'a> {
-        let mut seen = Seen::default();
-        for (name, value) in headers {
-            if *name == header::USER_AGENT {
-                seen.agent = Some(value.as_bytes());
-            } else if *name == header::REFERER {
-                seen.referer = Some(value.as_bytes());
-            } else if *name == header::AUTHORIZATION {
-                seen.authorization = Some(value.as_bytes());
-            }
-        }
-        seen
-    }
-}
-
 /// Appends an atom to the draft, each text of it with at most `cap` bytes.
 #[inline(always)]
 pub(super) fn push(
     atom: &RequestAtom,
     field: &Field,
     facts: &Facts<'_>,
-    seen: &Seen<'_>,
     draft: &mut Draft,
     cap: usize,
 ) {
-    let Draft { text: out, scratch, .. } = draft;
+    let out = &mut draft.text;
     match atom {
         RequestAtom::Known(Request::Line) => line(field, facts, out, cap),
-        RequestAtom::Known(Request::Agent) => optional(field, out, seen.agent, cap),
-        RequestAtom::Known(Request::Referer) => optional(field, out, seen.referer, cap),
-        RequestAtom::Known(Request::User) => match seen.authorization {
-            None => field.missing(out),
-            Some(value) => optional(field, out, credentials::user(value, scratch), cap),
-        },
+        RequestAtom::Known(Request::Agent) => optional(field, out, facts.agent, cap),
+        RequestAtom::Known(Request::Referer) => optional(field, out, facts.referrer, cap),
+        RequestAtom::Known(Request::User) => optional(field, out, facts.user, cap),
         RequestAtom::Known(Request::Peer) => named(field, out, facts.peer, ADDRESS),
         RequestAtom::Known(Request::Client) => named(field, out, facts.client, ADDRESS),
         other => push_rarer(other, field, facts, draft, cap),

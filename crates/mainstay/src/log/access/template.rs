@@ -3,7 +3,6 @@
 
 use super::atoms::{Atom, EndAtom, RequestAtom};
 use super::conversion::Conversion;
-use super::request::Seen;
 use super::spelling::{Condition, Piece};
 use super::{Draft, Ended, Facts, FormatError, request, response};
 use crate::log::escape::{self, Style};
@@ -52,8 +51,6 @@ pub(super) struct Template {
     begin: Vec<AtBegin>,
     answers: Vec<(HeaderName, Field)>,
     end: Vec<AtEnd>,
-    /// Whether headers have to be looked through.
-    wants_seen: bool,
     /// Bytes that a draft may have before the answer, and those that it may have after it.
     begun: usize,
     answered: usize,
@@ -148,8 +145,7 @@ impl Template {
         }
         let answered = max_line - at_end;
         let begun = answered - answers.len() * share.min(answered);
-        let wants_seen = begin.iter().any(|part| request::is_of_seen(&part.atom));
-        Ok(Template { begin, answers, end, wants_seen, begun, answered, share })
+        Ok(Template { begin, answers, end, begun, answered, share })
     }
 
     pub(super) fn wants_answer(&self) -> bool {
@@ -167,10 +163,9 @@ impl Template {
     fn render(&self, facts: &Facts<'_>, draft: &mut Draft, cap: usize) {
         draft.clear();
         draft.started = facts.started_wall;
-        let seen = if self.wants_seen { Seen::of(facts.headers) } else { Seen::default() };
         for AtBegin { before, atom, field, cuts } in &self.begin {
             before.push(&mut draft.text);
-            request::push(atom, field, facts, &seen, draft, cap);
+            request::push(atom, field, facts, draft, cap);
             if *cuts {
                 draft.cut();
             }

@@ -24,7 +24,15 @@ fn service() -> Service {
 }
 
 fn facts(headers: &HeaderMap) -> Facts<'_> {
+    let last = |name| headers.get_all(name).iter().next_back().map(http::HeaderValue::as_bytes);
+    let user = last(http::header::AUTHORIZATION).and_then(|value| {
+        let mut scratch = Vec::new();
+        user(value, &mut scratch).map(|user| &*user.to_vec().leak())
+    });
     Facts {
+        agent: last(http::header::USER_AGENT),
+        referrer: last(http::header::REFERER),
+        user,
         method: b"GET",
         target: b"/",
         version: Protocol::H11,

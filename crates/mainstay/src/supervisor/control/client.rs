@@ -2,7 +2,8 @@
 
 use super::{Answer, Command, levels, socket_path};
 use crate::cli;
-use crate::config::Config;
+use crate::config::{Config, Level};
+use crate::log::levels::CHAINS;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -56,6 +57,14 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
         | cli::Command::Check
         | cli::Command::Config { .. }
         | cli::Command::Doctor(_) => return None,
+        cli::Command::DoctorLive(time) => {
+            let millis = u64::try_from(time.as_millis()).ok();
+            let (level, module) = (Some(Level::Debug.to_string()), Some(CHAINS.to_owned()));
+            let told = |_: &Value| {
+                format!("each request that comes tells its chain in the error log, as {CHAINS}\n")
+            };
+            (Command::LogLevel { level, millis, module, request: None }, told)
+        }
         cli::Command::Status { json: true } => (Command::Status, json),
         cli::Command::Status { json: false } => (Command::Status, status),
         cli::Command::Workers(Workers::List { json: true }) => (Command::Status, workers_json),
