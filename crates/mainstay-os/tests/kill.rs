@@ -12,7 +12,8 @@ use crate::segment::SEGMENT;
 use crate::support::{PATIENCE, alone, end_of, given, is_readable, now, number, start, variable};
 use mainstay_os::child::{Child, Ended};
 use mainstay_os::segment::{
-    InFlight, Layout, MAX_METHOD, MAX_PATH, Phase, Record, Segment, Settlement, Slot, Started,
+    ENTRIES, InFlight, Layout, MAX_METHOD, MAX_PATH, MAX_TARGET, Phase, Record, Segment,
+    Settlement, Slot, Started,
 };
 use mainstay_os::signals::Signal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -135,9 +136,37 @@ pub(crate) fn writes_for_ever() -> i32 {
             ..Started::default()
         };
         slot.in_flight().begin(entry, &started);
+        write_on_board(&segment, epoch, step);
         slot.beat(step + 1, epoch);
     }
     unreachable!("somebody kills it before it has counted to 2^64")
+}
+
+/// An entry for each few steps of a life, so that names are claimed and targets changed all the time.
+fn write_on_board(segment: &Segment, epoch: u64, step: u64) {
+    let name = format!("check {}", (epoch + step) % ENTRIES as u64);
+    let (_, found) = segment.board().claim(name.as_bytes()).expect("there is room for all of them");
+    let seed = mixed(epoch ^ step);
+    let target = pattern(seed, (seed % MAX_TARGET as u64) as usize);
+    found.declare(
+        epoch as u32,
+        seed,
+        &[&seed.to_le_bytes()[..], &target[..target.len().max(8) - 8]].concat(),
+    );
+}
+
+/// Each name stands once, and a target is whole or none.
+fn check_board(segment: &Segment) {
+    let mut names: Vec<_> = segment.board().entries().map(|(_, entry)| entry.name()).collect();
+    names.sort();
+    // Whoever claims it again completes a name whose claimant did not live to write it.
+    names.retain(|name| !name.is_empty());
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    for (_, entry) in segment.board().entries() {
+        let Some(target) = entry.target() else { continue };
+        let seed = u64::from_le_bytes(*target.first_chunk().expect("each begins with its seed"));
+        assert!(target[8..] == pattern(seed, target.len() - 8), "a torn target");
+    }
 }
 
 /// What the slot has counted, over all its lives.
@@ -334,6 +363,7 @@ fn one_life(segment: &Segment, fd: &OwnedFd, life: u64, seen: &mut Seen) {
     assert_eq!(end_of(&child).0, Ended::Signal(Signal::Kill.number()), "it ended by itself");
     reader.close(seen);
 
+    check_board(segment);
     let books = Books::read(slot);
     slot.take_back();
     check_cleared(slot, &books);

@@ -3,8 +3,8 @@
 
 use super::atomic::Ordering::Relaxed;
 use super::{
-    JOURNAL_VALUES, JOURNALS, Layout, MAX_METHOD, MAX_NOTE, MAX_PATH, NOTES, Phase, Record,
-    Segment, Settlement, Slot, Started, cases,
+    ENTRY_VALUES, GAUGES, JOURNAL_VALUES, JOURNALS, Layout, MAX_METHOD, MAX_NAME, MAX_NOTE,
+    MAX_PATH, MAX_TARGET, NOTES, Phase, Record, Segment, Settlement, Slot, Started, cases,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -79,6 +79,10 @@ fn use_afterwards(slot: Slot<'_>, layout: Layout) {
         assert_eq!(slot.counter(index), before, "no total is cleared");
         assert_eq!(slot.add(index, 5), before.wrapping_add(5));
     }
+    let meter = slot.meter(1).expect("there is one for each entry of the board");
+    assert!((0..GAUGES).all(|gauge| meter.gauge(gauge) == 0), "what was live has ended");
+    meter.enter(3);
+    assert_eq!(meter.gauge(3), 1);
     slot.connection_opened();
     slot.request_began();
     let request = Started { method: b"PUT", path: b"/here", ..Started::default() };
@@ -133,6 +137,15 @@ proptest! {
             black_box(journal.read());
             journal.write(&[7; JOURNAL_VALUES]);
             prop_assert_eq!(journal.read(), Some([7; JOURNAL_VALUES]));
+        }
+        for (_, entry) in segment.board().entries() {
+            black_box((entry.name().len() <= MAX_NAME, entry.flags(), entry.holder(7)));
+            black_box((0..ENTRY_VALUES).map(|value| entry.value(value)).max());
+            prop_assert!(entry.target().is_none_or(|target| target.len() <= MAX_TARGET));
+        }
+        if let Some((_, entry)) = segment.board().claim(b"afterwards") {
+            entry.declare(u32::MAX, 3, b"a target");
+            prop_assert_eq!(entry.target(), Some(b"a target".to_vec()));
         }
         for slot in segment.slots() {
             read_all(slot, layout);

@@ -2,13 +2,15 @@
 //! two programs recognise that they mean the same.
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};
-use super::{header, inflight, ring, slot};
+use super::{board, header, inflight, ring, slot};
 use std::fmt;
 
 /// `mainstay` in ASCII.
 const MAGIC: u64 = u64::from_le_bytes(*b"mainstay");
 /// Raised whenever the meaning of a word changes.
-const VERSION: u64 = 4;
+const VERSION: u64 = 5;
+/// The words before the first slot: the header and the board.
+pub(crate) const FIRST_SLOT: usize = header::WORDS + board::WORDS;
 /// A segment larger than this is a mistake, or an attack on the mapper.
 const MAX_WORDS: usize = 1 << 30;
 
@@ -64,6 +66,7 @@ impl Layout {
     pub(crate) fn slot_words(self) -> usize {
         slot::FIXED_WORDS
             + self.counters.next_multiple_of(8)
+            + slot::METER_WORDS
             + self.in_flight * inflight::ENTRY_WORDS
             + self.ring_bytes.map(ring::words).iter().sum::<usize>()
     }
@@ -81,14 +84,14 @@ impl Layout {
             return Err(LayoutError::Size);
         }
         // With each size below 2^30 a slot's words fit 64 bits, but the product may not.
-        let words = (self.slot_words() as u128) * (self.slots as u128) + header::WORDS as u128;
+        let words = (self.slot_words() as u128) * (self.slots as u128) + FIRST_SLOT as u128;
         if words > MAX_WORDS as u128 { Err(LayoutError::Size) } else { Ok(()) }
     }
 
     /// Words of the whole segment.
     #[must_use]
     pub fn words(self) -> usize {
-        header::WORDS + self.slots * self.slot_words()
+        FIRST_SLOT + self.slots * self.slot_words()
     }
 
     /// Writes the stamp into a fresh segment.
@@ -116,7 +119,7 @@ impl Layout {
     /// # Errors
     /// [`LayoutError`] unless magic, version and all sizes agree with the words at hand.
     pub fn read(words: &[AtomicU64]) -> Result<Layout, LayoutError> {
-        if words.len() < header::WORDS || words[0].load(Relaxed) != MAGIC {
+        if words.len() < FIRST_SLOT || words[0].load(Relaxed) != MAGIC {
             return Err(LayoutError::NotASegment);
         }
         let found = words[1].load(Relaxed);

@@ -2,17 +2,20 @@
 //!
 //! **Everything in it is a 64-bit atomic word**, text included, so no read of it is ever undefined,
 //! whatever another process does or dies doing. Structure is laid over the words by [`Layout`]:
-//! a header, then `slots` equal slots, each with an assignment line, a progress line, a counter
-//! block, a table of requests in flight and two rings of log lines.
+//! a header, a board of named entries, then `slots` equal slots, each with an assignment line, a
+//! progress line, a counter block, a meter for each entry of the board, a table of requests in flight
+//! and two rings of log lines.
 //!
 //! Invariants (ARCHITECTURE.md has the reasons):
 //! 1. A counter block belongs to its slot, never to a pid; no counter ever goes down.
 //! 2. Each line of a slot has exactly one writer at a time: the supervisor for the assignment, the
 //!    process that holds the slot for everything else, the drainer for the ring's tail. Between two
-//!    holders the supervisor alone clears what is live.
+//!    holders the supervisor alone clears what is live. The board has several writers, and is
+//!    compare-and-swap only.
 //! 3. Nothing read from the segment is used as an index or a length without a bound check.
 //! 4. Whatever a process killed at any instruction leaves behind is valid to read.
 
+mod board;
 mod cells;
 #[cfg(all(test, not(loom)))]
 mod garbage;
@@ -24,12 +27,14 @@ mod layout;
 mod loom;
 #[cfg(not(loom))]
 mod map;
+mod meter;
 mod note;
 mod ring;
 mod settle;
 mod slot;
 mod text;
 
+pub use board::{Board, BoardEntry, ENTRIES, ENTRY_VALUES, MAX_NAME, MAX_TARGET};
 pub use cells::Cells;
 pub use header::{Header, JOURNALS, NOTES};
 pub use inflight::{InFlight, InFlightTable, MAX_METHOD, MAX_PATH, Started};
@@ -37,6 +42,7 @@ pub use journal::{JOURNAL_VALUES, Journal};
 pub use layout::{Layout, LayoutError, RINGS};
 #[cfg(not(loom))]
 pub use map::MapError;
+pub use meter::{GAUGES, Meter, TOTALS};
 pub use note::{MAX_NOTE, Note, NoteRead};
 pub use ring::{Front, Ring, RingRecord};
 pub use settle::{Record, Settlement};
@@ -90,13 +96,19 @@ impl Segment {
         Header::new(self.cells.words())
     }
 
+    /// The board, written by everybody.
+    #[must_use]
+    pub fn board(&self) -> Board<'_> {
+        Board::new(&self.cells.words()[header::WORDS..])
+    }
+
     /// Slot `index`, or `None` beyond [`Layout::slots`].
     #[must_use]
     pub fn slot(&self, index: usize) -> Option<Slot<'_>> {
         if index >= self.layout.slots {
             return None;
         }
-        let begin = header::WORDS + index * self.stride;
+        let begin = layout::FIRST_SLOT + index * self.stride;
         Some(Slot::new(&self.cells.words()[begin..begin + self.stride], self.layout))
     }
 

@@ -5,11 +5,14 @@ use super::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use super::settle::{self, Settlement};
-use super::{InFlightTable, Layout, Ring, inflight, ring};
+use super::{ENTRIES, InFlightTable, Layout, Meter, Ring, inflight, meter, ring};
 
 /// Assignment, progress and settlement lines, a cache line pair each so that their writers do not
 /// disturb each other.
 pub(crate) const FIXED_WORDS: usize = 48;
+
+/// Words of all meters, one for each entry of the board.
+pub(crate) const METER_WORDS: usize = ENTRIES * meter::WORDS;
 
 /// What the holder of a slot is doing. Written by the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,10 +86,7 @@ impl<'a> Slot<'a> {
     /// cleared, counters and ring go on. `served` is the value of the counter from which the new
     /// holder's own requests count. For the supervisor alone, and only while nobody holds the slot.
     pub fn hand_out(&self, generation: u64, spawned: u64, served: u64) {
-        self.in_flight().clear();
-        for word in &self.words[LIVE] {
-            word.store(0, Relaxed);
-        }
+        self.clear_live();
         self.words[PID].store(0, Relaxed);
         self.words[GENERATION].store(generation, Relaxed);
         self.words[SPAWNED].store(spawned, Relaxed);
@@ -99,10 +99,13 @@ impl<'a> Slot<'a> {
     pub fn take_back(&self) {
         self.words[PHASE].store(Phase::Free as u64, Release);
         self.words[PID].store(0, Release);
+        self.clear_live();
+    }
+
+    fn clear_live(&self) {
         self.in_flight().clear();
-        for word in &self.words[LIVE] {
-            word.store(0, Relaxed);
-        }
+        self.words[LIVE].iter().for_each(|word| word.store(0, Relaxed));
+        self.meters().for_each(|meter| meter.clear());
     }
 
     /// Names the process that was started for the slot. For the supervisor alone.
@@ -235,10 +238,26 @@ impl<'a> Slot<'a> {
         &self.words[FIXED_WORDS..FIXED_WORDS + self.layout.counters]
     }
 
+    fn first_meter(&self) -> usize {
+        FIXED_WORDS + self.layout.counters.next_multiple_of(8)
+    }
+
+    fn meters(&self) -> impl Iterator<Item = Meter<'a>> + use<'a> {
+        let begin = self.first_meter();
+        let (meters, _) = self.words[begin..begin + METER_WORDS].as_chunks();
+        meters.iter().map(Meter::new)
+    }
+
+    /// The meter that belongs to entry `index` of the board; `None` beyond it.
+    #[must_use]
+    pub fn meter(&self, index: usize) -> Option<Meter<'a>> {
+        self.meters().nth(index)
+    }
+
     /// The requests that the holder has in flight.
     #[must_use]
     pub fn in_flight(&self) -> InFlightTable<'a> {
-        let begin = FIXED_WORDS + self.layout.counters.next_multiple_of(8);
+        let begin = self.first_meter() + METER_WORDS;
         let len = self.layout.in_flight * inflight::ENTRY_WORDS;
         InFlightTable::new(&self.words[begin..begin + len], &self.words[IN_FLIGHT_HIGH])
     }
