@@ -28,6 +28,10 @@ macro_rules! events {
     )*) => {
         /// Something that an operator wants to know.
         #[derive(Clone, Debug, PartialEq)]
+        #[cfg_attr(
+            not(feature = "database"),
+            allow(dead_code, reason = "events keep their places without their parts")
+        )]
         pub(crate) enum Event {
             $($(#[doc = $doc])+ $variant { $($field: $type),* },)*
         }
@@ -236,6 +240,51 @@ events! {
     /// A log that could not be written is written again.
     LogResumed { log: &'static str, after: Time, lines: u64 } "log.resumed" Info
         "The {log} is written again after {after}; {lines} lines were dropped meanwhile";
+    /// Something that the service depends on does not work.
+    CheckFailed { name: String, reason: String } "check.failed" Error
+        "Check {name} fails: {reason}; the service is not ready";
+    /// Something that is checked, and on which nothing depends, does not work.
+    OptionalCheckFailed { name: String, reason: String } "check.optional_failed" Warning
+        "Check {name} fails: {reason}";
+    /// Something that was checked works again.
+    CheckRecovered { name: String, after: Time } "check.recovered" Info
+        "Check {name} is well again after {after}";
+    /// A pool of connections was opened by a worker.
+    PoolOpened { pool: String, kind: &'static str, max: u32, workers: u32, of: String } "pool.opened" Debug
+        "Pool {pool} of {kind}: at most {max} connections in each of {workers} workers{of}";
+    /// All pools together may open more connections than the server takes.
+    PoolOversized { pool: String, max: u32, workers: u32, hosts: u32, all: u32, limit: u32 } "pool.oversized" Warning
+        "Pool {pool} may open {all} connections ({max} for each of {workers} workers of {hosts} hosts), and the server takes {limit}";
+    /// All connections of a pool are in use, and somebody waits for one.
+    PoolSaturated { pool: String, max: u32, waiting: u64 } "pool.saturated" Warning
+        "Pool {pool} is exhausted: all {max} connections are in use, {waiting} wait";
+    /// A pool has connections for whoever wants one again.
+    PoolRelieved { pool: String, after: Time } "pool.relieved" Info
+        "Pool {pool} has connections again after {after}";
+    /// Somebody waited long for a connection; told every ten seconds at most.
+    PoolSlow { pool: String, waited: Time, max: u32 } "pool.slow_acquire" Warning
+        "Pool {pool} gave a connection only after {waited} (of {max})";
+    /// Somebody waited for a connection in vain.
+    PoolTimeout { pool: String, waited: Time, max: u32 } "pool.timeout" Error
+        "Pool {pool} gave no connection within {waited} (of {max})";
+    /// A pool gives nobody a connection though its database is well: the worker is replaced.
+    PoolWedged { pool: String, after: Time, holders: String } "pool.wedged" Critical
+        "Pool {pool} is stuck: no connection was taken or given back for {after}; held by {holders}";
+    /// A statement took long.
+    QuerySlow { pool: String, took: Time, waited: Time, rows: u64, statement: String, request: String } "query.slow" Warning
+        "Slow statement of {pool}: {took}, waited {waited}, {rows} rows, by {request}: {statement}";
+    /// A statement takes long and still runs.
+    QueryRunning { pool: String, so_far: Time, statement: String, request: String } "query.running" Warning
+        "Statement of {pool} still runs after {so_far}, by {request}: {statement}";
+    /// A statement failed.
+    QueryFailed { pool: String, error: String, statement: String, request: String } "query.failed" Error
+        "Statement of {pool} failed: {error}, by {request}: {statement}";
+    /// A request ran the same statement many times: a loop over rows that one statement could do.
+    QueryRepeated { pool: String, times: u32, statement: String, request: String } "query.repeated" Warning
+        "{times} equal statements of {pool} in one request, {request}: {statement}";
+    /// Pending migrations were run before a worker was ready.
+    Migrated { count: usize, version: i64, took: Time } "database.migrated" Info
+        "Ran {count} migrations up to version {version} in {took}";
 }
 
 impl Event {

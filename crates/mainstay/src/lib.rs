@@ -22,6 +22,7 @@
 mod serve;
 
 mod cli;
+mod command;
 mod config;
 
 mod clock;
@@ -35,6 +36,12 @@ mod voice;
 mod supervisor;
 mod worker;
 
+#[cfg(feature = "database")]
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
+    allow(dead_code, unused_imports, unused_variables, reason = "a part for databases of none")
+)]
+pub mod db;
 mod health;
 mod http;
 mod log;
@@ -56,10 +63,13 @@ pub use crate::http::context::{
 };
 pub use crate::http::errors::{AsIs, Failure};
 pub use crate::log::bridge::log_layer;
+pub use command::Call;
 pub use config::{
-    AutoDuration, Bind, Config, Count, Health, Http, Level, Log, LogTarget, Proxy, Server,
-    UnknownLevel, Workers,
+    AutoDuration, Bind, Config, Count, Database, Health, Http, Level, Log, LogTarget, Proxy,
+    Secret, Server, UnknownLevel, Workers,
 };
 pub use serve::{Builder, builder, serve};
-pub use status::{Status, WorkerStatus};
-pub use worker::{App, Worker};
+#[cfg(feature = "database")]
+pub use sqlx;
+pub use status::{CheckStatus, Status, WorkerStatus};
+pub use worker::{App, Check, Worker};

@@ -2,7 +2,11 @@
 //! code. Nothing else.
 
 use crate::cli::{self, Command};
+use crate::command::{Call, Own};
+use crate::config::Config;
 use crate::config::load::Snapshot;
+#[cfg(feature = "database")]
+use crate::db::Migrations;
 use crate::http::body::BoxError;
 use crate::http::client::{self, Trust};
 use crate::log::outlet;
@@ -50,7 +54,14 @@ where
 /// Further wishes, before [`Builder::serve`].
 #[must_use]
 pub fn builder() -> Builder {
-    Builder { name: None, version: None, defaults: None }
+    Builder {
+        name: None,
+        version: None,
+        defaults: None,
+        commands: Vec::new(),
+        #[cfg(feature = "database")]
+        migrations: None,
+    }
 }
 
 /// What an application says of itself; made by [`builder`].
@@ -59,6 +70,9 @@ pub struct Builder {
     name: Option<String>,
     version: Option<String>,
     defaults: Option<String>,
+    commands: Vec<Own>,
+    #[cfg(feature = "database")]
+    migrations: Option<Migrations>,
 }
 
 impl Builder {
@@ -79,6 +93,26 @@ impl Builder {
     /// flags go before them.
     pub fn defaults(mut self, toml: impl Into<String>) -> Builder {
         self.defaults = Some(toml.into());
+        self
+    }
+
+    /// Adds a command of the application's own, such as `user add alice`. It runs once, in a process of
+    /// its own beside the service, with the same configuration. What it gives is printed; an error ends
+    /// the program with 1.
+    pub fn command<F, Fut>(mut self, name: &'static str, about: &'static str, run: F) -> Builder
+    where
+        F: Fn(Call) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<String, BoxError>> + 'static,
+    {
+        self.commands.push(Own::new(name, about, run));
+        self
+    }
+
+    /// The steps of the schema of the database that the configuration names: run by the command
+    /// `migrate`, or before a worker is ready with `database.migrate = "on-start"`.
+    #[cfg(feature = "database")]
+    pub fn migrations(mut self, migrations: impl Into<Migrations>) -> Builder {
+        self.migrations = Some(migrations.into());
         self
     }
 
@@ -110,7 +144,7 @@ impl Builder {
         A: App,
     {
         let (mut identity, command) = self.identify()?;
-        let Some(passport) = passport else { return command_line(identity, &command) };
+        let Some(passport) = passport else { return self.command_line(identity, &command) };
         match passport.role {
             Role::Supervisor => supervisor::resume(identity, &passport)
                 .map(supervisor::Supervisor::run)
@@ -122,7 +156,8 @@ impl Builder {
             Role::Worker => {
                 let config = inherit(&mut identity, &passport)?;
                 let Identity { name, version, .. } = identity;
-                Ok(match worker::run(&passport, config, name, version, factory) {
+                let plan = self.plan();
+                Ok(match worker::run(&passport, config, name, version, plan, factory) {
                     Outcome::Done => 0,
                     Outcome::BootFailed => BOOT_FAILED,
                     Outcome::AppFailed => APP_FAILED,
@@ -138,26 +173,119 @@ impl Builder {
         }
     }
 
+    /// Runs a sub-command.
+    fn command_line(&self, mut identity: Identity, command: &Command) -> Result<u8, (u8, String)> {
+        let bad = |error: &dyn fmt::Display| (BAD_CONFIG, error.to_string());
+        if let Command::Config { default: true, json } = command {
+            let config = Snapshot::default().resolve(identity.app_defaults.as_deref(), &[]);
+            let config = config.map_err(|error| bad(&error))?;
+            print(&cli::render_effective(&config, true, *json));
+            return Ok(0);
+        }
+        let snapshot =
+            Snapshot::read(identity.config_file.as_deref()).map_err(|error| bad(&error))?;
+        // A running service must be reachable with a file that is broken by now.
+        let readable = if command.is_for_the_running() { snapshot.way_to_service() } else { None };
+        let config = readable
+            .as_ref()
+            .unwrap_or(&snapshot)
+            .resolve(identity.app_defaults.as_deref(), &identity.flags)
+            .map_err(|error| bad(&error))?;
+        identity.take_name(&config);
+        if matches!(command, Command::Serve | Command::Check) {
+            outlet::probe(&config)
+                .map_err(|(key, error)| (BAD_CONFIG, config.complaint(key, &error.to_string())))?;
+        }
+        match command {
+            Command::Serve => supervisor::start(identity, &snapshot, config)
+                .map(supervisor::Supervisor::run)
+                .map_err(|error| (FAILED, error.to_string())),
+            Command::Check => {
+                for warning in &config.warnings {
+                    complain(&format!("warning: {warning}\n"));
+                }
+                print("The configuration is good.\n");
+                Ok(0)
+            }
+            Command::Config { json, .. } => {
+                print(&cli::render_effective(&config, false, *json));
+                Ok(0)
+            }
+            Command::Doctor(case) => {
+                let trust = Trust::of(&config.proxy).map_err(|error| (BAD_CONFIG, error))?;
+                let peer = case.peer.map(|ip| SocketAddr::new(ip, 0));
+                let headers: HeaderMap = case.headers.iter().cloned().collect();
+                print(&format!(
+                    "{}\n",
+                    client::explain::explain(&trust, peer, &headers).join("\n")
+                ));
+                Ok(0)
+            }
+            Command::Migrate(command) => self.migrate(*command, &config, &identity.name),
+            Command::Own { name, args } => {
+                let own = self.commands.iter().find(|it| it.name == *name);
+                let own = own.expect("the command line knows those that were registered");
+                let call = Call { args: args.clone(), config, name: identity.name };
+                print(&own.run(call).map_err(|error| (FAILED, format!("error: {error}")))?);
+                Ok(0)
+            }
+            command => supervisor::client::run(command, &config, &identity.name).map(|text| {
+                print(&text);
+                0
+            }),
+        }
+    }
+
+    #[cfg(feature = "database")]
+    fn migrate(
+        &self,
+        command: cli::MigrateCommand,
+        config: &Config,
+        name: &str,
+    ) -> Result<u8, (u8, String)> {
+        let printed = crate::db::migrate_command(command, self.migrations.as_ref(), config, name);
+        print(&printed.map_err(|error| (FAILED, format!("error: {error}")))?);
+        Ok(0)
+    }
+
+    #[cfg(not(feature = "database"))]
+    #[expect(clippy::unused_self, reason = "with databases it has migrations")]
+    fn migrate(&self, _: cli::MigrateCommand, _: &Config, _: &str) -> Result<u8, (u8, String)> {
+        Err((FAILED, "error: this program was built without databases".to_owned()))
+    }
+
+    /// What a worker does before the application.
+    fn plan(&self) -> worker::Plan {
+        worker::Plan {
+            #[cfg(feature = "database")]
+            migrations: self.migrations.clone(),
+        }
+    }
+
     /// Who this program is, and what it is asked to do.
-    fn identify(self) -> Result<(Identity, Command), (u8, String)> {
+    fn identify(&self) -> Result<(Identity, Command), (u8, String)> {
         let mut args = std::env::args_os();
         let called = args.next().unwrap_or_default();
         let args: Vec<_> = args.collect();
         let program = supervisor::find_program(&called)
             .map_err(|error| (FAILED, format!("error: cannot find this program: {error}")))?;
         let file = Path::new(&called).file_name().unwrap_or(program.as_os_str());
-        let name = self.name.unwrap_or_else(|| file.to_string_lossy().into_owned());
-        let version = self.version.unwrap_or_default();
-        let invocation = cli::parse(&name, &version, args.clone()).map_err(|exit| match exit {
-            exit @ (cli::Exit::Help(_) | cli::Exit::Usage(_)) => (exit.code(), exit.into_text()),
-        })?;
+        let name = self.name.clone().unwrap_or_else(|| file.to_string_lossy().into_owned());
+        let version = self.version.clone().unwrap_or_default();
+        let own: Vec<_> = self.commands.iter().map(|it| (it.name, it.about)).collect();
+        let invocation =
+            cli::parse(&name, &version, &own, args.clone()).map_err(|exit| match exit {
+                exit @ (cli::Exit::Help(_) | cli::Exit::Usage(_)) => {
+                    (exit.code(), exit.into_text())
+                }
+            })?;
         let identity = Identity {
             name,
             version,
             program,
             called,
             args,
-            app_defaults: self.defaults,
+            app_defaults: self.defaults.clone(),
             config_file: invocation.config_file,
             flags: invocation.flags,
         };
@@ -183,57 +311,6 @@ fn inherit(
             }
             Err((BAD_CONFIG, reason))
         }
-    }
-}
-
-/// Runs a sub-command.
-fn command_line(mut identity: Identity, command: &Command) -> Result<u8, (u8, String)> {
-    let bad = |error: &dyn fmt::Display| (BAD_CONFIG, error.to_string());
-    if let Command::Config { default: true, json } = command {
-        let config = Snapshot::default().resolve(identity.app_defaults.as_deref(), &[]);
-        let config = config.map_err(|error| bad(&error))?;
-        print(&cli::render_effective(&config, true, *json));
-        return Ok(0);
-    }
-    let snapshot = Snapshot::read(identity.config_file.as_deref()).map_err(|error| bad(&error))?;
-    // A running service must be reachable with a file that is broken by now.
-    let readable = if command.is_for_the_running() { snapshot.way_to_service() } else { None };
-    let config = readable
-        .as_ref()
-        .unwrap_or(&snapshot)
-        .resolve(identity.app_defaults.as_deref(), &identity.flags)
-        .map_err(|error| bad(&error))?;
-    identity.take_name(&config);
-    if matches!(command, Command::Serve | Command::Check) {
-        outlet::probe(&config)
-            .map_err(|(key, error)| (BAD_CONFIG, config.complaint(key, &error.to_string())))?;
-    }
-    match command {
-        Command::Serve => supervisor::start(identity, &snapshot, config)
-            .map(supervisor::Supervisor::run)
-            .map_err(|error| (FAILED, error.to_string())),
-        Command::Check => {
-            for warning in &config.warnings {
-                complain(&format!("warning: {warning}\n"));
-            }
-            print("The configuration is good.\n");
-            Ok(0)
-        }
-        Command::Config { json, .. } => {
-            print(&cli::render_effective(&config, false, *json));
-            Ok(0)
-        }
-        Command::Doctor(case) => {
-            let trust = Trust::of(&config.proxy).map_err(|error| (BAD_CONFIG, error))?;
-            let peer = case.peer.map(|ip| SocketAddr::new(ip, 0));
-            let headers: HeaderMap = case.headers.iter().cloned().collect();
-            print(&format!("{}\n", client::explain::explain(&trust, peer, &headers).join("\n")));
-            Ok(0)
-        }
-        command => supervisor::client::run(command, &config, &identity.name).map(|text| {
-            print(&text);
-            0
-        }),
     }
 }
 

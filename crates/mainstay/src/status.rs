@@ -2,7 +2,7 @@
 //! the segment.
 
 use crate::clock::{self, Mono};
-use crate::health::State;
+use crate::health::checks::{self, Checkpoint};
 use crate::metrics::names;
 use mainstay_os::segment::{Phase, Segment, Slot};
 
@@ -34,6 +34,40 @@ pub struct Status {
     pub in_flight: u64,
     /// Workers that exist now, in the order of their slots.
     pub workers: Vec<WorkerStatus>,
+    /// What is checked for readiness.
+    pub checks: Vec<CheckStatus>,
+    /// The pools of database connections, all workers together.
+    #[cfg(feature = "database")]
+    pub pools: Vec<crate::db::PoolStatus>,
+}
+
+/// One check at that moment.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct CheckStatus {
+    /// Its name.
+    pub name: String,
+    /// `application`, `sqlite`, `postgres` or `mysql`.
+    pub kind: &'static str,
+    /// The service is not ready while it fails.
+    pub critical: bool,
+    /// Whether it is well.
+    pub healthy: bool,
+    /// Its last result: `ok`, or why it failed; `stale` when that is too old to count, `unknown`
+    /// before the first.
+    pub reason: &'static str,
+    /// Since the last result, seconds; none before the first.
+    pub age_seconds: Option<f64>,
+    /// How long the last one took, seconds.
+    pub took_seconds: f64,
+    /// Since it is as well, or as ill, as it is: seconds.
+    pub since_seconds: f64,
+    /// Failures in a row up to now.
+    pub failures_in_a_row: u32,
+    /// Good results since the service started.
+    pub successes: u64,
+    /// Other results since the service started.
+    pub failures: u64,
 }
 
 /// One worker at that moment.
@@ -94,7 +128,7 @@ impl Status {
             name: name.to_owned(),
             version: version.to_owned(),
             generation: header.generation(),
-            state: State::from_word(header.state()).as_str(),
+            state: checks::state(segment, now).as_str(),
             uptime_seconds: now.since(Mono(header.started_mono())).as_secs_f64(),
             started_unix_seconds: header.started_wall() as f64 / 1e9,
             supervisor_pid: u32::try_from(header.supervisor_pid()).unwrap_or(0),
@@ -103,6 +137,37 @@ impl Status {
             requests: segment.total(names::REQUESTS),
             in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
             workers,
+            checks: checks::wanted(segment, header.generation())
+                .map(|check| CheckStatus::read(&check, now))
+                .collect(),
+            #[cfg(feature = "database")]
+            pools: checks::wanted(segment, header.generation())
+                .filter_map(|check| crate::db::PoolStatus::read(segment, &check))
+                .collect(),
+        }
+    }
+}
+
+impl CheckStatus {
+    fn read(check: &Checkpoint<'_>, now: Mono) -> CheckStatus {
+        let health = check.health(now);
+        let reason = match health.reason {
+            None => "unknown",
+            Some(_) if health.stale => "stale",
+            Some(reason) => reason.as_str(),
+        };
+        CheckStatus {
+            name: check.name(),
+            kind: check.nature.kind.as_str(),
+            critical: check.nature.critical,
+            healthy: health.healthy,
+            reason,
+            age_seconds: health.last.map(|last| now.since(last).as_secs_f64()),
+            took_seconds: health.took.as_secs_f64(),
+            since_seconds: now.since(health.since).as_secs_f64(),
+            failures_in_a_row: health.run,
+            successes: health.oks,
+            failures: health.failures,
         }
     }
 }

@@ -249,6 +249,15 @@ pub(super) fn file_text(
     fixed + &own.join("\n").replace("{dir}", &dir).replace("{address}", &address.to_string()) + "\n"
 }
 
+/// A port of the loopback that nobody listens on.
+///
+/// # Panics
+/// When thousands of ports are taken.
+#[must_use]
+pub fn free_port() -> u16 {
+    free_address().port()
+}
+
 /// A loopback address that nobody listens on.
 ///
 /// Below the usual ephemeral range: a port from within it could be taken by an

@@ -5,7 +5,7 @@ mod launch;
 mod proc;
 mod status;
 
-pub use launch::Launch;
+pub use launch::{Launch, free_port};
 pub use proc::{children, is_alive, program_inode, rss_bytes};
 pub use status::{Status, WorkerRow};
 

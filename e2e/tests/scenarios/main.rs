@@ -7,6 +7,7 @@
 mod app_log;
 mod control;
 mod corpus;
+mod databases;
 mod faults;
 mod figures;
 mod forgery;

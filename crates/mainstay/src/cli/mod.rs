@@ -3,6 +3,8 @@
 //! Parsing is pure. Values of flags are not judged here but with the other layers, so that a bad
 //! worker count is told in the same words wherever it stands.
 
+mod args;
+
 use std::{
     ffi::OsString,
     fmt::Write as _,
@@ -15,10 +17,12 @@ use http::{HeaderName, HeaderValue};
 
 use clap::{Arg, ArgAction, ArgMatches, builder::OsStringValueParser, error::ErrorKind};
 
+use args::{field, live, log_level, migrate, peer, pid, rest};
+
 use crate::config::{
     Config, Level,
-    keys::{FILE_VARIABLE, KEYS, Key},
-    render, units,
+    keys::{self, FILE_VARIABLE, Key},
+    render,
 };
 
 /// What the program is to do.
@@ -47,12 +51,35 @@ pub(crate) enum Command {
     /// Change the log level, for a while or for good, for everybody or for one; or print what is in
     /// force.
     LogLevel { level: Option<Level>, duration: Option<Duration>, only: Option<Only> },
+    /// Look at the schema of the database, or change it.
+    Migrate(MigrateCommand),
+    /// A command of the application's own, with what followed its name.
+    Own { name: &'static str, args: Vec<OsString> },
+}
+
+/// What `migrate` is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MigrateCommand {
+    /// Tell how each migration stands.
+    Status { json: bool },
+    /// Run what is pending, or only say what that would be.
+    Up { dry_run: bool },
+    /// Go up or down to a version, or only say how.
+    To { version: i64, dry_run: bool },
 }
 
 impl Command {
     /// Whether it asks a service that runs already.
     pub(crate) fn is_for_the_running(&self) -> bool {
-        !matches!(self, Self::Serve | Self::Check | Self::Config { .. } | Self::Doctor(_))
+        !matches!(
+            self,
+            Self::Serve
+                | Self::Check
+                | Self::Config { .. }
+                | Self::Doctor(_)
+                | Self::Migrate(_)
+                | Self::Own { .. }
+        )
     }
 }
 
@@ -115,6 +142,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("requests", "Print the requests that are in flight"),
     ("reload", "Load configuration and program anew, without losing a request"),
     ("stop", "End the service once its requests are answered"),
+    ("migrate", "Print how the database's migrations stand, run or undo them"),
     ("doctor", "Explain what the configuration makes of a case"),
     ("log-level", "Print the log level, or change it for a while or until the next reload"),
 ];
@@ -166,10 +194,11 @@ impl Exit {
 pub(crate) fn parse(
     program: &str,
     version: &str,
+    own: &[(&'static str, &'static str)],
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<Invocation, Exit> {
     let args = args.into_iter();
-    let matches = match command(program).try_get_matches_from(args) {
+    let matches = match command(program, own).try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             return Err(Exit::Help(error.to_string()));
@@ -183,13 +212,13 @@ pub(crate) fn parse(
     }
     let config_file = scopes.iter().find_map(|it| it.get_one::<OsString>("config"));
     Ok(Invocation {
-        command: chosen(&matches),
+        command: chosen(&matches, own),
         config_file: config_file.map(PathBuf::from),
         flags: settings(&scopes),
     })
 }
 
-fn command(program: &str) -> clap::Command {
+fn command(program: &str, own: &[(&'static str, &'static str)]) -> clap::Command {
     let json = || switch("json", "Print JSON");
     let n = |what| {
         Arg::new("n")
@@ -225,6 +254,10 @@ fn command(program: &str) -> clap::Command {
             ),
         )
         .subcommand(log_level())
+        .subcommand(migrate())
+        .subcommands(own.iter().map(|(name, about)| {
+            common(clap::Command::new(*name).about(*about), false).arg(rest())
+        }))
 }
 
 fn described(table: &'static [(&str, &str)], name: &'static str) -> clap::Command {
@@ -235,8 +268,7 @@ fn described(table: &'static [(&str, &str)], name: &'static str) -> clap::Comman
 /// What every command takes. All settings are taken everywhere, so that a command reaches the
 /// service under the same flags that started it; their help is shown where they matter.
 fn common(command: clap::Command, shown: bool) -> clap::Command {
-    let settings = KEYS
-        .iter()
+    let settings = keys::all()
         .filter_map(|key| setting(key).map(|arg| arg.hide(!shown && key.path != "server.control")));
     command
         .disable_help_subcommand(true)
@@ -288,79 +320,6 @@ fn setting(key: &Key) -> Option<Arg> {
     Some(arg)
 }
 
-fn pid() -> Arg {
-    Arg::new("pid")
-        .value_name("PID")
-        .value_parser(clap::value_parser!(u32).range(1..))
-        .help("Process id of the worker [default: all workers]")
-}
-
-fn log_level() -> clap::Command {
-    let only = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value).requires("level").help(help)
-    };
-    let level = Arg::new("level")
-        .value_name("LEVEL")
-        .value_parser(|text: &str| text.parse::<Level>())
-        .help("debug, info, warning, error or critical [default: print what is in force]");
-    let duration = Arg::new("for")
-        .long("for")
-        .value_name("DURATION")
-        .value_parser(some_time)
-        .requires("level")
-        .help("Go back to the present level after this time, such as 10m");
-    let module =
-        only("module", "MODULE", "Write more of this module and those below it: shop::orders")
-            .conflicts_with("request-id");
-    let request = only("request-id", "ID", "Write more of the requests with this id");
-    let log_level = common(described(COMMANDS, "log-level"), false);
-    log_level.arg(level).arg(duration).arg(module).arg(request)
-}
-
-fn some_time(text: &str) -> Result<Duration, &'static str> {
-    match units::duration(text) {
-        Ok(it) if it.is_zero() => Err("is no time at all"),
-        other => other,
-    }
-}
-
-fn live() -> Arg {
-    Arg::new("live")
-        .long("live")
-        .value_name("DURATION")
-        .value_parser(some_time)
-        .conflicts_with_all(["peer", "header"])
-        .help("Let the running service tell the chain of each request that comes, for so long, in its error log")
-}
-
-fn peer() -> Arg {
-    Arg::new("peer")
-        .long("peer")
-        .value_name("ADDRESS")
-        .value_parser(|text: &str| match text {
-            "unix" => Ok(None),
-            text => text.parse::<IpAddr>().map(Some).map_err(|_| "is not an address"),
-        })
-        .help("Who connects to the service: an address, or unix [default: 127.0.0.1]")
-}
-
-fn field() -> Arg {
-    Arg::new("header")
-        .long("header")
-        .short('H')
-        .value_name("NAME: VALUE")
-        .action(ArgAction::Append)
-        .value_parser(header)
-        .help("A header that it sends, such as \"X-Forwarded-For: 192.0.2.1\"; repeat for more")
-}
-
-/// `Name: value`.
-fn header(text: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
-    let (name, value) = text.split_once(':').ok_or("has no colon")?;
-    let name = name.trim().parse().map_err(|_| "has no valid name")?;
-    Ok((name, value.trim().parse().map_err(|_| "has no valid value")?))
-}
-
 /// The matches of the command and of those it stands below, the innermost first.
 fn scopes(matches: &ArgMatches) -> Vec<&ArgMatches> {
     let mut found = matches.subcommand().map_or_else(Vec::new, |(_, inner)| scopes(inner));
@@ -368,7 +327,7 @@ fn scopes(matches: &ArgMatches) -> Vec<&ArgMatches> {
     found
 }
 
-fn chosen(matches: &ArgMatches) -> Command {
+fn chosen(matches: &ArgMatches, own: &[(&'static str, &'static str)]) -> Command {
     let Some((name, inner)) = matches.subcommand() else { return Command::Serve };
     match name {
         "serve" => Command::Serve,
@@ -402,7 +361,29 @@ fn chosen(matches: &ArgMatches) -> Command {
                 only: only.or_else(|| text("request-id").map(Only::Request)),
             }
         }
-        other => unreachable!("clap knows a command {other} that is not handled"),
+        "migrate" => Command::Migrate(chosen_of_migrate(inner)),
+        other => match own.iter().find(|(name, _)| *name == other) {
+            Some((name, _)) => {
+                let args = inner.get_many::<OsString>("args");
+                Command::Own { name, args: args.into_iter().flatten().cloned().collect() }
+            }
+            None => unreachable!("clap knows a command {other} that is not handled"),
+        },
+    }
+}
+
+fn chosen_of_migrate(matches: &ArgMatches) -> MigrateCommand {
+    let json = matches.get_flag("json");
+    let Some((name, inner)) = matches.subcommand() else { return MigrateCommand::Status { json } };
+    let dry_run = || inner.get_flag("dry-run");
+    match name {
+        "status" => MigrateCommand::Status { json: json || inner.get_flag("json") },
+        "up" => MigrateCommand::Up { dry_run: dry_run() },
+        "to" => {
+            let version = inner.get_one("target").copied().expect("clap has asked for it");
+            MigrateCommand::To { version, dry_run: dry_run() }
+        }
+        other => unreachable!("clap knows a command {other} of migrate that is not handled"),
     }
 }
 
@@ -422,7 +403,7 @@ fn chosen_of_workers(matches: &ArgMatches) -> WorkersCommand {
 /// What the flags say. What stands behind a command replaces what stands before it.
 fn settings(scopes: &[&ArgMatches]) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
-    for key in KEYS.iter().filter(|key| key.flag.is_some()) {
+    for key in keys::all().filter(|key| key.flag.is_some()) {
         let said = scopes.iter().find_map(|scope| scope.get_many::<String>(key.path));
         let Some(said) = said else { continue };
         let said: Vec<&str> = said.map(String::as_str).collect();
@@ -461,7 +442,12 @@ mod tests {
     use crate::config::Sources;
 
     fn parsed(line: &str) -> Result<Invocation, Exit> {
-        parse("shop", "1.2.3", line.split_whitespace().map(OsString::from))
+        parse(
+            "shop",
+            "1.2.3",
+            &[("user", "Change users")],
+            line.split_whitespace().map(OsString::from),
+        )
     }
 
     fn command_of(line: &str) -> Command {
@@ -496,6 +482,16 @@ mod tests {
             ),
             ("reload --wait", Command::Reload { wait: true }),
             ("stop --quick", Command::Stop { quick: true }),
+            ("migrate", Command::Migrate(MigrateCommand::Status { json: false })),
+            ("migrate up --dry-run", Command::Migrate(MigrateCommand::Up { dry_run: true })),
+            ("migrate to 3", Command::Migrate(MigrateCommand::To { version: 3, dry_run: false })),
+            (
+                "user add alice --admin",
+                Command::Own {
+                    name: "user",
+                    args: ["add", "alice", "--admin"].map(Into::into).into(),
+                },
+            ),
             ("log-level", Command::LogLevel { level: None, duration: None, only: None }),
             (
                 "log-level warn",
@@ -592,7 +588,7 @@ mod tests {
         for (name, _) in COMMANDS {
             assert!(text.contains(&format!("\n  {name}")), "{name} is missing in\n{text}");
         }
-        for key in KEYS.iter().filter(|key| key.flag.is_some()) {
+        for key in keys::all().filter(|key| key.flag.is_some()) {
             assert!(text.contains(&format!("--{}", key.flag.unwrap_or_default())), "{}", key.path);
             assert!(text.contains(&key.variable()), "{}", key.path);
         }

@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
         for (name, value) in root {
             let at = name.span().start;
             let name = name.into_inner();
-            let known = name == APP || SECTIONS.iter().any(|(section, _)| *section == name);
+            let known = name == APP || SECTIONS.iter().any(|section| section.name == name);
             let shown = self.shown(&value);
             match value.into_inner() {
                 DeValue::Table(table) if name == APP => self.app(table),
@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown_section(&mut self, name: &str, at: usize) {
-        let sections = SECTIONS.iter().map(|(section, _)| *section).chain([APP]);
+        let sections = SECTIONS.iter().map(|section| section.name).chain([APP]);
         let hint = match keys::nearest(name, sections) {
             Some(right) => format!("did you mean [{right}]?"),
             None => "what belongs to the application stands below [app]".to_owned(),

@@ -5,7 +5,7 @@ use std::{env, ffi::OsString, path::PathBuf, time::Duration};
 
 use super::{
     error::{ConfigError, Origin, Problem},
-    keys::{FILE_VARIABLE, KEYS, PREFIX},
+    keys::{self, FILE_VARIABLE, PREFIX},
 };
 
 /// All variables that concern the configuration: those that begin with `MAINSTAY_`, and the
@@ -90,7 +90,7 @@ fn pick(
 }
 
 fn concerns(name: &str) -> bool {
-    name.starts_with(PREFIX) || KEYS.iter().flat_map(|key| key.aliases).any(|it| it.var == name)
+    name.starts_with(PREFIX) || keys::all().flat_map(|key| key.aliases).any(|it| it.var == name)
 }
 
 #[cfg(test)]

@@ -18,6 +18,11 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
+    /// Whether whoever runs the service said so, and not the program itself.
+    pub(crate) fn is_operators(&self) -> bool {
+        !matches!(self, Self::Default | Self::Application { .. })
+    }
+
     /// The line within a text, or 0 where there is none.
     pub(crate) fn line(&self) -> usize {
         match self {

@@ -8,8 +8,9 @@ use std::{
 use toml::Value;
 
 use super::{
+    Config,
     error::{ConfigError, Origin, Problem},
-    keys::{APP, FILE_VARIABLE},
+    keys::{self, APP, FILE_VARIABLE},
 };
 
 /// The file that is read when none is named, in the working directory.
@@ -42,6 +43,44 @@ pub(crate) fn find(
             Err(Problem::place(named.map(|(_, origin)| origin), message, None).into())
         }
     }
+}
+
+/// The contents of the files that settings name in the place of a secret, by the path of the key that
+/// the secret is for.
+///
+/// # Errors
+/// A file that cannot be read, and a secret that is given in both ways.
+pub(crate) fn secrets(config: &Config) -> Result<Vec<(&'static str, String)>, ConfigError> {
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    for entry in config.effective() {
+        let Some(target) = entry.key.path.strip_suffix("_file").and_then(keys::find) else {
+            continue;
+        };
+        let super::value::Value::Path(file) = &entry.value else { continue };
+        if file.as_os_str().is_empty() {
+            continue;
+        }
+        let other = config.effective().iter().find(|it| it.key == target);
+        let message = match read(file) {
+            // The application's default is what any setting goes before.
+            _ if other.is_some_and(|it| it.origin.is_operators()) => {
+                format!("stands beside {}; give one of the two", target.path)
+            }
+            Ok(text) => {
+                found.push((target.path, text.trim().to_owned()));
+                continue;
+            }
+            Err(why) => format!("cannot be read: {why}"),
+        };
+        problems.push(Problem {
+            origin: Some(entry.origin.clone()),
+            key: entry.key.path.to_owned(),
+            value: Some(entry.shown()),
+            message,
+            hint: None,
+        });
+    }
+    if problems.is_empty() { Ok(found) } else { Err(ConfigError::new(problems)) }
 }
 
 /// Fills `x` with the content of the file that `x_file` names, in all tables of `[app]`. Blanks

@@ -50,6 +50,8 @@ pub(crate) enum Kind {
     ProxyFix,
     /// Names of hosts.
     Hosts,
+    /// The URL of a database; empty means none.
+    DatabaseUrl,
 }
 
 /// A value as it was said, before its key's kind has looked at it.
@@ -129,6 +131,7 @@ impl Kind {
             Self::Networks => self.joined(raw).and_then(|it| judged(it, Networks::parse)),
             Self::Hosts => self.joined(raw).and_then(|it| judged(it, AllowedHosts::parse)),
             Self::ProxyFix => self.counts(raw).and_then(|it| judged(it, ProxyFix::parse)),
+            Self::DatabaseUrl => self.text(raw, database_url).map(Value::Text),
         };
         read.map_err(|wrong| Wrong { hint: wrong.hint.or_else(|| Some(self.accepts())), ..wrong })
     }
@@ -167,6 +170,9 @@ impl Kind {
             }
             Self::ProxyFix => "use { x_for = 1, x_proto = 1 } or \"x_for=1,x_proto=1\"".to_owned(),
             Self::Hosts => "use names such as \"example.com, .example.com\"".to_owned(),
+            Self::DatabaseUrl => {
+                "use sqlite:FILE, postgres://USER:PASSWORD@HOST/NAME or mysql://…".to_owned()
+            }
         }
     }
 
@@ -189,6 +195,7 @@ impl Kind {
             Self::Networks => "NETWORKS",
             Self::ProxyFix => "COUNTS",
             Self::Hosts => "HOSTS",
+            Self::DatabaseUrl => "URL",
         }
     }
 
@@ -205,7 +212,8 @@ impl Kind {
             | Self::Level
             | Self::Target
             | Self::OneOf(_)
-            | Self::AccessFormat => "a string",
+            | Self::AccessFormat
+            | Self::DatabaseUrl => "a string",
             Self::Networks | Self::Hosts => "a string or a list of strings",
             Self::ProxyFix => "a table of numbers",
             Self::Count { .. } => "a number",
@@ -376,6 +384,19 @@ fn printable(text: &str) -> Result<String, &'static str> {
         return Err("holds a control character");
     }
     Ok(text.trim().to_owned())
+}
+
+/// The schemes of databases that are known.
+pub(crate) const DATABASES: &[&str] = &["sqlite", "postgres", "postgresql", "mysql", "mariadb"];
+
+fn database_url(text: &str) -> Result<String, &'static str> {
+    let text = printable(text)?;
+    match text.split_once(':') {
+        _ if text.is_empty() => Ok(text),
+        Some((scheme, _)) if DATABASES.contains(&scheme) => Ok(text),
+        Some(_) => Err("is of no database that is known"),
+        None => Err("is not a URL"),
+    }
 }
 
 fn url_path(text: &str) -> Result<String, &'static str> {

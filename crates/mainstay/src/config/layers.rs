@@ -5,7 +5,7 @@ use super::{
     Effective, Sources,
     document::{self, Document},
     error::{Origin, Problem, Wrong},
-    keys::{self, APP, Alias, AliasMap, KEYS, Key, NOT_KEYS, PREFIX},
+    keys::{self, APP, Alias, AliasMap, Key, NOT_KEYS, PREFIX},
     kind::{Kind, Raw},
     value::{Value, digits},
 };
@@ -36,6 +36,9 @@ pub(crate) fn merge(sources: &Sources) -> Layers {
     for (path, value) in &sources.flags {
         layers.flag(path, value);
     }
+    for (path, text) in &sources.secrets {
+        layers.secret(path, text);
+    }
     layers
 }
 
@@ -47,7 +50,7 @@ impl Layers {
             Effective { key, value, origin: Origin::Default }
         };
         Self {
-            effective: KEYS.iter().map(built_in).collect(),
+            effective: keys::all().map(built_in).collect(),
             app: toml::Table::new(),
             app_origins: Vec::new(),
             problems: Vec::new(),
@@ -74,10 +77,10 @@ impl Layers {
     }
 
     fn environment(&mut self, env: &[(String, String)]) {
-        for key in KEYS {
+        for key in keys::all() {
             self.variables_of(key, env);
         }
-        let own: Vec<String> = KEYS.iter().map(Key::variable).collect();
+        let own: Vec<String> = keys::all().map(Key::variable).collect();
         for (name, _) in env.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
             if own.contains(name) || NOT_KEYS.contains(&name.as_str()) {
                 continue;
@@ -136,6 +139,18 @@ impl Layers {
         match parse(key, said) {
             Ok(value) => self.set(key, value, origin),
             Err(wrong) => self.refuse(key, quoted(key, said), origin, wrong),
+        }
+    }
+
+    /// What stands in the file that `path` with `_file` behind it names.
+    fn secret(&mut self, path: &str, text: &str) {
+        let key = keys::find(path).expect("only keys have files");
+        let named =
+            self.effective.iter().find(|it| it.key.path.strip_suffix("_file") == Some(path));
+        let origin = named.expect("the key that names the file").origin.clone();
+        match parse(key, text) {
+            Ok(value) => self.set(key, value, origin),
+            Err(wrong) => self.refuse(key, "(hidden)".to_owned(), origin, wrong),
         }
     }
 

@@ -38,12 +38,18 @@ impl Snapshot {
         app_defaults: Option<&str>,
         flags: &[(&'static str, String)],
     ) -> Result<Config, ConfigError> {
-        let mut config = Config::resolve(&Sources {
+        let mut sources = Sources {
             app_defaults: app_defaults.map(str::to_owned),
             file: self.file.clone(),
             env: env::collect()?,
             flags: flags.to_vec(),
-        })?;
+            secrets: Vec::new(),
+        };
+        let mut config = Config::resolve(&sources)?;
+        sources.secrets = file::secrets(&config)?;
+        if !sources.secrets.is_empty() {
+            config = Config::resolve(&sources)?;
+        }
         file::fill_app(&mut config.app, &config.app_origins)?;
         Ok(config)
     }

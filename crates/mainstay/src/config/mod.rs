@@ -27,9 +27,9 @@ use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
 use sections::Values;
-pub use sections::{Health, Http, Log, Proxy, Server, Workers};
+pub use sections::{Database, Health, Http, Log, Proxy, Server, Workers};
 use value::Value;
-pub use value::{AutoDuration, Bind, Count, Level, LogTarget, UnknownLevel};
+pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};
 
 /// The grace of a quick stop (INT, QUIT), in place of `workers.grace`.
 pub(crate) const QUICK_GRACE: Duration = Duration::from_secs(2);
@@ -45,6 +45,8 @@ pub(crate) struct Sources {
     pub env: Vec<(String, String)>,
     /// Flags by the path of their key, in the order of the command line.
     pub flags: Vec<(&'static str, String)>,
+    /// What stands in files that settings name, by the path of the key that it is for.
+    pub secrets: Vec<(&'static str, String)>,
 }
 
 /// The configuration of a service: every key resolved, every value within its range.
@@ -59,8 +61,10 @@ pub struct Config {
     pub http: Http,
     /// Proxies before the service.
     pub proxy: Proxy,
-    /// The health endpoints.
+    /// The health endpoints and checks.
     pub health: Health,
+    /// The database.
+    pub database: Database,
     /// What is written.
     pub log: Log,
     /// The application's own table. It may hold secrets, so `Debug` shows its names alone.
@@ -70,8 +74,8 @@ pub struct Config {
     pub(crate) warnings: Vec<String>,
 }
 
-/// One key's value and where it came from.
-#[derive(Clone, Debug, PartialEq)]
+/// One key's value and where it came from. Some values are secrets: `Debug` shows what `shown` does.
+#[derive(Clone, PartialEq)]
 pub(crate) struct Effective {
     pub key: &'static Key,
     pub value: Value,
@@ -82,6 +86,12 @@ impl Effective {
     /// The value as the file would have it; secrets are hidden.
     pub(crate) fn shown(&self) -> String {
         if self.key.secret { "\"(hidden)\"".to_owned() } else { self.value.to_toml() }
+    }
+}
+
+impl fmt::Debug for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {} <- {:?}", self.key.path, self.shown(), self.origin)
     }
 }
 
@@ -106,6 +116,7 @@ impl Config {
             http: values.http(),
             proxy: values.proxy(),
             health: values.health(),
+            database: values.database(),
             log: values.log(),
             app: layers.app,
             effective: layers.effective,
@@ -153,6 +164,7 @@ impl fmt::Debug for Config {
             .field("http", &self.http)
             .field("proxy", &self.proxy)
             .field("health", &self.health)
+            .field("database", &self.database)
             .field("log", &self.log)
             .field("app", &self.app.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()

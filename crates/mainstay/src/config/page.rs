@@ -2,7 +2,7 @@
 
 use super::{
     Effective,
-    keys::SECTIONS,
+    keys::{SECTIONS, Section},
     render::{defaults, line, takes, ways},
 };
 
@@ -10,7 +10,7 @@ use super::{
 pub(crate) fn markdown() -> String {
     let mut text = String::from(PREFACE);
     let rows = defaults();
-    for (section, about) in SECTIONS {
+    for Section { name: section, about, .. } in SECTIONS {
         line(&mut text, &format!("\n## [{section}]\n\n{about}\n"));
         line(
             &mut text,

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use super::{
     Config, Effective, Sources,
     error::Origin,
-    keys::{APP, Key, SECTIONS},
+    keys::{APP, Key, SECTIONS, Section},
 };
 
 /// The configuration in force as TOML, the origin of each value beside it.
 pub(crate) fn effective_toml(config: &Config) -> String {
     let mut text = String::new();
-    for (section, _) in SECTIONS {
+    for Section { name: section, .. } in SECTIONS {
         line(&mut text, &format!("[{section}]"));
         let of_section: Vec<&Effective> =
             config.effective().iter().filter(|it| it.key.section() == *section).collect();
@@ -55,7 +55,7 @@ pub(crate) fn effective_json(config: &Config) -> String {
 /// A file of all defaults, each with what it means; it changes nothing when it is used as it is.
 pub(crate) fn default_toml() -> String {
     let mut text = String::new();
-    for (section, about) in SECTIONS {
+    for Section { name: section, about, .. } in SECTIONS {
         line(&mut text, &format!("# {about}"));
         line(&mut text, &format!("[{section}]"));
         for entry in defaults().iter().filter(|it| it.key.section() == *section) {

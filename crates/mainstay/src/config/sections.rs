@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     Effective,
-    value::{AutoDuration, Bind, Count, Level, LogTarget, Value},
+    value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, Value},
 };
 
 /// `[server]`.
@@ -81,6 +81,10 @@ pub struct Http {
     pub limit_request_fields: u32,
     /// Longest header field with its name and line's end, 64 to 65,536 bytes.
     pub limit_request_field_size: u32,
+    /// Whether who closes its sending side after a request is answered.
+    pub half_close: bool,
+    /// Whether requests of unsafe methods outlive their client.
+    pub detach: bool,
     /// Directory of error page templates.
     pub error_pages: Option<PathBuf>,
 }
@@ -113,6 +117,32 @@ pub struct Health {
     pub ready_path: String,
     /// Time between the wish to stop and the last accept.
     pub drain_delay: AutoDuration,
+    /// Time between two results of a check; above zero.
+    pub check_interval: Duration,
+    /// Time a check may take; above zero.
+    pub check_timeout: Duration,
+}
+
+/// `[database]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Database {
+    /// Its URL, which may hold a password.
+    pub url: Option<Secret>,
+    /// File in which the URL stands.
+    pub url_file: Option<PathBuf>,
+    /// Connections of each pool of each worker, 1 to 1,000.
+    pub pool: Count,
+    /// Hosts that share the server, 1 to 10,000.
+    pub hosts: u32,
+    /// Time a request waits for a connection; above zero.
+    pub acquire_timeout: Duration,
+    /// Time from which a statement is slow.
+    pub slow_query: Option<Duration>,
+    /// `off`, `sql` or `debug`.
+    pub echo: String,
+    /// `off` or `on-start`.
+    pub migrate: String,
 }
 
 /// `[log]`.
@@ -194,6 +224,8 @@ impl Values<'_> {
             limit_request_line: self.small("http.limit_request_line"),
             limit_request_fields: self.small("http.limit_request_fields"),
             limit_request_field_size: self.small("http.limit_request_field_size"),
+            half_close: self.yes("http.half_close"),
+            detach: self.yes("http.detach"),
             error_pages: self.path("http.error_pages"),
         }
     }
@@ -217,6 +249,24 @@ impl Values<'_> {
                 Value::DurationOrAuto(delay) => *delay,
                 other => mistaken("health.drain_delay", other),
             },
+            check_interval: self.duration("health.check_interval"),
+            check_timeout: self.duration("health.check_timeout"),
+        }
+    }
+
+    pub(super) fn database(&self) -> Database {
+        Database {
+            url: Some(self.text("database.url")).filter(|it| !it.is_empty()).map(Secret::new),
+            url_file: self.path("database.url_file"),
+            pool: match self.get("database.pool") {
+                Value::CountOrAuto(count) => *count,
+                other => mistaken("database.pool", other),
+            },
+            hosts: self.small("database.hosts"),
+            acquire_timeout: self.duration("database.acquire_timeout"),
+            slow_query: above_zero(self.duration("database.slow_query")),
+            echo: self.text("database.echo"),
+            migrate: self.text("database.migrate"),
         }
     }
 

@@ -234,9 +234,49 @@ fn the_printed_defaults_and_the_effective_configuration_resolve_to_themselves() 
 
     let every = corpus("every_key.good.toml").remove(0);
     let config = Config::resolve(&every.sources).unwrap();
-    let again = Config::resolve(&of_file(&render::effective_toml(&config))).unwrap();
+    let printed = render::effective_toml(&config);
+    assert!(!printed.contains("hunter2"));
+    let secret = config.database.url.as_ref().unwrap().expose();
+    let again = Config::resolve(&of_file(&printed.replace("(hidden)", secret))).unwrap();
     assert!(config.changed(&again).is_empty());
-    assert_eq!(config.changed(&defaults).len(), keys::KEYS.len(), "every_key misses a key");
+    assert_eq!(config.changed(&defaults).len(), keys::all().count(), "every_key misses a key");
+}
+
+#[test]
+fn a_secret_is_taken_from_the_file_that_is_named_and_shown_nowhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("url");
+    fs::write(&secret, " postgres://shop:hunter2@db.example/shop\n").unwrap();
+    let text = format!("[database]\nurl_file = {secret:?}");
+    let sources = of_file(&text);
+    let found = file::secrets(&Config::resolve(&sources).unwrap()).unwrap();
+    let config = Config::resolve(&Sources { secrets: found, ..sources }).unwrap();
+    let url = config.database.url.as_ref().unwrap();
+    assert_eq!(url.expose(), "postgres://shop:hunter2@db.example/shop");
+    let shown = format!("{config:?}{}{:?}", render::effective_toml(&config), config.effective());
+    assert!(shown.contains("(hidden)"));
+    assert!(
+        !render::effective_toml(&config).contains("hunter2")
+            && !format!("{config:?}").contains("hunter2")
+    );
+
+    let both = of_file(&format!("{text}\nurl = \"sqlite:a.db\""));
+    let error = file::secrets(&Config::resolve(&both).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("stands beside database.url; give one of the two"), "{error}");
+    let missing = of_file("[database]\nurl_file = \"/nowhere/secret\"");
+    let error = file::secrets(&Config::resolve(&missing).unwrap()).unwrap_err().to_string();
+    assert!(
+        error.contains("database.url_file = \"/nowhere/secret\" cannot be read: no such file"),
+        "{error}"
+    );
+    fs::write(&secret, "oracle://hunter2").unwrap();
+    let sources = of_file(&text);
+    let found = file::secrets(&Config::resolve(&sources).unwrap()).unwrap();
+    let error = Config::resolve(&Sources { secrets: found, ..sources }).unwrap_err().to_string();
+    assert!(
+        error.contains("mainstay.toml:2: database.url = (hidden) is of no database"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -285,7 +325,7 @@ proptest! {
 
     #[test]
     fn no_variable_makes_the_resolver_panic(value in "\\PC{0,12}") {
-        let env = keys::KEYS.iter().map(|key| (key.variable(), value.clone())).collect();
+        let env = keys::all().map(|key| (key.variable(), value.clone())).collect();
         if let Err(error) = Config::resolve(&Sources { env, ..Sources::default() }) {
             prop_assert!(error.to_string().starts_with("error: MAINSTAY_"));
         }

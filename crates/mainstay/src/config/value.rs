@@ -4,6 +4,28 @@ use std::{fmt, net::Ipv6Addr, path::PathBuf, str::FromStr, time::Duration};
 
 use super::units;
 
+/// A text that nothing shows: passwords, tokens, addresses that hold them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub(crate) fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
+    /// The text itself, for whoever it is meant for.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
 /// Where a listener stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Bind {

@@ -1,6 +1,9 @@
 //! Whether the service is well: states, checks with hysteresis, and the answers to probes.
 
 pub(crate) mod answer;
+pub(crate) mod checks;
+pub(crate) mod prober;
+pub(crate) mod reason;
 pub(crate) mod state;
 
 pub(crate) use state::State;

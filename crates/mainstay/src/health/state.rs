@@ -115,6 +115,41 @@ impl Check {
         }
     }
 
+    /// The memory as one word, for the segment: whoever makes the check next goes on with it. Runs
+    /// beyond 255 are 255.
+    pub(crate) fn to_word(self) -> u64 {
+        let run = |run: u32| u64::from(run.min(255));
+        u64::from(self.healthy)
+            | u64::from(self.ever_ok) << 1
+            | run(self.hard_run) << 8
+            | run(self.fail_run) << 16
+            | run(self.ok_run) << 24
+    }
+
+    /// The check with this memory, whose last result came at `last`, if one ever did.
+    pub(crate) fn from_word(thresholds: Thresholds, word: u64, last: Option<Mono>) -> Check {
+        let run = |shift: u32| u32::from((word >> shift) as u8);
+        Check {
+            thresholds,
+            healthy: word & 1 != 0,
+            ever_ok: word & 2 != 0,
+            hard_run: run(8),
+            fail_run: run(16),
+            ok_run: run(24),
+            last,
+        }
+    }
+
+    /// Whether its last results say that it is well, however old they are.
+    pub(crate) fn was_healthy(&self) -> bool {
+        self.healthy
+    }
+
+    /// Results in a row that failed.
+    pub(crate) fn failures(&self) -> u32 {
+        self.fail_run
+    }
+
     /// Whether the check is well at `now`.
     pub(crate) fn is_healthy(&self, now: Mono) -> bool {
         self.healthy && self.last.is_some_and(|last| now.since(last) <= self.thresholds.stale)
@@ -142,6 +177,9 @@ mod tests {
                     other => panic!("unknown outcome {other}"),
                 };
                 check.observe(outcome, now);
+                let kept = Check::from_word(thresholds, check.to_word(), Some(now));
+                assert_eq!(kept.is_healthy(now), check.is_healthy(now));
+                check = kept;
                 check.is_healthy(now)
             })
             .collect()

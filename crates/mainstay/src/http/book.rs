@@ -4,6 +4,7 @@
 use super::Body;
 use super::client::{self, Origin, Trust};
 use super::context::{Context, RequestContext, RequestId, Scheme, TraceContext};
+use super::detached::Detached;
 use super::page::{NO_ENTRY, Page, Refusal};
 use super::probes::Paths;
 use super::seen::Seen;
@@ -26,6 +27,7 @@ use std::sync::atomic::{
     Ordering::{Relaxed, Release},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The client went away before it had its answer; nginx's number.
 const CLIENT_GONE: u16 = 499;
@@ -50,6 +52,8 @@ pub(crate) struct Book {
     pub(crate) max_body: u64,
     /// Whom to believe about the client.
     pub(crate) trust: Trust,
+    /// Requests of unsafe methods go on when their client leaves, for so long; zero for no limit.
+    pub(crate) detach: Option<Duration>,
 }
 
 /// One process's book of requests.
@@ -66,6 +70,7 @@ pub(crate) struct Recorder {
     closing: AtomicBool,
     /// Requests that ended in this process.
     served: AtomicU64,
+    detached: Detached,
     at_limit: Box<dyn Fn(u64) + Send + Sync>,
 }
 
@@ -123,6 +128,7 @@ impl Recorder {
             wall_offset: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             served: AtomicU64::new(0),
+            detached: Detached::default(),
             at_limit: Box::new(at_limit),
         };
         recorder.look_at_clocks();
@@ -166,6 +172,11 @@ impl Recorder {
     /// Requests that ended in this process.
     pub(crate) fn served(&self) -> u64 {
         self.served.load(Relaxed)
+    }
+
+    /// Requests that go on without their client.
+    pub(crate) fn detached(&self) -> &Detached {
+        &self.detached
     }
 
     pub(super) fn is_closing(&self) -> bool {

@@ -17,7 +17,7 @@ pub(crate) type Why = (u16, &'static str);
 
 const TOO_LARGE: Why = (413, "body_too_large");
 const BODY_LATE: Why = (408, "body_timeout");
-const ANSWER_LATE: Why = (504, "request_timeout");
+pub(super) const ANSWER_LATE: Why = (504, "request_timeout");
 
 /// Why a request is not even begun.
 #[inline(always)]
@@ -63,7 +63,17 @@ impl Held {
             return Poll::Ready(refused(ANSWER_LATE));
         };
         conn.answers();
-        let Some(body) = &self.body else { return Poll::Ready(response) };
+        Poll::Ready(self.judge(response, conn))
+    }
+
+    /// The answer, or a refusal when the request's body turned out to be none.
+    #[inline(always)]
+    pub(crate) fn judge<B>(
+        &self,
+        response: Response<Answer<B>>,
+        conn: &Watched,
+    ) -> Response<Answer<B>> {
+        let Some(body) = &self.body else { return response };
         let why = if body.is_too_large() {
             Some(TOO_LARGE)
         } else if let Some(fault) = conn.body_fault() {
@@ -71,7 +81,7 @@ impl Held {
         } else {
             body.is_expired().then_some(BODY_LATE)
         };
-        Poll::Ready(why.map_or(response, refused))
+        why.map_or(response, refused)
     }
 }
 

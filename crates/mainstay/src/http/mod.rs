@@ -6,6 +6,8 @@ pub(crate) mod book;
 pub(crate) mod client;
 pub(crate) mod context;
 pub(crate) mod deadline;
+pub(crate) mod detached;
+pub(crate) mod ending;
 pub(crate) mod errors;
 pub(crate) mod guard;
 pub(crate) mod page;

@@ -1,7 +1,9 @@
 //! Answers `/healthz` and `/readyz` from the segment, before anything that may refuse a request.
 
+use super::stack::Layers;
+use crate::clock;
 use crate::health::answer::Probe;
-use crate::health::{self, State};
+use crate::health::{self, checks};
 use crate::log::Log;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -28,9 +30,16 @@ impl Paths {
 
 /// The answer to a request that is a probe.
 #[inline(always)]
-pub(crate) fn answer<B>(log: &Log, paths: &Paths, request: &Request<B>) -> Option<Response<Bytes>> {
-    let probe = paths.probe(request.uri().path())?;
-    let state = State::from_word(log.segment().header().state());
+pub(crate) fn answer<B>(
+    log: &Log,
+    layers: &Layers,
+    request: &Request<B>,
+) -> Option<Response<Bytes>> {
+    let probe = layers.paths.probe(request.uri().path())?;
+    if probe == Probe::Ready {
+        (layers.asked)();
+    }
+    let state = checks::state(log.segment(), clock::mono());
     // A worker that answers makes progress.
     Some(health::answer::answer(probe, request.method(), state, true))
 }

@@ -34,6 +34,8 @@ pub(crate) struct Ticket {
     /// There until the request has ended, or its end was left to the connection.
     page: Option<Box<Page>>,
     h1: bool,
+    /// The application goes on without it, and ends itself what it has begun.
+    detached: bool,
 }
 
 impl Ticket {
@@ -42,7 +44,13 @@ impl Ticket {
     pub(crate) fn begin(request: &mut Request<Body>, conn: &Arc<Watched>) -> Ticket {
         let page = conn.recorder().begin(request, conn);
         let h1 = request.version() < Version::HTTP_2;
-        Ticket { conn: Arc::clone(conn), page: Some(page), h1 }
+        Ticket { conn: Arc::clone(conn), page: Some(page), h1, detached: false }
+    }
+
+    /// Lets the application go on without it: what it needs for that.
+    pub(crate) fn detach(&mut self) -> (Arc<Watched>, Option<Arc<Context>>) {
+        self.detached = true;
+        (Arc::clone(&self.conn), self.parts().1.clone())
     }
 
     /// The connection, and the request's context.
@@ -73,6 +81,13 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(page) = self.page.take() {
+            if !self.detached
+                && let Some(context) = &page.context
+                && !context.pendings.is_unused()
+            {
+                // Nobody will ever see that it went well.
+                drop(context.pendings.close());
+            }
             // Without an answer the client, or whoever cut the connection, went first.
             let written = page.status != 0 && page.reason != "body_failed";
             self.conn.end(page, written);

@@ -9,6 +9,8 @@ use super::Body;
 use super::body::Answer;
 use super::context::current;
 use super::deadline::{self, Held};
+use super::detached;
+use super::ending::{self, Ending};
 use super::errors::Stage;
 use super::guard::{self, Guarded};
 use super::probes::{self, Paths};
@@ -22,15 +24,23 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tokio::task::JoinHandle;
 use tower_service::Service;
 
 /// What the layers of all connections share.
-#[derive(Debug)]
 pub(crate) struct Layers {
     /// Where the probes are.
     pub(crate) paths: Arc<Paths>,
     /// How errors look.
     pub(crate) stage: Arc<Stage>,
+    /// Told when somebody asks whether the service is ready.
+    pub(crate) asked: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Layers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Layers").field("paths", &self.paths).finish_non_exhaustive()
+    }
 }
 
 /// The application under all layers, for one connection.
@@ -49,12 +59,13 @@ impl<S> Stack<S> {
 
 impl<S, B> Service<Request<Body>> for Stack<S>
 where
-    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone,
-    B: HttpBody<Data = Bytes, Error: Into<super::body::BoxError>>,
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<super::body::BoxError>> + Send + 'static,
 {
     type Response = Response<RecordBody<Answer<B>>>;
     type Error = Infallible;
-    type Future = StackFuture<S, S::Future>;
+    type Future = StackFuture<S, S::Future, B>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         // The application's readiness is awaited per request, inside the guard.
@@ -66,18 +77,26 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         // Who, under which id, and the record: sees all; its end is the last thing to run.
         let mut ticket = Ticket::begin(&mut request, &self.conn);
-        let (log, paths) = (self.conn.recorder().log(), &self.layers.paths);
+        let log = self.conn.recorder().log();
         // Answers before anything can refuse.
-        let inner = if let Some(answer) = probes::answer(log, paths, &request) {
+        let inner = if let Some(answer) = probes::answer(log, &self.layers, &request) {
             Inner::Probe { answer: Some(answer) }
         // Refusals, limits of bodies and of time.
         } else if let Some(why) = deadline::refusal(&self.conn, &request) {
             Inner::Refused { why }
         } else {
             let held = Held::begin(&self.conn, &request);
+            let limit = self.conn.recorder().book().detach;
+            let limit = limit.filter(|_| detached::is_unsafe(request.method()));
             // A panic is a 500, not a lost connection.
             let app = ticket.within(|| guard::call(&mut self.app, request));
-            Inner::App { app, held }
+            match limit {
+                None => Inner::App { app, held, ending: None },
+                // Goes on when the client leaves.
+                Some(limit) => {
+                    Inner::Task { task: detached::detach(app, held, limit, &mut ticket) }
+                }
+            }
         };
         StackFuture { inner, ticket: Some(ticket), layers: Arc::clone(&self.layers) }
     }
@@ -85,9 +104,9 @@ where
 
 pin_project! {
     /// One request under all layers. What runs within is part of the request: its log records say so.
-    pub(crate) struct StackFuture<S, F> {
+    pub(crate) struct StackFuture<S, F, B> {
         #[pin]
-        inner: Inner<S, F>,
+        inner: Inner<S, F, B>,
         // Dropped after the application's future: the request ends when all of it has.
         ticket: Option<Ticket>,
         layers: Arc<Layers>,
@@ -96,14 +115,15 @@ pin_project! {
 
 pin_project! {
     #[project = InnerProjection]
-    enum Inner<S, F> {
-        App { #[pin] app: Guarded<S, F>, held: Held },
+    enum Inner<S, F, B> {
+        App { #[pin] app: Guarded<S, F>, held: Held, ending: Option<Box<Ending<B>>> },
+        Task { task: JoinHandle<Response<Answer<B>>> },
         Refused { why: deadline::Why },
         Probe { answer: Option<Response<Bytes>> },
     }
 }
 
-impl<S, B> Future for StackFuture<S, S::Future>
+impl<S, B> Future for StackFuture<S, S::Future, B>
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
     B: HttpBody<Data = Bytes, Error: Into<super::body::BoxError>>,
@@ -118,7 +138,16 @@ where
         let (conn, context) = ticket.parts();
         let answered = current::within(context, || {
             let response = match this.inner.project() {
-                InnerProjection::App { app, held } => held.settle(app.poll(cx), conn, cx),
+                // What was begun is ended before the answer is one.
+                InnerProjection::App { ending: Some(ending), .. } => ending.poll(cx),
+                InnerProjection::App { app, held, ending } => {
+                    let response = ready!(held.settle(app.poll(cx), conn, cx));
+                    match ending::begin(response) {
+                        Ok(response) => Poll::Ready(response),
+                        Err(waits) => ending.insert(waits).poll(cx),
+                    }
+                }
+                InnerProjection::Task { task } => Pin::new(task).poll(cx).map(detached::answer),
                 InnerProjection::Refused { why } => Poll::Ready(deadline::refused(*why)),
                 InnerProjection::Probe { answer } => {
                     let answer = answer.take().expect("a future is not polled after it is done");

@@ -1,12 +1,14 @@
 //! The admin listener: the probes, answered from the segment, so that they never queue behind a
 //! stuck application and still tell the truth about it; and the status as JSON.
 
+use super::detail::Question;
 use crate::clock;
 use crate::config::Config;
 use crate::health::State;
 use crate::health::answer::{Probe, answer};
+use crate::health::checks;
 use crate::log::Log;
-use crate::status::{self, makes_progress};
+use crate::status::{self, Status, makes_progress};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -47,21 +49,38 @@ impl Admin {
         Admin { log, name, version, live, ready, places: Semaphore::new(CONNECTIONS) }
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Bytes> {
-        let segment = self.log.segment();
-        let probe = if path == self.live {
-            Probe::Live
-        } else if path == self.ready {
-            Probe::Ready
-        } else if path == "/status" && method == Method::GET {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Bytes> {
+        let (method, path) = (request.method(), request.uri().path());
+        let (segment, now) = (self.log.segment(), clock::mono());
+        if path == self.live {
+            return answer(
+                Probe::Live,
+                method,
+                State::from_word(segment.header().state()),
+                makes_progress(segment, now),
+            );
+        }
+        if let Some(rest) =
+            path.strip_prefix(&self.ready).filter(|it| matches!(it.as_bytes(), [] | [b'/', ..]))
+        {
+            let question = Question::read(rest, request.uri().query().unwrap_or_default());
+            let makes_progress = makes_progress(segment, now);
+            if question.is_plain() || method != Method::GET {
+                return answer(Probe::Ready, method, checks::state(segment, now), makes_progress);
+            }
+            let state = match State::from_word(segment.header().state()) {
+                State::Ready if !makes_progress => State::Degraded,
+                state => state,
+            };
+            let status = Status::read(segment, &self.name, &self.version);
+            return question.answer(&status, state, request.headers());
+        }
+        if path == "/status" && method == Method::GET {
             return self.status();
-        } else {
-            let mut response = Response::new(Bytes::from_static(b"Not Found\n"));
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            return response;
-        };
-        let state = State::from_word(segment.header().state());
-        answer(probe, method, state, makes_progress(segment, clock::mono()))
+        }
+        let mut response = Response::new(Bytes::from_static(b"Not Found\n"));
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        response
     }
 
     fn status(&self) -> Response<Bytes> {
@@ -114,7 +133,7 @@ where
     tokio::spawn(async move {
         let Ok(_place) = admin.places.try_acquire() else { return };
         let service = service_fn(|request: Request<Incoming>| {
-            let response = admin.answer(request.method(), request.uri().path()).map(Whole);
+            let response = admin.answer(&request).map(Whole);
             std::future::ready(Ok::<_, Infallible>(response))
         });
         let mut server = http1::Builder::new();

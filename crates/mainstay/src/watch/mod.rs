@@ -3,6 +3,9 @@
 //! the supervisor starts it again.
 
 mod admin;
+#[cfg(feature = "database")]
+mod checks;
+mod detail;
 mod logs;
 mod run;
 

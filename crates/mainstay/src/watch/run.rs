@@ -64,6 +64,8 @@ async fn attend(
     for (fd, _) in listeners {
         admin::listen(fd, Arc::clone(&admin))?;
     }
+    #[cfg(feature = "database")]
+    tokio::spawn(super::checks::run(log.clone()));
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     let stopped = stop.notified();
     tokio::pin!(stopped);

@@ -65,7 +65,7 @@ struct Face<A> {
 impl<A: App> hyper::service::Service<Request<Incoming>> for Face<A> {
     type Response = Response<RecordBody<Answer<A::Answer>>>;
     type Error = Infallible;
-    type Future = StackFuture<A, A::Future>;
+    type Future = StackFuture<A, A::Call, A::Answer>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let request = request.map(|body| Body::incoming(body, &self.conn));
@@ -87,8 +87,8 @@ pub(crate) fn server(shared: &Shared) -> Builder<TokioExecutor> {
     }
     builder
         .http1()
-        // A client that closes its half after the request still gets its answer.
-        .half_close(true)
+        // A client that closes its half after the request still gets its answer, unless told otherwise.
+        .half_close(shared.config.http.half_close)
         // The strict parser has judged by the configured limits before; these are never met.
         .max_headers(shared.limits().fields.max(16))
         .max_buf_size(head_size(shared.limits()))

@@ -1,6 +1,8 @@
 //! What the application is given: its worker.
 
-use super::Shared;
+use super::{Check, Shared};
+#[cfg(feature = "database")]
+use crate::db::{Open, Pool};
 use crate::http::body::BoxError;
 use crate::status::Status;
 use serde::de::DeserializeOwned;
@@ -51,6 +53,68 @@ impl Worker {
     #[must_use]
     pub fn status(&self) -> Status {
         Status::read(self.shared.log.segment(), &self.shared.name, &self.shared.version)
+    }
+
+    /// Adds something to what readiness depends on: `code` is run in the background, by one worker of
+    /// the host at a time, and while it fails, `/readyz` is 503. Its error goes to the log, never to a
+    /// client. A name alone is enough for the usual [`Check`].
+    ///
+    /// # Errors
+    /// When the name is empty, too long or taken, or there are more checks than 24.
+    pub fn ready<F, Fut>(&self, check: impl Into<Check>, code: F) -> Result<(), BoxError>
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.shared.checks.add(check.into(), code)
+    }
+
+    /// A pool of connections to SQLite: `sqlite:shop.db`, made if it is not there, with a write-ahead
+    /// log and foreign keys.
+    ///
+    /// As of all pools: it is a check of readiness by itself; it may have `database.pool` connections;
+    /// a database that is away is no error, the service is not ready until it is there.
+    ///
+    /// # Errors
+    /// What no waiting mends: a URL of another database, a file that cannot be opened.
+    #[cfg(feature = "sqlite")]
+    pub async fn sqlite(&self, open: impl Into<Open>) -> Result<Pool<sqlx::Sqlite>, BoxError> {
+        self.shared.pools.open(&self.shared, open.into()).await
+    }
+
+    /// A pool of connections to PostgreSQL: `postgres://user:password@host/name`; see
+    /// [`Worker::sqlite`].
+    ///
+    /// # Errors
+    /// What no waiting mends: a URL of another database, a user, password or database that the server
+    /// does not know.
+    #[cfg(feature = "postgres")]
+    pub async fn postgres(&self, open: impl Into<Open>) -> Result<Pool<sqlx::Postgres>, BoxError> {
+        self.shared.pools.open(&self.shared, open.into()).await
+    }
+
+    /// A pool of connections to MySQL or MariaDB: `mysql://user:password@host/name`; see
+    /// [`Worker::sqlite`].
+    ///
+    /// # Errors
+    /// What no waiting mends: a URL of another database, a user, password or database that the server
+    /// does not know.
+    #[cfg(feature = "mysql")]
+    pub async fn mysql(&self, open: impl Into<Open>) -> Result<Pool<sqlx::MySql>, BoxError> {
+        self.shared.pools.open(&self.shared, open.into()).await
+    }
+
+    /// A pool of connections to the database that the configuration names, `database.url` or
+    /// `DATABASE_URL`, of whatever kind the program was built for. [`Pool::sql`] writes its
+    /// placeholders.
+    ///
+    /// # Errors
+    /// When none is named, and as its siblings.
+    #[cfg(feature = "database")]
+    pub async fn database(&self) -> Result<Pool<sqlx::Any>, BoxError> {
+        let url = self.shared.config.database.url.as_ref();
+        let url = url.ok_or("database.url is not set, nor DATABASE_URL")?;
+        self.shared.pools.open(&self.shared, Open::new(url.expose())).await
     }
 
     /// Resolves when this worker has been told to leave. Long answers, such as event streams,

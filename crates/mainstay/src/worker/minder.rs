@@ -37,6 +37,7 @@ pub(crate) struct Minder {
     sweep_every: Duration,
     next_beat: Mono,
     next_sweep: Mono,
+    next_check: Mono,
 }
 
 impl Minder {
@@ -59,6 +60,7 @@ impl Minder {
                 .clamp(Duration::from_millis(10), Duration::from_millis(250)),
             next_beat: Mono(0),
             next_sweep: Mono(0),
+            next_check: Mono(0),
             shared,
         })
     }
@@ -83,7 +85,14 @@ impl Minder {
                     sweep(&self.shared, now);
                 }
             }
+            if now >= self.next_check {
+                // Those that are made by others may come back to be made here.
+                let soon = now + self.beat_every;
+                let due = [self.shared.checks.attend(now), self.look_at_pools(now), Some(soon)];
+                self.next_check = due.into_iter().flatten().min().unwrap_or(soon);
+            }
             let next = if open { self.next_beat.min(self.next_sweep) } else { self.next_beat };
+            let next = next.min(self.next_check);
             self.set_timer(next.since(now));
             if let Some(signal) = self.wait().await {
                 handle(signal, &self.shared);
@@ -135,6 +144,17 @@ impl Minder {
         let spec = Itimerspec { it_interval: never, it_value: value };
         // Only a bad descriptor or time could fail here, and both are ours.
         timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec).ok();
+    }
+
+    #[cfg(feature = "database")]
+    fn look_at_pools(&self, now: Mono) -> Option<Mono> {
+        self.shared.pools.look(&self.shared.checks, now)
+    }
+
+    #[cfg(not(feature = "database"))]
+    #[expect(clippy::unused_self, reason = "with databases there is something to look at")]
+    fn look_at_pools(&self, _: Mono) -> Option<Mono> {
+        None
     }
 
     /// Gives a sign of life, and sets the switch that ends this process when there is no next one

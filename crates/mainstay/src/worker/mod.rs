@@ -2,17 +2,23 @@
 //! leave. Writes nothing but its own slot.
 
 mod accept;
+mod checks;
 mod conn;
 mod connections;
 mod drain;
 mod handle;
 mod io;
+#[cfg(feature = "database")]
+mod migrate;
 mod minder;
+#[cfg(feature = "database")]
+mod pools;
 mod run;
 
+pub use checks::Check;
 pub use conn::App;
 pub use handle::Worker;
-pub(crate) use run::{Outcome, run};
+pub(crate) use run::{Outcome, Plan, run};
 
 use crate::clock::Mono;
 use crate::config::Config;
@@ -21,6 +27,7 @@ use crate::http::stack::Layers;
 use crate::http::strict::Limits;
 use crate::http::watched::Deadlines;
 use crate::log::Log;
+use checks::Checks;
 use connections::Connections;
 use std::sync::Arc;
 
@@ -35,6 +42,9 @@ pub(crate) struct Shared {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) connections: Connections,
     pub(crate) drain: drain::Drain,
+    pub(crate) checks: Arc<Checks>,
+    #[cfg(feature = "database")]
+    pub(crate) pools: pools::Pools,
     pub(crate) layers: Arc<Layers>,
 }
 

@@ -1,13 +1,20 @@
 //! A worker's life: boot the application, say READY, serve, drain, leave.
 
 use super::accept::{Listener, accept};
+use super::checks::Checks;
 use super::conn::App;
 use super::connections::Connections;
 use super::drain::Drain;
 use super::minder::Minder;
+#[cfg(feature = "database")]
+use super::pools::Pools;
 use super::{Shared, Worker};
 use crate::clock;
 use crate::config::{Config, QUICK_GRACE};
+#[cfg(feature = "database")]
+use crate::db::Foreign;
+#[cfg(feature = "database")]
+use crate::db::Migrations;
 use crate::event::{Event, Time};
 use crate::http::body::BoxError;
 use crate::http::book::{Book, Recorder};
@@ -41,12 +48,21 @@ pub(crate) enum Outcome {
     AppFailed,
 }
 
+/// What a worker does before the application.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The steps of the schema.
+    #[cfg(feature = "database")]
+    pub(crate) migrations: Option<Migrations>,
+}
+
 /// Runs the worker role to its end.
 pub(crate) fn run<F, Fut, A>(
     passport: &Passport,
     config: Config,
     name: String,
     version: String,
+    plan: Plan,
     factory: F,
 ) -> Outcome
 where
@@ -60,7 +76,9 @@ where
         Err(_) => return Outcome::BootFailed,
     };
     match start(passport, config, name, version, &voice) {
-        Ok((shared, runtime, listeners)) => live(&shared, runtime, listeners, &voice, factory),
+        Ok((shared, runtime, listeners)) => {
+            live(&shared, runtime, listeners, &voice, plan, factory)
+        }
         Err(error) => {
             voice.say(&Word::Failed { code: 3, reason: error.to_string() });
             Outcome::BootFailed
@@ -98,6 +116,7 @@ fn start(
         limit: request_limit(&config),
         per_connection: config.http.keep_alive_requests.unwrap_or(0),
         max_body: config.http.max_body.unwrap_or(0),
+        detach: config.http.detach.then(|| config.http.request_timeout.unwrap_or_default()),
         trust: Trust::of(&config.proxy).map_err(io::Error::other)?,
     };
     let says = Arc::clone(voice);
@@ -107,6 +126,16 @@ fn start(
     let pages = Pages::load(config.http.error_pages.as_deref()).map_err(io::Error::other)?;
     let error_id = || RequestId::new(clock::wall()).to_string();
     let stage = Stage::new(pages, name.clone(), log.clone(), error_id);
+    #[cfg(feature = "database")]
+    let replace = {
+        let says = Arc::clone(voice);
+        move |reason| says.say(&Word::Recycle { reason })
+    };
+    let checks = Arc::new(Checks::new(log.clone(), passport.generation, &config.health));
+    let asked = {
+        let checks = Arc::clone(&checks);
+        Box::new(move || checks.ask())
+    };
     let shared = Arc::new(Shared {
         name,
         version,
@@ -115,7 +144,10 @@ fn start(
         recorder,
         connections: Connections::default(),
         drain: Drain::default(),
-        layers: Arc::new(Layers { paths, stage }),
+        checks,
+        #[cfg(feature = "database")]
+        pools: Pools::new(replace),
+        layers: Arc::new(Layers { paths, stage, asked }),
         config,
     });
     let runtime = runtime(&shared)?;
@@ -159,6 +191,7 @@ fn live<F, Fut, A>(
     runtime: Runtime,
     listeners: Listeners,
     voice: &Arc<Voice>,
+    plan: Plan,
     factory: F,
 ) -> Outcome
 where
@@ -167,7 +200,12 @@ where
     A: App,
 {
     let worker = Worker::new(Arc::clone(shared));
-    let built = panics::caught(|| runtime.block_on(async { factory(worker).await }));
+    let built = panics::caught(|| {
+        runtime.block_on(async {
+            prepare(shared, plan).await?;
+            factory(worker).await
+        })
+    });
     let (code, reason) = match built {
         Ok(Ok(app)) => match panics::caught(|| serve(shared, &runtime, listeners, voice, app)) {
             Ok(Ok(())) => {
@@ -183,6 +221,20 @@ where
     shared.log.event(&Event::AppFailed { reason: reason.clone() });
     voice.say(&Word::Failed { code, reason });
     if code == 4 { Outcome::AppFailed } else { Outcome::BootFailed }
+}
+
+#[cfg(feature = "database")]
+async fn prepare(shared: &Shared, plan: Plan) -> Result<(), BoxError> {
+    bridge::statements::listen(Foreign::new(&shared.database_settings()));
+    match plan.migrations {
+        Some(migrations) => super::migrate::on_start(shared, &migrations).await,
+        None => Ok(()),
+    }
+}
+
+#[cfg(not(feature = "database"))]
+async fn prepare(_: &Shared, _: Plan) -> Result<(), BoxError> {
+    Ok(())
 }
 
 /// An error with its causes.
@@ -239,6 +291,7 @@ async fn leave(shared: &Arc<Shared>, accepting: Vec<tokio::task::JoinHandle<()>>
             shared.log.event(&Event::DrainWaiting { connections });
         }
         shared.connections.wait_empty().await;
+        shared.recorder.detached().wait_empty().await;
     };
     let over = shared.drain.over(shared.config.workers.grace, QUICK_GRACE);
     if either(finish, over).await {

@@ -107,6 +107,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         may: &[
             "crate::clock",
             "crate::config",
+            "crate::db",
             "crate::event",
             "crate::health",
             "crate::http",
@@ -133,7 +134,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         part: "crates/mainstay/src/http/context/",
-        may: &["crate::http::context"],
+        may: &["crate::http::context", "crate::http::ending::Pendings"],
         never: PROCESS,
     },
     Layer {
@@ -145,6 +146,10 @@ pub(crate) const LAYERS: &[Layer] = &[
         part: "crates/mainstay/src/http/",
         may: &[
             "crate::clock",
+            "crate::db::Class",
+            "crate::db::class_of",
+            "crate::db::told",
+            "crate::db::told_of",
             "crate::event",
             "crate::health",
             "crate::http",
@@ -159,6 +164,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         may: &[
             "crate::clock",
             "crate::config",
+            "crate::db::probe",
             "crate::event",
             "crate::health",
             "crate::log",
@@ -172,10 +178,70 @@ pub(crate) const LAYERS: &[Layer] = &[
         ],
         never: &[],
     },
+    // What is read from statements and scripts is read without a database.
+    Layer {
+        part: "crates/mainstay/src/db/fingerprint.rs",
+        may: &["crate::db::fingerprint"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/db/script.rs",
+        may: &["crate::db::fingerprint", "crate::db::script"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/db/status.rs",
+        may: &["crate::db", "crate::health", "crate::log", "crate::status"],
+        never: PROCESS,
+    },
+    Layer {
+        part: "crates/mainstay/src/db/reason.rs",
+        may: &["crate::db::reason", "crate::health"],
+        never: SERVING,
+    },
+    // Transactions belong to requests.
+    Layer {
+        part: "crates/mainstay/src/db/tx.rs",
+        may: &["crate::Failure", "crate::db", "crate::http::context", "crate::http::ending"],
+        never: PROCESS,
+    },
+    Layer {
+        part: "crates/mainstay/src/db/command.rs",
+        may: &[
+            "crate::cli",
+            "crate::command",
+            "crate::config",
+            "crate::db",
+            "crate::http::body",
+            "crate::log",
+            "crate::metrics",
+        ],
+        never: &[],
+    },
+    Layer {
+        part: "crates/mainstay/src/db/",
+        may: &[
+            "crate::clock",
+            "crate::config",
+            "crate::db",
+            "crate::event",
+            "crate::health",
+            "crate::http::context",
+            "crate::log",
+            "crate::metrics",
+        ],
+        never: PROCESS,
+    },
     Layer {
         part: "crates/mainstay/src/health/state.rs",
         may: &["crate::clock", "crate::health::state"],
         never: IMPURE,
+    },
+    // Making a check takes time, may panic, and is told of.
+    Layer {
+        part: "crates/mainstay/src/health/prober.rs",
+        may: &["crate::clock", "crate::event", "crate::health", "crate::log", "crate::panics"],
+        never: &["std::fs", "std::net"],
     },
     Layer {
         part: "crates/mainstay/src/health/",
@@ -231,7 +297,13 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         part: "crates/mainstay/src/status.rs",
-        may: &["crate::clock", "crate::health", "crate::metrics", "crate::status"],
+        may: &[
+            "crate::clock",
+            "crate::db::PoolStatus",
+            "crate::health",
+            "crate::metrics",
+            "crate::status",
+        ],
         never: SERVING,
     },
     Layer {
@@ -240,7 +312,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: SERVING,
     },
     Layer {
-        part: "crates/mainstay/src/cli.rs",
+        part: "crates/mainstay/src/cli/",
         may: &["crate::cli", "crate::config"],
         never: IMPURE,
     },
@@ -256,6 +328,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         may: &["crate::event", "crate::log", "crate::panics"],
         never: SERVING,
     },
+    Layer { part: "crates/mainstay/src/command.rs", may: ANY, never: &["hyper", "hyper_util"] },
     Layer { part: "crates/mainstay/src/serve.rs", may: ANY, never: &[] },
     Layer { part: "crates/mainstay/src/inside/", may: ANY, never: &["std::fs", "tokio"] },
     Layer { part: "crates/mainstay/src/lib.rs", may: ANY, never: &[] },

@@ -15,9 +15,10 @@ pub use facts::{ClientAddr, PeerAddr, RequestHost, Scheme, TraceContext};
 pub use id::RequestId;
 pub use request::{InRequest, RequestContext};
 
+use super::ending::Pendings;
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Contexts that a thread keeps for its next requests.
 const KEPT: usize = 64;
@@ -48,6 +49,10 @@ pub(crate) struct Context {
     pub(crate) accept: String,
     /// The pattern that the path met, once somebody has said it.
     pub(crate) route: OnceLock<Box<str>>,
+    /// Statements of databases that the request ran, and how often each.
+    queries: Mutex<Vec<(u64, u32)>>,
+    /// What has to be ended with the answer.
+    pub(crate) pendings: Pendings,
 }
 
 impl Context {
@@ -64,6 +69,24 @@ impl Context {
             path: String::new(),
             accept: String::new(),
             route: OnceLock::new(),
+            queries: Mutex::default(),
+            pendings: Pendings::default(),
+        }
+    }
+
+    /// Counts a statement by its number, and gives how often it was run.
+    #[cfg(feature = "database")]
+    pub(crate) fn count_query(&self, number: u64) -> u32 {
+        let mut queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
+        match queries.iter_mut().find(|(known, _)| *known == number) {
+            Some((_, count)) => {
+                *count += 1;
+                *count
+            }
+            None => {
+                queries.push((number, 1));
+                1
+            }
         }
     }
 
@@ -106,6 +129,8 @@ impl Context {
             }
         }
         self.route.take();
+        self.queries.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        self.pendings.clear();
     }
 }
 

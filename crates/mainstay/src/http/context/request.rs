@@ -31,6 +31,12 @@ impl RequestContext {
         RequestContext(context)
     }
 
+    /// What it stands for.
+    #[cfg(all(feature = "database", feature = "axum"))]
+    pub(crate) fn into_inner(self) -> Arc<Context> {
+        self.0
+    }
+
     #[inline]
     pub(crate) fn context(&self) -> &Context {
         &self.0

@@ -1,6 +1,7 @@
 //! An application's error with two messages: what the client is told, and what the log is told.
 
 use crate::http::body::BoxError;
+use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Extensions, Response, StatusCode};
 use std::borrow::Cow;
 use std::error::Error;
@@ -10,7 +11,8 @@ use std::sync::Arc;
 
 /// Why a request failed: a status and words for the client, a cause and a place for the log.
 ///
-/// Any error becomes one by `?`: status 500, nothing of the error for the client, and its whole
+/// Any error becomes one by `?`: status 500 (503 for a pool of connections that is exhausted, 409 for
+/// a row that is there already), nothing of the error for the client, and its whole
 /// chain of causes with the place of the `?` for the log, in one line at ERROR that carries the
 /// error id of the page.
 ///
@@ -117,6 +119,10 @@ impl Failure {
     pub fn into_answer<B: Default>(self) -> Response<B> {
         let mut answer = Response::new(B::default());
         *answer.status_mut() = self.inside.status;
+        if self.inside.status == StatusCode::SERVICE_UNAVAILABLE {
+            // Whatever it is that is short, it is worth another try.
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         answer.extensions_mut().insert(Arc::new(self));
         answer
     }
@@ -162,15 +168,39 @@ fn failing(status: StatusCode) -> StatusCode {
 
 /// The status of an error that came by `?`. A class of errors that is not the service's own fault
 /// (a pool that is exhausted, a row that exists already) gets its status here, and nowhere else.
-fn status_of(_: &(dyn Error + 'static)) -> StatusCode {
+fn status_of(error: &(dyn Error + 'static)) -> StatusCode {
+    #[cfg(feature = "database")]
+    for cause in causes(error) {
+        match crate::db::class_of(cause) {
+            Some(crate::db::Class::Exhausted) => return StatusCode::SERVICE_UNAVAILABLE,
+            Some(crate::db::Class::Exists) => return StatusCode::CONFLICT,
+            None => {}
+        }
+    }
+    let _ = error;
     StatusCode::INTERNAL_SERVER_ERROR
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source()).take(CHAIN)
+}
+
+/// What a database says may repeat values: it is told in other words, and its causes are not.
+fn of_database(error: &(dyn Error + 'static)) -> Option<String> {
+    #[cfg(feature = "database")]
+    return crate::db::told(error);
+    #[cfg(not(feature = "database"))]
+    None.filter(|_: &String| error.source().is_some())
 }
 
 /// Writes `error: cause: cause`. Many errors say their cause themselves; it is not said twice.
 fn append_chain(text: &mut String, error: &(dyn Error + 'static)) {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    for (depth, cause) in causes.take(CHAIN).enumerate() {
+    for (depth, cause) in causes(error).enumerate() {
         let begin = text.len();
+        if let Some(told) = of_database(cause) {
+            text.push_str(if depth > 0 { ": " } else { "" });
+            return text.push_str(&told);
+        }
         let written = write!(text, "{cause}");
         // An error that cannot say what it is must not keep the others from it.
         if written.is_err() {

@@ -1,7 +1,7 @@
 //! Records and spans of `tracing`.
 
 use super::fields::{Capped, Fields, chain, rendered};
-use super::{Outlet, asks, tell};
+use super::{Outlet, asks, statements, tell};
 use crate::config::Level;
 use crate::log::levels::{self, Finest};
 use std::error::Error;
@@ -50,6 +50,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Bridge {
         rendered(
             |fields| event.record(&mut Visitor(fields)),
             |fields| {
+                if metadata.target() == statements::TARGET && statements::is_heard() {
+                    return statements::pass(log, fields);
+                }
                 let own = fields.len();
                 // From the innermost outwards: the closest wins.
                 for span in context.event_scope(event).into_iter().flatten() {
@@ -79,18 +82,23 @@ pub(super) struct Gate(pub(super) Outlet);
 impl Gate {
     fn lets_pass(&self, metadata: &Metadata<'_>) -> bool {
         let (level, is_trace) = level_of(metadata);
+        if statements::wants_all() && metadata.target() == statements::TARGET {
+            return true;
+        }
         self.0.log().is_some_and(|log| asks(log, level, is_trace, metadata.target()))
     }
 
     fn finest(&self) -> LevelFilter {
-        self.0.log().map_or(LevelFilter::OFF, |log| match levels::finest(log.segment()) {
-            Finest::Trace => LevelFilter::TRACE,
-            Finest::Level(Level::Debug) => LevelFilter::DEBUG,
-            Finest::Level(Level::Info) => LevelFilter::INFO,
-            Finest::Level(Level::Warning) => LevelFilter::WARN,
-            Finest::Level(Level::Error) => LevelFilter::ERROR,
-            Finest::Level(Level::Critical) => LevelFilter::OFF,
-        })
+        let finest =
+            self.0.log().map_or(LevelFilter::OFF, |log| match levels::finest(log.segment()) {
+                Finest::Trace => LevelFilter::TRACE,
+                Finest::Level(Level::Debug) => LevelFilter::DEBUG,
+                Finest::Level(Level::Info) => LevelFilter::INFO,
+                Finest::Level(Level::Warning) => LevelFilter::WARN,
+                Finest::Level(Level::Error) => LevelFilter::ERROR,
+                Finest::Level(Level::Critical) => LevelFilter::OFF,
+            });
+        if statements::wants_all() { finest.max(LevelFilter::DEBUG) } else { finest }
     }
 }
 

@@ -7,6 +7,7 @@
 mod facade;
 mod fields;
 mod layer;
+pub(crate) mod statements;
 
 use super::levels::{self, Finest};
 use super::{ErrorFacts, Log, Record, RecordContext};

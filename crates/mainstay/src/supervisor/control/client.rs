@@ -1,11 +1,11 @@
 //! The asking end: commands of the command line, sent to the running service.
 
+use super::tables::{requests, status, workers};
 use super::{Answer, Command, levels, socket_path};
 use crate::cli;
 use crate::config::{Config, Level};
 use crate::log::levels::CHAINS;
 use serde_json::Value;
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -56,7 +56,9 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
         cli::Command::Serve
         | cli::Command::Check
         | cli::Command::Config { .. }
-        | cli::Command::Doctor(_) => return None,
+        | cli::Command::Doctor(_)
+        | cli::Command::Migrate(_)
+        | cli::Command::Own { .. } => return None,
         cli::Command::DoctorLive(time) => {
             let millis = u64::try_from(time.as_millis()).ok();
             let (level, module) = (Some(Level::Debug.to_string()), Some(CHAINS.to_owned()));
@@ -103,10 +105,6 @@ fn workers_json(data: &Value) -> String {
     json(&data["workers"])
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
 fn resized(data: &Value) -> String {
     format!("{} workers\n", data["workers"])
 }
@@ -116,84 +114,4 @@ fn reloaded(data: &Value) -> String {
         Some(generation) => format!("generation {generation} serves\n"),
         None => "reload begun\n".to_owned(),
     }
-}
-
-fn status(data: &Value) -> String {
-    let version = text(&data["version"]);
-    let mut out = format!("{} {version}", text(&data["name"]));
-    let uptime = seconds(&data["uptime_seconds"]);
-    let facts = [
-        ("state", text(&data["state"])),
-        ("generation", text(&data["generation"])),
-        ("uptime", uptime),
-        ("supervisor", text(&data["supervisor_pid"])),
-        ("watch", text(&data["watch_pid"])),
-        ("requests", text(&data["requests"])),
-        ("in flight", text(&data["in_flight"])),
-    ];
-    out.push('\n');
-    for (name, value) in facts {
-        // Writing to a string does not fail.
-        writeln!(out, "  {name:<11} {value}").ok();
-    }
-    let level = levels::text(&data["log"]);
-    writeln!(out, "  {:<11} {}", "log level", level.trim_end().replace('\n', "\n            "))
-        .ok();
-    out + &workers(data)
-}
-
-fn workers(data: &Value) -> String {
-    let head = ["PID", "GEN", "STATE", "AGE", "REQUESTS", "IN FLIGHT", "CONNS", "RSS", "HEARTBEAT"];
-    let mut rows = vec![head.map(str::to_owned)];
-    for worker in data["workers"].as_array().into_iter().flatten() {
-        let rss = worker["rss_bytes"].as_f64().unwrap_or(0.0) / f64::from(1 << 20);
-        rows.push([
-            text(&worker["pid"]),
-            text(&worker["generation"]),
-            text(&worker["state"]),
-            seconds(&worker["age_seconds"]),
-            text(&worker["requests"]),
-            text(&worker["in_flight"]),
-            text(&worker["connections"]),
-            format!("{rss:.1} MiB"),
-            seconds(&worker["heartbeat_age_seconds"]),
-        ]);
-    }
-    table(&rows)
-}
-
-fn requests(data: &Value) -> String {
-    let mut rows = vec![["PID", "AGE", "METHOD", "PATH", "PEER"].map(str::to_owned)];
-    for request in data["requests"].as_array().into_iter().flatten() {
-        rows.push([
-            text(&request["pid"]),
-            seconds(&request["age_seconds"]),
-            text(&request["method"]),
-            text(&request["path"]),
-            request["peer"].as_str().unwrap_or("-").to_owned(),
-        ]);
-    }
-    table(&rows)
-}
-
-fn seconds(value: &Value) -> String {
-    format!("{:.1}s", value.as_f64().unwrap_or(0.0))
-}
-
-/// Columns as wide as their widest cell, two blanks apart. Control characters, which only a peer
-/// could have sent, are shown escaped.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let rows: Vec<[String; N]> =
-        rows.iter().map(|row| row.each_ref().map(|cell| cell.escape_debug().to_string())).collect();
-    let widths: [usize; N] = std::array::from_fn(|column| {
-        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
-    });
-    let mut out = String::new();
-    for row in &rows {
-        let cells: Vec<_> =
-            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        out.push_str(cells.join("  ").trim_end());
-        out.push('\n');
-    }
-    out
 }

@@ -6,6 +6,7 @@
 pub(crate) mod client;
 mod levels;
 mod obey;
+mod tables;
 mod wire;
 
 use super::listeners::{SocketFile, clear_stale_socket};

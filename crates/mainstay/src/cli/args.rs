@@ -1,0 +1,116 @@
+//! The arguments of single commands, each with its help.
+
+use super::{COMMANDS, common, described, switch};
+use crate::config::{Level, units};
+use clap::builder::OsStringValueParser;
+use clap::{Arg, ArgAction};
+use http::{HeaderName, HeaderValue};
+use std::net::IpAddr;
+use std::time::Duration;
+
+pub(super) fn pid() -> Arg {
+    Arg::new("pid")
+        .value_name("PID")
+        .value_parser(clap::value_parser!(u32).range(1..))
+        .help("Process id of the worker [default: all workers]")
+}
+
+pub(super) fn log_level() -> clap::Command {
+    let only = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).requires("level").help(help)
+    };
+    let level = Arg::new("level")
+        .value_name("LEVEL")
+        .value_parser(|text: &str| text.parse::<Level>())
+        .help("debug, info, warning, error or critical [default: print what is in force]");
+    let duration = Arg::new("for")
+        .long("for")
+        .value_name("DURATION")
+        .value_parser(some_time)
+        .requires("level")
+        .help("Go back to the present level after this time, such as 10m");
+    let module =
+        only("module", "MODULE", "Write more of this module and those below it: shop::orders")
+            .conflicts_with("request-id");
+    let request = only("request-id", "ID", "Write more of the requests with this id");
+    let log_level = common(described(COMMANDS, "log-level"), false);
+    log_level.arg(level).arg(duration).arg(module).arg(request)
+}
+
+fn some_time(text: &str) -> Result<Duration, &'static str> {
+    match units::duration(text) {
+        Ok(it) if it.is_zero() => Err("is no time at all"),
+        other => other,
+    }
+}
+
+pub(super) fn live() -> Arg {
+    Arg::new("live")
+        .long("live")
+        .value_name("DURATION")
+        .value_parser(some_time)
+        .conflicts_with_all(["peer", "header"])
+        .help("Let the running service tell the chain of each request that comes, for so long, in its error log")
+}
+
+pub(super) fn peer() -> Arg {
+    Arg::new("peer")
+        .long("peer")
+        .value_name("ADDRESS")
+        .value_parser(|text: &str| match text {
+            "unix" => Ok(None),
+            text => text.parse::<IpAddr>().map(Some).map_err(|_| "is not an address"),
+        })
+        .help("Who connects to the service: an address, or unix [default: 127.0.0.1]")
+}
+
+pub(super) fn field() -> Arg {
+    Arg::new("header")
+        .long("header")
+        .short('H')
+        .value_name("NAME: VALUE")
+        .action(ArgAction::Append)
+        .value_parser(header)
+        .help("A header that it sends, such as \"X-Forwarded-For: 192.0.2.1\"; repeat for more")
+}
+
+/// `Name: value`.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
+    let (name, value) = text.split_once(':').ok_or("has no colon")?;
+    let name = name.trim().parse().map_err(|_| "has no valid name")?;
+    Ok((name, value.trim().parse().map_err(|_| "has no valid value")?))
+}
+
+/// What `migrate` can do.
+const MIGRATE: &[(&str, &str)] = &[
+    ("status", "Print how each migration stands (this is what happens without a command)"),
+    ("up", "Run the migrations that are pending"),
+    ("to", "Run or undo migrations until this version, 0 for none, is reached"),
+];
+
+pub(super) fn migrate() -> clap::Command {
+    let dry_run = || switch("dry-run", "Print what would be run, and run nothing");
+    // `version` is the switch that all commands have.
+    let version = Arg::new("target")
+        .value_name("VERSION")
+        .required(true)
+        .value_parser(clap::value_parser!(i64).range(0..))
+        .help("The version to reach");
+    let json = || switch("json", "Print JSON");
+    common(described(COMMANDS, "migrate"), false)
+        .arg(json())
+        .subcommand(common(described(MIGRATE, "status"), false).arg(json()))
+        .subcommand(common(described(MIGRATE, "up"), false).arg(dry_run()))
+        .subcommand(common(described(MIGRATE, "to"), false).arg(version).arg(dry_run()))
+}
+
+/// Whatever follows the name of a command of the application's own.
+pub(super) fn rest() -> Arg {
+    Arg::new("args")
+        .value_name("ARGS")
+        .num_args(0..)
+        .trailing_var_arg(true)
+        .allow_hyphen_values(true)
+        .value_parser(OsStringValueParser::new())
+        .help("What the command takes; `help` may tell")
+}

@@ -1,0 +1,44 @@
+//! The real things that services meet: started by the test that wants one, on loopback and a free port,
+//! in a directory of their own, and gone with it.
+//!
+//! One that is not installed is a skip that is printed, and a failure where `CI` is set.
+
+mod mariadb;
+mod postgres;
+mod process;
+mod relay;
+
+pub use mariadb::MariaDb;
+pub use postgres::Postgres;
+pub use relay::Relay;
+
+use std::path::{Path, PathBuf};
+
+/// A program, by its name, in the usual places.
+#[must_use]
+pub fn find(name: &str) -> Option<PathBuf> {
+    directories().map(|directory| directory.join(name)).find(|it| is_program(it))
+}
+
+fn directories() -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/local/bin", "/usr/local/sbin", "/usr/bin", "/usr/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).collect::<Vec<_>>().into_iter().chain(usual)
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+}
+
+/// Says that a peer is missing.
+///
+/// # Panics
+/// In CI, where none may be.
+pub fn missing(what: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{what} is not installed, and CI must have it");
+    #[expect(clippy::print_stderr, reason = "a skip is to be seen")]
+    {
+        eprintln!("[e2e] skipped: {what} is not installed");
+    }
+}
