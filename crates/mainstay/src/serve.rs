@@ -9,6 +9,7 @@ use crate::config::load::Snapshot;
 use crate::db::Migrations;
 use crate::http::body::BoxError;
 use crate::http::client::{self, Trust};
+use crate::http::errors::OwnPage;
 use crate::log::outlet;
 use crate::passport::{Passport, Role};
 use crate::supervisor::{self, Identity};
@@ -59,6 +60,7 @@ pub fn builder() -> Builder {
         version: None,
         defaults: None,
         commands: Vec::new(),
+        pages: Vec::new(),
         #[cfg(feature = "database")]
         migrations: None,
     }
@@ -71,6 +73,7 @@ pub struct Builder {
     version: Option<String>,
     defaults: Option<String>,
     commands: Vec<Own>,
+    pages: Vec<OwnPage>,
     #[cfg(feature = "database")]
     migrations: Option<Migrations>,
 }
@@ -105,6 +108,16 @@ impl Builder {
         Fut: Future<Output = Result<String, BoxError>> + 'static,
     {
         self.commands.push(Own::new(name, about, run));
+        self
+    }
+
+    /// An error page of the application's own: the template `404.html`, `500.html` and so on for one
+    /// status, `error.html` for every other, or whatever those use, such as `base.html`. The files of
+    /// `http.error_pages` go before them. docs/error-pages.md tells what a template is given.
+    ///
+    /// A template that is not valid fails the start, or the reload.
+    pub fn error_page(mut self, name: impl Into<String>, template: impl Into<String>) -> Builder {
+        self.pages.push((name.into(), template.into()));
         self
     }
 
@@ -257,6 +270,7 @@ impl Builder {
     /// What a worker does before the application.
     fn plan(&self) -> worker::Plan {
         worker::Plan {
+            pages: self.pages.clone(),
             #[cfg(feature = "database")]
             migrations: self.migrations.clone(),
         }

@@ -20,7 +20,7 @@ use crate::http::body::BoxError;
 use crate::http::book::{Book, Recorder};
 use crate::http::client::Trust;
 use crate::http::context::RequestId;
-use crate::http::errors::{Pages, Stage};
+use crate::http::errors::{OwnPage, Pages, Stage};
 use crate::http::probes::Paths;
 use crate::http::stack::Layers;
 use crate::log::Look;
@@ -51,6 +51,8 @@ pub(crate) enum Outcome {
 /// What a worker does before the application.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// Error pages of the application's.
+    pub(crate) pages: Vec<OwnPage>,
     /// The steps of the schema.
     #[cfg(feature = "database")]
     pub(crate) migrations: Option<Migrations>,
@@ -75,7 +77,7 @@ where
         // Without a voice nobody can be told; the exit code says it.
         Err(_) => return Outcome::BootFailed,
     };
-    match start(passport, config, name, version, &voice) {
+    match start(passport, config, name, version, &voice, &plan.pages) {
         Ok((shared, runtime, listeners)) => {
             live(&shared, runtime, listeners, &voice, plan, factory)
         }
@@ -92,6 +94,7 @@ fn start(
     name: String,
     version: String,
     voice: &Arc<Voice>,
+    pages: &[OwnPage],
 ) -> io::Result<(Arc<Shared>, Runtime, Listeners)> {
     // Before any thread, so that all of them have the signals blocked.
     let source = SignalSource::open()?;
@@ -123,7 +126,7 @@ fn start(
     let recorder = Recorder::new(log.clone(), book, move |served| {
         says.say(&Word::Recycle { reason: format!("max_requests {served} reached") });
     });
-    let pages = Pages::load(config.http.error_pages.as_deref()).map_err(io::Error::other)?;
+    let pages = Pages::load(config.http.error_pages.as_deref(), pages).map_err(io::Error::other)?;
     let error_id = || RequestId::new(clock::wall()).to_string();
     let stage = Stage::new(pages, name.clone(), log.clone(), error_id);
     #[cfg(feature = "database")]

@@ -19,7 +19,7 @@ mod tests;
 mod words;
 
 pub use failure::{AsIs, Failure};
-pub(crate) use page::Pages;
+pub(crate) use page::{OwnPage, Pages};
 
 use super::body::{Answer, BoxError};
 use super::context::RequestContext;

@@ -36,6 +36,9 @@ pub(crate) const POLICY: &str = "default-src 'none'; \
 /// Instructions of a template, or 64-byte pieces of its output, until it is taken for endless.
 const FUEL: u64 = 100_000;
 
+/// A template of the application's: its name, such as `404.html`, and its text.
+pub(crate) type OwnPage = (String, String);
+
 /// All pages, compiled.
 pub(crate) struct Pages {
     templates: Environment<'static>,
@@ -98,15 +101,22 @@ impl fmt::Debug for Pages {
 }
 
 impl Pages {
-    /// The built-in pages, and over them the files of `dir` that end in `.html`: `STATUS.html` for
-    /// a status from 400 to 599, `error.html` for every other, and whatever else those use.
+    /// The built-in pages, over them the `own` ones of the application, and over both the files of `dir`
+    /// that end in `.html`: `STATUS.html` for a status from 400 to 599, `error.html` for every other, and
+    /// whatever else those use.
     ///
     /// # Errors
     /// When the directory or a file of it cannot be read, when it holds no page, and when a template
     /// is not valid or does not render with the facts of an ordinary error. Start-up stops then.
-    pub(crate) fn load(dir: Option<&Path>) -> Result<Pages, PagesError> {
-        let files = dir.map(files_of).transpose()?.unwrap_or_default();
+    pub(crate) fn load(dir: Option<&Path>, own: &[OwnPage]) -> Result<Pages, PagesError> {
+        let mut files = dir.map(files_of).transpose()?.unwrap_or_default();
         let dir = dir.unwrap_or(Path::new("(built-in)"));
+        for (name, text) in own {
+            if !files.iter().any(|(file, _)| file == name) {
+                files.push((name.clone(), text.clone()));
+            }
+        }
+        files.sort_unstable();
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         templates.set_fuel(Some(FUEL));
@@ -331,7 +341,7 @@ mod tests {
 
     fn refused(files: &[(&str, &str)]) -> String {
         let dir = dir(files);
-        let error = Pages::load(Some(dir.path())).unwrap_err().to_string();
+        let error = Pages::load(Some(dir.path()), &[]).unwrap_err().to_string();
         let place = format!("{}/", dir.path().display());
         error.replace(&place, "")
     }
@@ -351,7 +361,7 @@ mod tests {
 
     #[test]
     fn the_policy_lets_the_style_of_the_built_in_pages_pass() {
-        let pages = Pages::load(None).unwrap();
+        let pages = Pages::load(None, &[]).unwrap();
         for status in [403, 404, 418, 500, 503] {
             let html = pages.render(&told(status)).html;
             let style = html.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
@@ -362,7 +372,7 @@ mod tests {
 
     #[test]
     fn built_in_pages_are_small_whole_and_load_nothing() {
-        let pages = Pages::load(None).unwrap();
+        let pages = Pages::load(None, &[]).unwrap();
         for status in [400, 403, 404, 405, 413, 422, 429, 500, 503, 504] {
             let page = pages.render(&told(status));
             assert!(page.is_ours && page.failure.is_none());
@@ -382,7 +392,7 @@ mod tests {
 
     #[test]
     fn every_page_says_what_the_application_wants_said() {
-        let pages = Pages::load(None).unwrap();
+        let pages = Pages::load(None, &[]).unwrap();
         for status in [400, 403, 404, 500, 503] {
             let html = pages.render(&Told { message: "Ask Ada.", ..told(status) }).html;
             assert!(html.contains("<p>Ask Ada.</p>"), "{status}: {html}");
@@ -391,7 +401,7 @@ mod tests {
 
     #[test]
     fn what_is_told_is_never_markup() {
-        let pages = Pages::load(None).unwrap();
+        let pages = Pages::load(None, &[]).unwrap();
         let html = pages.render(&told(404)).html;
         assert!(html.contains("&lt;b&gt;A sentence.") && !html.contains("<b>"), "{html}");
         let html = plain(&Told { request_id: Some("\"'><script>"), ..told(404) });
@@ -402,7 +412,7 @@ mod tests {
     fn a_file_of_the_status_wins_over_the_general_file_and_that_over_built_in_pages() {
         let files = [("410.html", "gone {{ status }}"), ("error.html", "other {{ status }}")];
         let dir = dir(&files);
-        let pages = Pages::load(Some(dir.path())).unwrap();
+        let pages = Pages::load(Some(dir.path()), &[]).unwrap();
         for (status, html) in [(410, "gone 410"), (404, "other 404"), (503, "other 503")] {
             let page = pages.render(&told(status));
             assert_eq!((page.html.as_str(), page.is_ours), (html, false));
@@ -413,7 +423,7 @@ mod tests {
     fn without_a_general_file_the_other_built_in_pages_stay() {
         let dir =
             dir(&[("404.html", "{% extends 'base.html' %}{% block content %}x{% endblock %}")]);
-        let pages = Pages::load(Some(dir.path())).unwrap();
+        let pages = Pages::load(Some(dir.path()), &[]).unwrap();
         let page = pages.render(&told(404));
         assert!(page.html.contains("<h1>Not Found</h1>\nx") && !page.is_ours, "{}", page.html);
         assert!(pages.render(&told(500)).html.contains("<h1>Something went wrong</h1>"));
@@ -421,9 +431,23 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_the_application_stand_between_the_built_in_ones_and_the_files() {
+        let own = |name: &str| (name.to_owned(), format!("{name} of the application"));
+        let own = [own("404.html"), own("error.html")];
+        let dir = dir(&[("404.html", "404.html of the directory")]);
+        let html = |pages: &Pages, status| pages.render(&told(status)).html;
+        let pages = Pages::load(None, &own).unwrap();
+        assert_eq!(html(&pages, 404), "404.html of the application");
+        assert_eq!(html(&pages, 500), "error.html of the application");
+        let pages = Pages::load(Some(dir.path()), &own).unwrap();
+        assert_eq!(html(&pages, 404), "404.html of the directory");
+        assert_eq!(html(&pages, 503), "error.html of the application");
+    }
+
+    #[test]
     fn a_base_of_the_user_dresses_the_built_in_pages_too() {
         let dir = dir(&[("base.html", "mine: {% block content %}{% endblock %}"), ("x.txt", "{%")]);
-        let pages = Pages::load(Some(dir.path())).unwrap();
+        let pages = Pages::load(Some(dir.path()), &[]).unwrap();
         let page = pages.render(&told(404));
         assert!(page.html.starts_with("mine: <p>") && !page.is_ours, "{}", page.html);
     }
@@ -462,18 +486,18 @@ mod tests {
             refused(&[("x.txt", "")])
                 .ends_with(": holds no page: error.html, or a status such as 404.html")
         );
-        let error = Pages::load(Some(Path::new("nowhere/at-all"))).unwrap_err().to_string();
+        let error = Pages::load(Some(Path::new("nowhere/at-all")), &[]).unwrap_err().to_string();
         assert!(error.starts_with("nowhere/at-all: cannot be read: "), "{error}");
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("404.html"), b"a\nb\n\xff").unwrap();
-        let error = Pages::load(Some(dir.path())).unwrap_err().to_string();
+        let error = Pages::load(Some(dir.path()), &[]).unwrap_err().to_string();
         assert!(error.ends_with("404.html:3: is not UTF-8"), "{error}");
     }
 
     #[test]
     fn a_template_that_fails_when_it_is_needed_gives_a_plain_page_and_is_told_once() {
         let dir = dir(&[("error.html", "\n{{ 10 // (status - 410) }}")]);
-        let pages = Pages::load(Some(dir.path())).unwrap();
+        let pages = Pages::load(Some(dir.path()), &[]).unwrap();
         let page = pages.render(&told(410));
         let failure = page.failure.unwrap();
         assert_eq!(failure.page, "error.html");

@@ -122,7 +122,7 @@ impl Site {
     }
 
     fn built_in() -> Site {
-        Site::new(Pages::load(None).unwrap())
+        Site::new(Pages::load(None, &[]).unwrap())
     }
 
     fn call(&mut self, request: http::request::Builder, body: &'static str) -> Answered {
@@ -397,7 +397,7 @@ fn scripts_of_a_page_get_what_they_accept() {
 fn a_page_that_fails_when_it_is_needed_is_replaced_and_told_once() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("error.html"), "{{ 1 // (status - 504) }}").unwrap();
-    let mut site = Site::new(Pages::load(Some(dir.path())).unwrap());
+    let mut site = Site::new(Pages::load(Some(dir.path()), &[]).unwrap());
     for _ in 0..3 {
         let answer = site.get("/timeout", BROWSER);
         assert_eq!((answer.status, answer.header(CONTENT_TYPE)), (504, HTML));
