@@ -307,7 +307,7 @@ mod tests {
         assert!(entry.lease(3, SECOND, 3 * SECOND));
         assert!(!entry.lease(4, 2 * SECOND, 4 * SECOND));
         assert!(!entry.lease(3, 2 * SECOND, 4 * SECOND), "not even who has it");
-        assert_eq!(entry.holder(3 * SECOND), Some(3));
+        assert_eq!(entry.holder(2 * SECOND), Some(3));
         assert!(entry.lease(4, 4 * SECOND, 6 * SECOND), "over");
         entry.release(3);
         assert_eq!(entry.holder(5 * SECOND), Some(4), "not his to give back");
