@@ -1,7 +1,7 @@
 //! Databases: pools whose waits, holders and statements are known, so that a service can tell a
 //! database that is gone from a pool that is empty, and a slow statement from a long wait.
 //!
-//! [`Pool`] stands before a pool of sqlx and is used like one. [`sqlx`](crate::sqlx) is given along, so
+//! [`Pool`] stands before a pool of sqlx and is used like one. [`sqlx`] is given along, so
 //! that an application needs no dependency of its own.
 
 /// The guide's examples are compiled.
