@@ -46,6 +46,12 @@ mod health;
 mod http;
 mod log;
 mod metrics;
+#[cfg(feature = "login")]
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
+    allow(dead_code, reason = "a part for databases of none")
+)]
+pub mod security;
 mod watch;
 
 #[doc(hidden)]

@@ -80,6 +80,13 @@ impl<DB: Driver> Pool<DB> {
         super::statement::for_kind(statement, self.book.kind)
     }
 
+    /// As [`Pool::sql`], of an `INSERT INTO` that does nothing where a row with its key is: `INSERT IGNORE`
+    /// on MySQL, `ON CONFLICT DO NOTHING` elsewhere. The rows affected say which it was.
+    #[must_use]
+    pub fn sql_if_new(&self, insert: &'static str) -> sqlx::SqlStr {
+        super::statement::if_new(insert, self.book.kind)
+    }
+
     /// Whether it leads to PostgreSQL, whose dialect differs most from the others'.
     #[must_use]
     pub fn is_postgres(&self) -> bool {
@@ -112,6 +119,13 @@ impl<DB: Database> Link<DB> {
             Link::Transaction(transaction) => transaction,
         }
     }
+
+    fn look(&self) -> &DB::Connection {
+        match self {
+            Link::Pooled(connection) => connection,
+            Link::Transaction(transaction) => transaction,
+        }
+    }
 }
 
 /// A connection: `&mut connection` is an executor, as of sqlx's connections.
@@ -131,6 +145,11 @@ impl<DB: Database> Connection<DB> {
     /// The connection of sqlx. What goes past this one is not measured.
     pub fn sqlx(&mut self) -> &mut DB::Connection {
         self.link.raw()
+    }
+
+    /// The same, to be looked at.
+    pub(super) fn raw(&self) -> &DB::Connection {
+        self.link.look()
     }
 }
 

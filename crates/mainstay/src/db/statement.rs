@@ -271,6 +271,21 @@ pub(super) fn for_kind(statement: &'static str, kind: Kind) -> SqlStr {
     if kind != Kind::Postgres || !statement.contains('?') {
         return statement.into_sql_str();
     }
+    AssertSqlSafe(numbered(statement)).into_sql_str()
+}
+
+/// An INSERT that does nothing where its row is.
+pub(super) fn if_new(insert: &'static str, kind: Kind) -> SqlStr {
+    let text = match kind {
+        Kind::MySql => insert.replacen("INSERT INTO", "INSERT IGNORE INTO", 1),
+        Kind::Postgres => format!("{} ON CONFLICT DO NOTHING", numbered(insert)),
+        _ => format!("{insert} ON CONFLICT DO NOTHING"),
+    };
+    AssertSqlSafe(text).into_sql_str()
+}
+
+/// The statement with `$1`, `$2` in place of each `?`.
+pub(super) fn numbered(statement: &str) -> String {
     let mut out = String::with_capacity(statement.len() + 16);
     let (mut number, mut quote) = (0, None);
     for character in statement.chars() {
@@ -287,7 +302,7 @@ pub(super) fn for_kind(statement: &'static str, kind: Kind) -> SqlStr {
         }
         out.push(character);
     }
-    AssertSqlSafe(out).into_sql_str()
+    out
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use super::Body;
 use super::client::{self, Origin, Trust};
 use super::context::{Context, RequestContext, RequestId, Scheme, TraceContext};
 use super::detached::Detached;
-use super::page::{NO_ENTRY, Page, Refusal};
+use super::page::{NO_ENTRY, Page, Refusal, Remains};
 use super::probes::Paths;
+#[cfg(feature = "login")]
+use super::secrets;
 use super::seen::Seen;
 use super::traceparent;
 use super::watched::Watched;
@@ -72,6 +74,16 @@ pub(crate) struct Recorder {
     served: AtomicU64,
     detached: Detached,
     at_limit: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+/// A target as logs may show it.
+#[cold]
+fn shown(target: Vec<u8>) -> Vec<u8> {
+    #[cfg(feature = "login")]
+    if let std::borrow::Cow::Owned(hidden) = secrets::hidden_bytes(&target) {
+        return hidden;
+    }
+    target
 }
 
 /// Pages that are free; the last one freed is the next one used, so that few pages, and few entries of
@@ -252,16 +264,15 @@ impl Recorder {
         };
         let (id, trace) = self.names(&seen, conn, wall);
         if let Some(refused) = origin.refused {
-            self.log.slot().add(names::FORWARDED_REFUSED, 1);
-            if refused.ends_the_request() {
-                let reason = refused.as_str();
-                conn.refuse(Refusal { status: 400, reason, head: Box::default() }, number);
-                self.tell_invalid(conn, reason);
-            }
+            self.refuse_forwarded(conn, refused, number);
         }
         let uri = request.uri();
         let path = uri.path();
         let target = uri.path_and_query().map_or(path, |target| target.as_str());
+        #[cfg(feature = "login")]
+        let (shown_path, shown_target) = (secrets::hidden(path), secrets::hidden(target));
+        #[cfg(feature = "login")]
+        let (path, target) = (&*shown_path, &*shown_target);
         let host = origin.host.as_deref().or_else(|| uri.authority().map(|it| it.as_str()));
         let host = host.or_else(|| seen.host?.to_str().ok()).unwrap_or_default();
         let method = request.method().as_str();
@@ -283,6 +294,10 @@ impl Recorder {
         let credentials = seen.authorization.map(HeaderValue::as_bytes);
         let user = credentials.and_then(|it| access::user(it, &mut decoded));
         let (agent, referrer) = (seen.agent_bytes(), seen.referrer_bytes());
+        #[cfg(feature = "login")]
+        let shown_referrer = referrer.map(secrets::hidden_bytes);
+        #[cfg(feature = "login")]
+        let referrer = shown_referrer.as_deref();
         if let Some(access) = &self.book.access {
             let (origin, id, trace) = (&origin, &id, &trace);
             let known =
@@ -318,6 +333,17 @@ impl Recorder {
         page.context = Some(context);
     }
 
+    /// Counts what a proxy said and is not believed; some of it ends the request.
+    #[cold]
+    fn refuse_forwarded(&self, conn: &Watched, refused: client::Refused, number: u64) {
+        self.log.slot().add(names::FORWARDED_REFUSED, 1);
+        if refused.ends_the_request() {
+            let reason = refused.as_str();
+            conn.refuse(Refusal { status: 400, reason, head: Box::default() }, number);
+            self.tell_invalid(conn, reason);
+        }
+    }
+
     /// Begins the access line.
     #[inline(always)]
     fn draft(
@@ -332,11 +358,11 @@ impl Recorder {
         let absolute;
         let target = match conn.raw_target(known.number) {
             Some(raw) => {
-                absolute = raw;
+                absolute = shown(raw);
                 &absolute[..]
             }
             None if uri.scheme().is_some() && request.version() < Version::HTTP_2 => {
-                absolute = uri.to_string().into_bytes();
+                absolute = shown(uri.to_string().into_bytes());
                 &absolute[..]
             }
             None => known.target.as_bytes(),
@@ -384,7 +410,9 @@ impl Recorder {
         self.tell_invalid(conn, refusal.reason);
         let wall = self.wall(page.started);
         let id = RequestId::new(wall);
-        let remains = refusal.remains();
+        let remains = refusal.remains(number == 1);
+        let target = shown(remains.target.to_vec());
+        let remains = Remains { target: &target, ..remains };
         page.reason = refusal.reason;
         page.context = Some(Context::begin(|context| {
             context.client = conn.peer().map(|peer| peer.ip());

@@ -13,6 +13,8 @@ pub(crate) mod guard;
 pub(crate) mod page;
 pub(crate) mod probes;
 pub(crate) mod record;
+#[cfg(feature = "login")]
+pub(crate) mod secrets;
 pub(crate) mod seen;
 pub(crate) mod stack;
 pub(crate) mod strict;

@@ -89,9 +89,12 @@ pub(crate) struct Remains<'a> {
 }
 
 impl Refusal {
-    /// The request line, taken apart as far as that goes.
-    pub(crate) fn remains(&self) -> Remains<'_> {
+    /// The request line, taken apart as far as that goes. What comes behind another request
+    /// (`is_first` is false) and has not even the shape of one is most likely the rest of a body whose
+    /// length was told wrongly. Bodies hold passwords: nothing is told of it.
+    pub(crate) fn remains(&self, is_first: bool) -> Remains<'_> {
         let line = self.head.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+        let line = if is_first || has_shape(line) { line } else { b"" };
         // The target may hold blanks; method and version are what stands around it.
         let (method, rest) = match line.iter().position(|byte| *byte == b' ') {
             Some(at) => (&line[..at], &line[at + 1..]),
@@ -109,15 +112,38 @@ impl Refusal {
     }
 }
 
+/// Whether a line begins and ends as request lines do.
+fn has_shape(line: &[u8]) -> bool {
+    let method = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let last = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    (1..=20).contains(&method.len())
+        && method.iter().all(u8::is_ascii_uppercase)
+        && (last.starts_with(b"HTTP/") || last.starts_with(b"/"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn the_rest_of_a_body_is_not_told() {
+        let method = |head: &[u8], is_first| {
+            let refusal = Refusal { status: 400, reason: "", head: head.into() };
+            refusal.remains(is_first).method.to_vec()
+        };
+        assert_eq!(method(b"ord=secret&next=/\r\n", false), b"");
+        assert_eq!(method(b"PASSWORD is secret", false), b"");
+        assert_eq!(method(b"ord=secret", true), b"ord=secret");
+        for known in [&b"GET /a b HTTP/1.1\r\n"[..], b"GET /a", b"GET /a HTTP/9.9"] {
+            assert_eq!(method(known, false), b"GET");
+        }
+    }
+
+    #[test]
     fn of_a_bad_head_as_much_is_told_as_there_is() {
         let remains = |head: &[u8]| {
             let refusal = Refusal { status: 400, reason: "", head: head.into() };
-            let Remains { method, target, version } = refusal.remains();
+            let Remains { method, target, version } = refusal.remains(true);
             (method.to_vec(), target.to_vec(), version)
         };
         let of =

@@ -51,6 +51,11 @@ pub(crate) struct LineContext<'a> {
     pub(crate) client: &'a str,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
+    /// Whom it is about. Text lines name him in the message.
+    pub(crate) user: &'a str,
+    /// The category and the outcome by ECS, of what is none of the web's own.
+    pub(crate) category: &'a str,
+    pub(crate) outcome: &'a str,
 }
 
 /// What failed. What is empty is not known.
@@ -284,6 +289,7 @@ impl Writer<'_> {
                 ("http.request.method", context.method),
                 ("url.path", context.path),
                 ("labels.route", context.route),
+                ("user.name", context.user),
             ] {
                 self.member(key, value);
             }
@@ -304,9 +310,14 @@ impl Writer<'_> {
     /// The categories of the event.
     fn kind(&mut self, line: &Line<'_>) {
         self.out.extend_from_slice(b",\"event.kind\":\"event\"");
+        let context = line.context.unwrap_or_default();
         if line.context.is_some() || line.error.is_some() {
-            self.out.extend_from_slice(b",\"event.category\":[\"web\"]");
+            let category = if context.category.is_empty() { "web" } else { context.category };
+            self.out.extend_from_slice(b",\"event.category\":[\"");
+            self.out.extend_from_slice(category.as_bytes());
+            self.out.extend_from_slice(b"\"]");
         }
+        self.member("event.outcome", context.outcome);
         if line.error.is_some() {
             let error = b",\"event.type\":[\"error\"],\"event.outcome\":\"failure\"";
             self.out.extend_from_slice(error);
@@ -388,6 +399,7 @@ mod tests {
             path: "/cart/1",
             trace_id: "0af7651916cd43dd8448eb211c80319c",
             span_id: "b7ad6b7169203331",
+            ..LineContext::default()
         }
     }
 
@@ -455,6 +467,20 @@ mod tests {
         ] {
             assert_eq!(object[key], value, "{key}");
         }
+    }
+
+    #[test]
+    fn what_is_about_a_user_has_a_category_and_an_outcome_of_its_own() {
+        let context =
+            LineContext { user: "alice", category: "session", outcome: "success", ..context() };
+        let line = Line { context: Some(context), ..line(&"session_created:alice", &[]) };
+        let ecs = rendered(LineFormat::Ecs, &line, 8_000);
+        let object: serde_json::Value = serde_json::from_str(&ecs).unwrap();
+        for (key, value) in [("user.name", "alice"), ("event.outcome", "success")] {
+            assert_eq!(object[key], value, "{key}");
+        }
+        assert_eq!(object["event.category"], serde_json::json!(["session"]));
+        assert_eq!(object["client.ip"], "203.0.113.9");
     }
 
     #[test]

@@ -176,18 +176,25 @@ impl Log {
     /// Counts the event, and writes its line if the level asks for it.
     pub(crate) fn event(&self, event: &Event) {
         self.slot().add(names::event_cell(event), 1);
-        self.write_event(event);
+        self.write_event(event, None);
+    }
+
+    /// As [`Log::event`], of something that a request is about.
+    #[cfg_attr(not(feature = "login"), allow(dead_code, reason = "others have no such events"))]
+    pub(crate) fn event_of(&self, event: &Event, context: RecordContext<'_>) {
+        self.slot().add(names::event_cell(event), 1);
+        self.write_event(event, Some(context));
     }
 
     /// As [`Log::event`], but an event for whose line there is no room has not happened: for what
     /// can be told later. Returns whether it has.
     pub(crate) fn event_if_room(&self, event: &Event) -> bool {
-        let has_room = self.write_event(event);
+        let has_room = self.write_event(event, None);
         self.slot().add(names::event_cell(event), u64::from(has_room));
         has_room
     }
 
-    fn write_event(&self, event: &Event) -> bool {
+    fn write_event(&self, event: &Event, context: Option<RecordContext<'_>>) -> bool {
         let row = event.row();
         if row.level < current_level(&self.inner.segment) {
             return true;
@@ -199,7 +206,7 @@ impl Log {
             logger: LOGGER,
             message: event,
             fields: &[],
-            context: None,
+            context,
             error: None,
             action: Some(row.name),
         })

@@ -1,6 +1,7 @@
 //! What the application is given: its worker.
 
 use super::{Check, Shared};
+use crate::config::Config;
 #[cfg(feature = "database")]
 use crate::db::{Open, Pool};
 use crate::http::body::BoxError;
@@ -46,6 +47,12 @@ impl Worker {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.shared.generation
+    }
+
+    /// The configuration that the worker runs with, as it was when its generation began.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
     }
 
     /// The service as it is now, in all its processes. Costs some microseconds, no system call but
@@ -115,6 +122,31 @@ impl Worker {
         let url = self.shared.config.database.url.as_ref();
         let url = url.ok_or("database.url is not set, nor DATABASE_URL")?;
         self.shared.pools.open(&self.shared, Open::new(url.expose())).await
+    }
+
+    /// Brings the database of a pool up to date with the steps of a part of mainstay's own.
+    ///
+    /// # Errors
+    /// When it stays away for as long as the worker may boot, or a step fails.
+    #[cfg(feature = "login")]
+    pub(crate) async fn bring_up(
+        &self,
+        pool: &Pool<sqlx::Any>,
+        migrations: &crate::db::Migrations,
+    ) -> Result<(), BoxError> {
+        super::migrate::bring_up(&self.shared, pool, migrations).await
+    }
+
+    /// This worker's way into the log.
+    #[cfg(feature = "login")]
+    pub(crate) fn log(&self) -> &crate::log::Log {
+        &self.shared.log
+    }
+
+    /// How many workers there should be on this host, this one included.
+    #[cfg(feature = "login")]
+    pub(crate) fn siblings(&self) -> usize {
+        usize::try_from(self.shared.log.segment().header().target()).unwrap_or(1).max(1)
     }
 
     /// Resolves when this worker has been told to leave. Long answers, such as event streams,

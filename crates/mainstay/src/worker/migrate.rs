@@ -4,9 +4,13 @@
 use super::Shared;
 use crate::clock;
 use crate::db::Migrations;
-use crate::db::migrate::{Failed, Goal, Session};
+#[cfg(feature = "login")]
+use crate::db::Pool;
+use crate::db::migrate::{Done, Failed, Goal, Session};
 use crate::event::{Event, Time};
 use crate::http::body::BoxError;
+#[cfg(feature = "login")]
+use sqlx::Any;
 use std::time::Duration;
 
 /// Between two tries at a database that is away.
@@ -25,17 +29,43 @@ pub(super) async fn on_start(shared: &Shared, migrations: &Migrations) -> Result
     let url = database.url.as_ref();
     let url = url.ok_or("database.migrate is on-start, and database.url is not set")?.expose();
     let settings = shared.database_settings();
+    patiently(shared, settings.boot, async || {
+        let mut session = Session::begin(url, migrations, &settings).await?;
+        let done = session.reach(Goal::Latest).await;
+        session.end().await.ok();
+        done
+    })
+    .await
+}
+
+/// Brings the database of a pool up to date with the steps of a part of mainstay's own.
+///
+/// # Errors
+/// As [`on_start`].
+#[cfg(feature = "login")]
+pub(super) async fn bring_up(
+    shared: &Shared,
+    pool: &Pool<Any>,
+    migrations: &Migrations,
+) -> Result<(), BoxError> {
+    let settings = shared.database_settings();
+    patiently(shared, settings.boot, async || {
+        crate::db::migrate::bring_up(pool, migrations, &settings).await
+    })
+    .await
+}
+
+/// Tries until it is done, while the database is away and the worker may boot, and tells what was done.
+async fn patiently(
+    shared: &Shared,
+    boot: Duration,
+    reach: impl AsyncFn() -> Result<Vec<Done>, Failed>,
+) -> Result<(), BoxError> {
     let begun = clock::mono();
     // What is left is for the supervisor to hear why.
-    let deadline = begun + settings.boot.mul_f64(0.8);
+    let deadline = begun + boot.mul_f64(0.8);
     loop {
-        let reached = async {
-            let mut session = Session::begin(url, migrations, &settings).await?;
-            let done = session.reach(Goal::Latest).await;
-            session.end().await.ok();
-            done
-        };
-        match reached.await {
+        match reach().await {
             Ok(done) => {
                 if let Some(last) = done.last() {
                     let took = Time(clock::mono().since(begun));

@@ -328,6 +328,37 @@ pub(crate) const LAYERS: &[Layer] = &[
         may: &["crate::event", "crate::log", "crate::panics"],
         never: SERVING,
     },
+    // The command is a program of its own, beside the service.
+    Layer {
+        part: "crates/mainstay/src/security/command.rs",
+        may: &[
+            "crate::Builder::command",
+            "crate::clock::Civil",
+            "crate::command",
+            "crate::db",
+            "crate::http::body",
+            "crate::log",
+            "crate::metrics",
+            "crate::security",
+        ],
+        never: SERVING,
+    },
+    // What has threads of its own, and the parts of them that serve.
+    Layer {
+        part: "crates/mainstay/src/security/",
+        may: &[
+            "crate::Failure",
+            "crate::clock",
+            "crate::db",
+            "crate::event",
+            "crate::health::reason",
+            "crate::http",
+            "crate::log",
+            "crate::security",
+            "crate::worker::Worker",
+        ],
+        never: PROCESS,
+    },
     Layer { part: "crates/mainstay/src/command.rs", may: ANY, never: &["hyper", "hyper_util"] },
     Layer { part: "crates/mainstay/src/serve.rs", may: ANY, never: &[] },
     Layer { part: "crates/mainstay/src/inside/", may: ANY, never: &["std::fs", "tokio"] },

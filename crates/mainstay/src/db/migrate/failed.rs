@@ -1,6 +1,5 @@
 //! Why migrations fail, in words that name the step and the statement.
 
-use super::TABLE;
 use crate::db::reason::{self, told};
 use sqlx::Error;
 use sqlx::migrate::MigrateError;
@@ -22,8 +21,9 @@ pub(crate) enum Failed {
     Changed(i64),
     /// A step was done that the program does not have.
     Missing(i64),
-    /// A step was begun and not ended, on a database that cannot take back its parts.
-    Dirty(i64),
+    /// A step was begun and not ended, on a database that cannot take back its parts; and the table that
+    /// says so.
+    Dirty(i64, &'static str),
     /// There is no step of this version.
     NoSuch(i64),
     /// A step cannot be undone.
@@ -65,10 +65,10 @@ impl fmt::Display for Failed {
                 f,
                 "migration {version} was done, and this program does not have it: is it an older one?"
             ),
-            Failed::Dirty(version) => write!(
+            Failed::Dirty(version, table) => write!(
                 f,
                 "migration {version} was begun and failed in the middle: mend the schema by hand, \
-                 then remove its row from {TABLE}"
+                 then remove its row from {table}"
             ),
             Failed::NoSuch(version) => write!(f, "there is no migration {version}"),
             Failed::NoWayBack(version) => write!(f, "migration {version} has no way back"),

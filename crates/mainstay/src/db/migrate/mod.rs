@@ -4,11 +4,15 @@
 //! where the other one ended. One process migrates at a time: PostgreSQL and MySQL have locks for it,
 //! of SQLite's file one is taken.
 
+#[cfg(feature = "login")]
+mod bring_up;
 mod failed;
 mod session;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "login")]
+pub(crate) use bring_up::bring_up;
 pub(crate) use failed::Failed;
 pub(crate) use session::{Done, Goal, Session};
 
@@ -17,7 +21,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::migrate::{MigrationType, Migrator};
 use std::collections::BTreeMap;
 
-/// Where it stands what was done.
+/// Where it stands what was done of an application's.
 const TABLE: &str = "_sqlx_migrations";
 
 /// A step of the schema, done once on each database.
@@ -111,7 +115,11 @@ impl Migration {
 
 /// All steps of an application: a table of [`Migration`], or a [`Migrator`] of sqlx's.
 #[derive(Clone, Debug)]
-pub struct Migrations(Source);
+pub struct Migrations {
+    source: Source,
+    /// Where it stands what was done.
+    table: &'static str,
+}
 
 #[derive(Clone, Debug)]
 enum Source {
@@ -121,19 +129,19 @@ enum Source {
 
 impl From<&'static [Migration]> for Migrations {
     fn from(table: &'static [Migration]) -> Migrations {
-        Migrations(Source::Table(table))
+        Migrations::of(Source::Table(table))
     }
 }
 
 impl<const N: usize> From<&'static [Migration; N]> for Migrations {
     fn from(table: &'static [Migration; N]) -> Migrations {
-        Migrations(Source::Table(table))
+        Migrations::of(Source::Table(table))
     }
 }
 
 impl From<Migrator> for Migrations {
     fn from(migrator: Migrator) -> Migrations {
-        Migrations(Source::Migrator(std::sync::Arc::new(migrator)))
+        Migrations::of(Source::Migrator(std::sync::Arc::new(migrator)))
     }
 }
 
@@ -150,8 +158,18 @@ struct Step {
 }
 
 impl Migrations {
+    fn of(source: Source) -> Migrations {
+        Migrations { source, table: TABLE }
+    }
+
+    /// Steps of a part of mainstay's own: their versions are nothing to the application's.
+    #[cfg(feature = "login")]
+    pub(crate) fn in_table(self, table: &'static str) -> Migrations {
+        Migrations { table, ..self }
+    }
+
     fn steps(&self, kind: Kind) -> Result<Vec<Step>, Failed> {
-        let mut steps = match &self.0 {
+        let mut steps = match &self.source {
             Source::Table(table) => table.iter().map(|row| Step::of_table(row, kind)).collect(),
             Source::Migrator(migrator) => Step::of_migrator(migrator),
         };

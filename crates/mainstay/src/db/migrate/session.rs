@@ -1,17 +1,20 @@
 //! One database while it is being migrated.
 
-use super::{Failed, Migrations, Step, TABLE};
+use super::{Failed, Migrations, Step};
 use crate::clock;
 use crate::db::driver::{Hidden, Options};
 use crate::db::open::Settings;
+use crate::db::pool::PoolConnection;
 use crate::db::probe;
 use crate::db::script::statements;
+use crate::db::statement::numbered;
 use crate::health::checks::Kind;
 use sqlx::AnyConnection;
 use sqlx::migrate::Migrate;
-use sqlx::{Any, AssertSqlSafe, ConnectOptions, Connection, Executor};
+use sqlx::{Any, AssertSqlSafe, ConnectOptions, Connection, Executor, SqlSafeStr, SqlStr};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::{Deref, DerefMut};
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +60,41 @@ pub(crate) struct Done {
     pub(crate) script: String,
 }
 
+/// The connection that a database is migrated by.
+enum Way {
+    Own(AnyConnection),
+    /// Of SQLite's databases in memory, which have no other.
+    #[cfg_attr(not(feature = "login"), allow(dead_code, reason = "they are nobody else's"))]
+    Pooled(PoolConnection<Any>),
+}
+
+impl Deref for Way {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        match self {
+            Way::Own(connection) => connection,
+            Way::Pooled(connection) => connection.raw(),
+        }
+    }
+}
+
+impl DerefMut for Way {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        match self {
+            Way::Own(connection) => connection,
+            Way::Pooled(connection) => connection.sqlx(),
+        }
+    }
+}
+
 /// A database that is being migrated.
 pub(crate) struct Session {
-    connection: AnyConnection,
+    connection: Way,
     kind: Kind,
     steps: Vec<Step>,
+    /// Where it stands what was done.
+    table: &'static str,
     /// SQLite's file, locked.
     _file: Option<File>,
 }
@@ -97,26 +130,41 @@ impl Session {
             Kind::MySql => lock_mysql(&mut connection).await?,
             _ => connection.lock().await?,
         }
-        connection.ensure_migrations_table(TABLE).await?;
-        Ok(Session { connection, kind, steps, _file: file })
+        let table = migrations.table;
+        connection.ensure_migrations_table(table).await?;
+        Ok(Session { connection: Way::Own(connection), kind, steps, table, _file: file })
+    }
+
+    /// On a database that nobody else can see.
+    #[cfg(feature = "login")]
+    pub(crate) async fn within(
+        mut connection: PoolConnection<Any>,
+        migrations: &Migrations,
+    ) -> Result<Session, Failed> {
+        let (kind, table) = (Kind::Sqlite, migrations.table);
+        let steps = migrations.steps(kind)?;
+        connection.sqlx().ensure_migrations_table(table).await?;
+        Ok(Session { connection: Way::Pooled(connection), kind, steps, table, _file: None })
     }
 
     /// Ends it, and lets others.
     pub(crate) async fn end(mut self) -> Result<(), Failed> {
         self.connection.unlock().await?;
-        self.connection.close().await?;
+        if let Way::Own(connection) = self.connection {
+            connection.close().await?;
+        }
         Ok(())
     }
 
     async fn applied(&mut self) -> Result<BTreeMap<i64, Vec<u8>>, Failed> {
-        let all = self.connection.list_applied_migrations(TABLE).await?;
+        let all = self.connection.list_applied_migrations(self.table).await?;
         Ok(all.into_iter().map(|it| (it.version, it.checksum.to_vec())).collect())
     }
 
     /// How each step stands, in order.
     pub(crate) async fn standing(&mut self) -> Result<Vec<Standing>, Failed> {
         let applied = self.applied().await?;
-        let dirty = self.connection.dirty_version(TABLE).await?;
+        let dirty = self.connection.dirty_version(self.table).await?;
         let mut all: BTreeMap<i64, Standing> = BTreeMap::new();
         for step in &self.steps {
             let state = match applied.get(&step.version) {
@@ -147,7 +195,7 @@ impl Session {
             match *state {
                 "changed" => return Err(Failed::Changed(*version)),
                 "missing" => return Err(Failed::Missing(*version)),
-                "failed" => return Err(Failed::Dirty(*version)),
+                "failed" => return Err(Failed::Dirty(*version, self.table)),
                 _ => {}
             }
         }
@@ -210,12 +258,11 @@ impl Session {
             (false, _) => self.forget(step.version).await?,
         }
         if done.up {
-            let statement =
-                self.sql("UPDATE _sqlx_migrations SET execution_time = ? WHERE version = ?");
+            let statement = self.sql("UPDATE {table} SET execution_time = ? WHERE version = ?");
             sqlx::query(statement)
                 .bind(nanos)
                 .bind(step.version)
-                .execute(&mut self.connection)
+                .execute(&mut *self.connection)
                 .await?;
         }
         if transactional {
@@ -241,11 +288,11 @@ impl Session {
     async fn note(&mut self, step: &Step, success: bool) -> Result<(), Failed> {
         let statement = match success {
             true => {
-                "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                "INSERT INTO {table} (version, description, success, checksum, execution_time) \
                  VALUES (?, ?, TRUE, ?, -1)"
             }
             false => {
-                "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                "INSERT INTO {table} (version, description, success, checksum, execution_time) \
                  VALUES (?, ?, FALSE, ?, -1)"
             }
         };
@@ -253,24 +300,30 @@ impl Session {
             .bind(step.version)
             .bind(&step.name)
             .bind(step.checksum.clone())
-            .execute(&mut self.connection)
+            .execute(&mut *self.connection)
             .await?;
         Ok(())
     }
 
     async fn complete(&mut self, version: i64) -> Result<(), Failed> {
-        let statement = self.sql("UPDATE _sqlx_migrations SET success = TRUE WHERE version = ?");
-        sqlx::query(statement).bind(version).execute(&mut self.connection).await?;
+        let statement = self.sql("UPDATE {table} SET success = TRUE WHERE version = ?");
+        sqlx::query(statement).bind(version).execute(&mut *self.connection).await?;
         Ok(())
     }
 
     async fn forget(&mut self, version: i64) -> Result<(), Failed> {
-        let statement = self.sql("DELETE FROM _sqlx_migrations WHERE version = ?");
-        sqlx::query(statement).bind(version).execute(&mut self.connection).await?;
+        let statement = self.sql("DELETE FROM {table} WHERE version = ?");
+        sqlx::query(statement).bind(version).execute(&mut *self.connection).await?;
         Ok(())
     }
 
-    fn sql(&self, statement: &'static str) -> sqlx::SqlStr {
-        crate::db::statement::for_kind(statement, self.kind)
+    /// A statement about the table of what was done.
+    fn sql(&self, statement: &str) -> SqlStr {
+        let statement = statement.replace("{table}", self.table);
+        AssertSqlSafe(match self.kind {
+            Kind::Postgres => numbered(&statement),
+            _ => statement,
+        })
+        .into_sql_str()
     }
 }

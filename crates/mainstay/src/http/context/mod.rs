@@ -53,6 +53,9 @@ pub(crate) struct Context {
     queries: Mutex<Vec<(u64, u32)>>,
     /// What has to be ended with the answer.
     pub(crate) pendings: Pendings,
+    /// The hash of the id of the session that it came with, once somebody has looked.
+    #[cfg(feature = "login")]
+    pub(crate) session: OnceLock<Box<str>>,
 }
 
 impl Context {
@@ -71,6 +74,8 @@ impl Context {
             route: OnceLock::new(),
             queries: Mutex::default(),
             pendings: Pendings::default(),
+            #[cfg(feature = "login")]
+            session: OnceLock::new(),
         }
     }
 
@@ -131,6 +136,8 @@ impl Context {
         self.route.take();
         self.queries.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         self.pendings.clear();
+        #[cfg(feature = "login")]
+        self.session.take();
     }
 }
 

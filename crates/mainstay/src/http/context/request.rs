@@ -102,7 +102,8 @@ impl RequestContext {
         &self.0.method
     }
 
-    /// The path as received, without its query.
+    /// The path as received, without its query; of a path that holds a one-time token of the login kit,
+    /// as logs may show it.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.0.path

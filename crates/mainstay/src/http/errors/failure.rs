@@ -241,6 +241,14 @@ impl fmt::Debug for Failure {
     }
 }
 
+/// For code that is no request's, such as the making of the application: everything that is known, the
+/// cause too. It is for logs.
+impl From<Failure> for BoxError {
+    fn from(failure: Failure) -> BoxError {
+        failure.told_inside().into()
+    }
+}
+
 /// What the client is told.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

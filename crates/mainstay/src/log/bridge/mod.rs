@@ -165,6 +165,7 @@ fn tell(log: &Log, level: Level, target: &str, from_log: bool, fields: &mut Fiel
             client: client.as_ref().map_or("", |client| fields.text(client)),
             method: &context.method,
             path: &context.path,
+            ..RecordContext::default()
         }),
     });
 }

@@ -14,6 +14,7 @@ static LISTENER: OnceLock<Box<dyn Listener>> = OnceLock::new();
 
 /// One statement that has ended.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "database"), allow(dead_code, reason = "nobody else listens"))]
 pub(crate) struct Told<'a> {
     /// Its text, values included.
     pub(crate) text: &'a str,
