@@ -6,7 +6,7 @@ mod proc;
 mod status;
 
 pub use launch::{Launch, free_port};
-pub use proc::{children, is_alive, program_inode, rss_bytes};
+pub use proc::{children, descendants, is_alive, program_inode, rss_bytes};
 pub use status::{Status, WorkerRow};
 
 use crate::load::{Failure, Response, Target, get};

@@ -17,6 +17,18 @@ pub fn children(parent: Pid) -> Vec<Pid> {
         .collect()
 }
 
+/// The living children of a process, theirs, and so on.
+#[must_use]
+pub fn descendants(ancestor: Pid) -> Vec<Pid> {
+    let mut found = children(ancestor);
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        found.extend(children(*pid));
+        next += 1;
+    }
+    found
+}
+
 /// Whether the process exists and is no zombie. (In a container without an
 /// init, nobody reaps an orphan.)
 #[must_use]

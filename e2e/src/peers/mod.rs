@@ -10,6 +10,7 @@ mod relay;
 
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
+pub(crate) use process::Server;
 pub use relay::Relay;
 
 use std::path::{Path, PathBuf};

@@ -53,13 +53,13 @@ impl User {
 
 /// A server that runs. Dropped, it is killed.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Option<Child>,
     log: PathBuf,
 }
 
 impl Server {
-    pub(super) fn start(mut command: Command, log: PathBuf) -> Server {
+    pub(crate) fn start(mut command: Command, log: PathBuf) -> Server {
         let file = File::options().create(true).append(true).open(&log).expect("a log file");
         let also = file.try_clone().expect("a descriptor");
         command.stdin(Stdio::null()).stdout(file).stderr(also);
@@ -67,12 +67,12 @@ impl Server {
         Server { child: Some(child), log }
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(self.child.as_ref().expect("it runs"))
     }
 
     /// Waits until `probe` finds it answering.
-    pub(super) fn wait(&mut self, mut probe: impl FnMut() -> bool) {
+    pub(crate) fn wait(&mut self, mut probe: impl FnMut() -> bool) {
         let answers = poll(PATIENCE, || {
             let child = self.child.as_mut().expect("it runs");
             if let Some(status) = child.try_wait().expect("our own child") {
@@ -112,7 +112,7 @@ impl Server {
         }
     }
 
-    pub(super) fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
