@@ -3,9 +3,12 @@
 use e2e::harness::{Service, Status};
 use e2e::load::{Load, Report, Running};
 use rustix::process::Pid;
+use serde_json::Value;
+use std::ffi::OsStr;
 use std::io::Write;
-use std::path::Path;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 /// Time that a service may take to start on a busy machine.
@@ -37,6 +40,36 @@ pub(crate) fn fixture() -> &'static Path {
 /// The smallest service.
 pub(crate) fn hello() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_hello"))
+}
+
+/// The program `mainstay`, which is of another crate: cargo builds it for tests of its own crate alone, so it is
+/// built here, once, as `cargo run` would, with the profile of these scenarios.
+pub(crate) fn mainstay() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build_mainstay)
+}
+
+fn build_mainstay() -> PathBuf {
+    // target/PROFILE/hello; the profile `dev` has another name as a directory.
+    let profile = hello().parent().and_then(Path::file_name).and_then(OsStr::to_str);
+    let profile = match profile.expect("a program of cargo stands in a directory of its profile") {
+        "debug" => "dev",
+        other => other,
+    };
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp");
+    say("building the program mainstay");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--locked", "-p", "mainstay-cli", "--bin", "mainstay"]);
+    build.args(["--profile", profile, "--message-format", "json-render-diagnostics"]);
+    build.arg("--target-dir").arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = build.output().expect("cargo, which has built these scenarios");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "mainstay cannot be built:\n{said}");
+    let lines = output.stdout.split(|byte| *byte == b'\n');
+    let mut messages = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let program = messages.find_map(|it| it["executable"].as_str().map(PathBuf::from));
+    program.unwrap_or_else(|| panic!("cargo has built no program:\n{said}"))
 }
 
 /// A ready fixture with this configuration.
@@ -107,4 +140,29 @@ pub(crate) fn assert_unnoticed(report: &Report, phase: &str, boot: Duration) {
     assert!(ratio <= 2.0 || close, "{phase}: p99 {during:?}, undisturbed {before:?}\n{report}");
     let max = report.phase(phase).max();
     assert!(max < boot / 2, "the maximum {max:?} of {phase} shows a boot time\n{report}");
+}
+
+/// A small file system of its own.
+pub(crate) struct Disk(PathBuf);
+
+impl Disk {
+    /// Mounts one on an empty directory; `None` where that is not allowed, which CI allows.
+    pub(crate) fn mount(at: &Path, size: &str) -> Option<Disk> {
+        let options = format!("size={size}");
+        let arguments = ["-t", "tmpfs", "-o", &options, "none"];
+        let mounted = Command::new("mount").args(arguments).arg(at).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Disk(at.to_owned()));
+        }
+        assert!(std::env::var_os("CI").is_none(), "no tmpfs can be mounted here");
+        say("skipped: no tmpfs can be mounted here (1 scenario)");
+        None
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // What cannot be unmounted now is, once nobody has it open.
+        Command::new("umount").arg("-l").arg(&self.0).output().ok();
+    }
 }

@@ -1,7 +1,5 @@
 //! Figures as people read them: durations, sizes, counts. Pure.
 //!
-//! `assets/site.js` holds the same rules for the figures that it refreshes; whoever changes one
-//! changes the other.
 //! Every rule rounds down, so that no figure on the page is ever ahead of the truth.
 
 const MINUTE: u64 = 60;

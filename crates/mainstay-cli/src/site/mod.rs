@@ -1,106 +1,173 @@
-//! The built-in status site, written on mainstay's public API alone: routes, and the headers every
-//! answer carries.
+//! The built-in status site, written on mainstay's public API alone: what it is made of, its routes, and
+//! the headers every answer carries.
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/` | the page, complete without script |
-//! | `/status.json` | the same figures for programs, never cached |
+//! | `/`, `/history`, `/incidents/ID` | the public pages, complete without script |
+//! | `/status.json`, `/feed.atom`, `/badge.svg`, `/badges/ID.svg` | the same for programs |
+//! | `/attachments/ID` | files of published incidents |
+//! | `/login`, `/logout`, `/setup/TOKEN` | the way in and out |
+//! | `/operate/…` | pages of operators |
 //! | `/assets/…` | style, script, icon: embedded, revalidated by entity tag |
 
 mod asset;
+mod auth;
+mod board;
+mod form;
 mod format;
-mod page;
+mod live;
+mod markdown;
+mod operate;
+mod pages;
+mod public;
+mod sampler;
+mod schema;
+mod settings;
+mod state;
+mod store;
+mod time;
+mod upload;
+mod view;
 
+pub(crate) use pages::ERROR_PAGES;
+pub(crate) use schema::MIGRATIONS;
+
+use axum::extract::FromRef;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, extract::DefaultBodyLimit};
+use board::Board;
+use mainstay::security::{Login, Session};
+use mainstay::{BoxError, Failure, Worker};
+use pages::Pages;
+use settings::Settings;
 use std::sync::Arc;
-
-use axum::{
-    Router,
-    extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    middleware::map_response,
-    response::{Html, IntoResponse, Response},
-    routing::get,
-};
-use mainstay::{BoxError, Worker};
-
-use self::page::Pages;
+use store::Db;
+use upload::Uploads;
 
 /// Nothing is loaded from elsewhere and nothing inline runs, so text that slipped past escaping
 /// would still be inert.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
-     connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+     connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// What every handler shares: where the figures come from, and the compiled templates.
-#[derive(Clone)]
-struct Site {
+/// Most bytes of a form.
+const MOST_FORM: usize = 128 << 10;
+
+/// What every handler shares.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
     worker: Worker,
+    db: Db,
+    login: Login,
+    board: Arc<Board>,
     pages: Arc<Pages>,
+    uploads: Arc<Uploads>,
+    settings: Arc<Settings>,
+    title: Arc<str>,
+}
+
+impl FromRef<Site> for Db {
+    fn from_ref(site: &Site) -> Db {
+        site.db.clone()
+    }
+}
+
+impl FromRef<Site> for Login {
+    fn from_ref(site: &Site) -> Login {
+        site.login.clone()
+    }
 }
 
 /// Builds the site for one worker.
 ///
 /// # Errors
-/// When an embedded template does not compile. The worker then fails to boot, and a reload keeps the
-/// old generation.
+/// When a setting, a template, the database or the directory of uploads cannot be used. The worker then
+/// fails to boot, and a reload keeps the old generation.
 pub(crate) async fn app(worker: Worker) -> Result<Router, BoxError> {
+    let settings = worker.app_config::<Settings>()?.checked()?;
     let pages = Arc::new(Pages::new()?);
-    Ok(Router::new()
-        .route("/", get(index))
-        .route("/status.json", get(status))
-        .route(
-            "/assets/site.css",
-            get(|headers: HeaderMap| async move { asset::STYLE.answer(&headers) }),
-        )
-        .route(
-            "/assets/site.js",
-            get(|headers: HeaderMap| async move { asset::SCRIPT.answer(&headers) }),
-        )
-        .route(
-            "/assets/icon.svg",
-            get(|headers: HeaderMap| async move { asset::ICON.answer(&headers) }),
-        )
+    let uploads = Arc::new(Uploads::open(&settings)?);
+    let db = worker.database().await?;
+    let login = Login::open(&worker, &db).await?;
+    let title = settings.title.clone().unwrap_or_else(|| worker.status().name);
+    let site = Site {
+        board: Arc::new(Board::new(db.clone())),
+        settings: Arc::new(settings),
+        title: title.into(),
+        worker: worker.clone(),
+        db: db.clone(),
+        login: login.clone(),
+        pages,
+        uploads,
+    };
+    // A database that is away is met by the sampler when it is back.
+    sampler::meet(&worker.status(), &db).await.ok();
+    site.uploads.tidy(&db).await;
+    operate::welcome(&site).await;
+    tokio::spawn(sampler::run(worker, db));
+    Ok(routes(site.clone()).layer(login.csrf()).layer(map_response(harden)).with_state(site))
+}
+
+fn routes(site: Site) -> Router<Site> {
+    Router::new()
+        .route("/", get(public::index))
+        .route("/history", get(public::history))
+        .route("/incidents/{id}", get(public::incident))
+        .route("/status.json", get(public::json::status))
+        .route("/feed.atom", get(public::feed::atom))
+        .route("/badge.svg", get(public::badge::overall))
+        .route("/badges/{id}", get(public::badge::component))
+        .route("/attachments/{id}", get(upload::serve))
+        .route("/login", get(auth::form).post(auth::sign_in))
+        .route("/logout", post(auth::sign_out))
+        .route("/setup/{token}", get(auth::setup_form).post(auth::set_up))
+        .nest("/operate", operate::routes())
+        .route("/assets/{name}", get(asset::serve))
         .fallback(missing)
-        .with_state(Site { worker, pages })
-        .layer(map_response(harden)))
+        .layer(DefaultBodyLimit::max(MOST_FORM))
+        .with_state(site)
 }
 
-async fn index(State(site): State<Site>) -> Response {
-    shaped(StatusCode::OK, site.pages.index(&site.worker.status()))
+async fn missing() -> Failure {
+    Failure::new(StatusCode::NOT_FOUND, "There is no page here.")
 }
 
-async fn missing(State(site): State<Site>) -> Response {
-    shaped(StatusCode::NOT_FOUND, site.pages.missing())
-}
+const NEVER_CACHED: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
-async fn status(State(site): State<Site>) -> Response {
-    match serde_json::to_string(&site.worker.status()) {
-        Ok(json) => {
-            ([(header::CONTENT_TYPE, "application/json"), NEVER_CACHED], json).into_response()
+impl Site {
+    /// A page with what all of them have.
+    fn page(
+        &self,
+        status: StatusCode,
+        name: &str,
+        session: Option<&Session>,
+        context: serde_json::Value,
+    ) -> Response {
+        match self.pages.render(name, &self.title, session, context) {
+            Ok(html) => (status, [NEVER_CACHED], Html(html)).into_response(),
+            Err(error) => Failure::from(error).into_response(),
         }
-        Err(_) => failed(),
     }
-}
 
-const NEVER_CACHED: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
-
-fn shaped(status: StatusCode, page: Result<String, minijinja::Error>) -> Response {
-    match page {
-        Ok(html) => (status, [NEVER_CACHED], Html(html)).into_response(),
-        Err(_) => failed(),
+    /// Where the site is, for what is read elsewhere.
+    fn url(&self, request: &mainstay::RequestContext) -> String {
+        self.settings.url.clone().unwrap_or_else(|| {
+            let host = request.host().unwrap_or("localhost");
+            format!("{}://{host}", request.scheme().as_str())
+        })
     }
-}
-
-/// A page that does not render is a fault of this program; whoever asked is told no more than that.
-fn failed() -> Response {
-    (StatusCode::INTERNAL_SERVER_ERROR, [NEVER_CACHED], "The page could not be made.\n")
-        .into_response()
 }
 
 async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers
-        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let set = |headers: &mut HeaderMap, name: HeaderName, value: &'static str| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    set(headers, header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(headers, header::REFERRER_POLICY, "same-origin");
+    set(headers, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     response
 }

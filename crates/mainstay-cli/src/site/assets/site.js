@@ -1,88 +1,31 @@
-// Refreshes the figures of the page in place from /status.json.
-// The formats are those of format.rs; whoever changes one changes the other.
+// Keeps the parts of a page marked with data-live as they are on the server, and shows what Markdown will
+// look like. Without it every page is whole; it only has to be loaded again.
 
-const PERIOD_MS = 2000;
-const UNKNOWN = "–";
+const PERIOD_MS = 5000;
+const link = document.getElementById("link");
 
-const known = (value) => typeof value === "number" && Number.isFinite(value) && value >= 0;
-const tenths = (value) => (Math.floor(value * 10) / 10).toFixed(1);
-const count = (value) => (known(value) ? String(value).replace(/\B(?=(\d{3})+$)/g, ",") : UNKNOWN);
-
-function duration(seconds) {
-  if (!known(seconds)) return UNKNOWN;
-  const whole = Math.floor(seconds);
-  const part = (unit, within) => Math.floor((within ? whole % within : whole) / unit);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${part(60)} min ${part(1, 60)} s`;
-  if (whole < 86400) return `${part(3600)} h ${part(60, 3600)} min`;
-  return `${count(part(86400))} d ${part(3600, 86400)} h`;
-}
-
-function ago(seconds) {
-  if (!known(seconds)) return UNKNOWN;
-  return seconds < 10 ? `${tenths(seconds)} s ago` : `${duration(seconds)} ago`;
-}
-
-function size(bytes) {
-  if (!known(bytes) || bytes === 0) return UNKNOWN;
-  if (bytes < 1024) return `${bytes} B`;
-  const units = ["KiB", "MiB", "GiB", "TiB"];
-  let scaled = bytes / 1024;
-  while (scaled >= 1024 && units.length > 1) {
-    scaled /= 1024;
-    units.shift();
+// Whoever is in a part, by keyboard or with something open, stays where he is.
+function replace(part, fresh) {
+  if (part.outerHTML === fresh.outerHTML || part.contains(document.activeElement)) return;
+  for (const open of part.querySelectorAll("details[open][id]")) {
+    fresh.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
   }
-  return `${tenths(scaled)} ${units[0]}`;
-}
-
-const formats = { count, duration, ago, size, process: (pid) => (pid === null ? "(not running)" : String(pid)) };
-
-function fill(scope, figures) {
-  for (const cell of scope.querySelectorAll("[data-figure]")) {
-    const value = figures[cell.dataset.figure];
-    const text = (formats[cell.dataset.format] ?? String)(value);
-    if (cell.textContent !== text) cell.textContent = text;
-    if ("state" in cell.dataset) cell.dataset.state = value;
-  }
-}
-
-// Rows are kept by pid, so that a selection or a screen reader's place survives a refresh.
-function fillWorkers(workers) {
-  const body = document.getElementById("workers");
-  const rows = new Map(Array.from(body.rows, (row) => [row.dataset.pid, row]));
-  workers.forEach((worker, place) => {
-    const pid = String(worker.pid);
-    const row = rows.get(pid) ?? document.getElementById("row").content.firstElementChild.cloneNode(true);
-    rows.delete(pid);
-    row.dataset.pid = pid;
-    fill(row, worker);
-    if (body.rows[place] !== row) body.insertBefore(row, body.rows[place] ?? null);
-  });
-  for (const gone of rows.values()) gone.remove();
-  document.getElementById("none").hidden = workers.length > 0;
-}
-
-function show(status) {
-  fillWorkers(status.workers);
-  for (const part of document.querySelectorAll("header, dl, footer")) fill(part, status);
-  document.title = `${status.name} – ${status.state}`;
-}
-
-function setLink(lost) {
-  document.body.classList.toggle("lost", lost);
-  const link = document.getElementById("link");
-  const text = lost ? "Connection lost. The figures below are old." : "";
-  if (link.textContent !== text) link.textContent = text;
+  part.replaceWith(document.adoptNode(fresh));
 }
 
 async function refresh() {
   try {
-    const answer = await fetch("/status.json", { cache: "no-store", signal: AbortSignal.timeout(5000) });
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
-    show(await answer.json());
-    setLink(false);
+    const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    if (!answer.ok || answer.redirected) throw new Error(`status ${answer.status}`);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of document.querySelectorAll("[data-live]")) {
+      const fresh = page.getElementById(part.id);
+      if (fresh) replace(part, fresh);
+    }
+    document.title = page.title;
+    link.hidden = true;
   } catch {
-    setLink(true);
+    link.hidden = false;
   }
 }
 
@@ -98,8 +41,27 @@ async function tick() {
   if (!document.hidden) timer = setTimeout(tick, PERIOD_MS);
 }
 
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden) clearTimeout(timer);
-  else tick();
-});
-if (!document.hidden) timer = setTimeout(tick, PERIOD_MS);
+if (document.querySelector("[data-live]")) {
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) clearTimeout(timer);
+    else tick();
+  });
+  if (!document.hidden) timer = setTimeout(tick, PERIOD_MS);
+}
+
+for (const form of document.querySelectorAll("form[data-preview]")) {
+  form.addEventListener("submit", async (event) => {
+    if (event.submitter?.name !== "preview") return;
+    event.preventDefault();
+    const shown = form.querySelector(".preview");
+    try {
+      const body = new URLSearchParams({ body: form.elements.body.value });
+      const answer = await fetch("/operate/preview", { method: "POST", body });
+      if (!answer.ok || answer.redirected) throw new Error(`status ${answer.status}`);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      shown.replaceChildren(...page.body.childNodes);
+    } catch {
+      shown.textContent = "The preview did not come. Are you still signed in?";
+    }
+  });
+}

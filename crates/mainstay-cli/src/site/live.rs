@@ -1,0 +1,61 @@
+//! What the running service itself says of its components.
+
+use crate::site::state::State;
+use crate::site::store::component::{Component, Source};
+use mainstay::Status;
+
+/// How a component is measured to be.
+pub(crate) fn measured(component: &Component, status: &Status) -> State {
+    match &component.source {
+        Source::Nobody => component.set_state,
+        Source::Service => of_service(status),
+        Source::Check(name) => of_check(name, status),
+    }
+}
+
+fn of_service(status: &Status) -> State {
+    let ready = status.workers.iter().filter(|worker| worker.state == "ready").count() as u64;
+    match status.state {
+        "starting" => State::Unknown,
+        _ if ready == 0 => State::Down,
+        // A check on which the service depends fails, or a worker is missing.
+        "degraded" => State::Degraded,
+        _ if ready < status.target => State::Degraded,
+        _ => State::Operational,
+    }
+}
+
+fn of_check(name: &str, status: &Status) -> State {
+    let Some(check) = status.checks.iter().find(|check| check.name == name) else {
+        return State::Unknown;
+    };
+    match check.reason {
+        "unknown" | "stale" => State::Unknown,
+        _ if check.healthy => State::Operational,
+        _ if check.critical => State::Down,
+        _ => State::Degraded,
+    }
+}
+
+/// What the service is made of: id, name and source of each component that it has by itself.
+pub(crate) fn parts(status: &Status) -> Vec<(String, String, Source)> {
+    let mut parts = vec![("service".to_owned(), "Web service".to_owned(), Source::Service)];
+    for check in &status.checks {
+        let id: String = check
+            .name
+            .to_lowercase()
+            .chars()
+            .map(|it| if it.is_ascii_alphanumeric() { it } else { '-' })
+            .take(48)
+            .collect();
+        parts.push((id, titled(&check.name), Source::Check(check.name.clone())));
+    }
+    parts
+}
+
+/// `database` as people write it: `Database`.
+fn titled(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|it| it.to_uppercase().collect::<String>());
+    format!("{}{}", first.unwrap_or_default(), letters.as_str())
+}

@@ -1,0 +1,125 @@
+//! Measures: one worker of all writes down, every few seconds, how long each component was in which state.
+//! When the service does not run nobody measures, and the page says so instead of guessing.
+
+use crate::site::state::{State, combined};
+use crate::site::store::component::{self, Component};
+use crate::site::store::day::{self, Span};
+use crate::site::store::incident::{self, Incident, Kind, Phase};
+use crate::site::store::{Db, Error, lease, random_id};
+use crate::site::{live, time};
+use mainstay::{Status, Worker};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const NAME: &str = "sampler";
+/// Between two looks.
+const EVERY: i64 = 5 * time::SECOND;
+/// Who has not looked for longer has not measured what was between.
+const LONGEST: i64 = 3 * EVERY;
+
+/// States at the last look.
+#[derive(Debug, Default)]
+struct Seen {
+    at: i64,
+    states: BTreeMap<String, State>,
+}
+
+/// Measures until the worker leaves.
+pub(crate) async fn run(worker: Worker, db: Db) {
+    let holder = random_id(20);
+    let mut seen = Seen::default();
+    let mut ticks = tokio::time::interval(Duration::from_millis(EVERY.unsigned_abs()));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let stopping = worker.stopping();
+    tokio::pin!(stopping);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = &mut stopping => {
+                lease::give_back(&db, NAME, &holder).await.ok();
+                return;
+            }
+        }
+        // What fails is told by the database's own check; what was not written was not measured.
+        if look(&worker.status(), &db, &holder, &mut seen).await.is_err() {
+            seen = Seen::default();
+        }
+    }
+}
+
+async fn look(status: &Status, db: &Db, holder: &str, seen: &mut Seen) -> Result<(), Error> {
+    let now = time::now();
+    if !lease::take(db, NAME, holder, now, now + LONGEST).await? {
+        *seen = Seen::default();
+        return Ok(());
+    }
+    meet(status, db).await?;
+    let components = component::all(db).await?;
+    let incidents = incident::since(db, now).await?;
+    let states = states(&components, &incidents, status, now);
+    let spans = spans(seen, &states, now);
+    let known = day::changes(db).await?;
+    let changes: Vec<Span> = states
+        .iter()
+        .filter(|(id, state)| known.get(*id).is_none_or(|(_, known)| known != *state))
+        .map(|(id, state)| Span { component: id.clone(), state: *state, from: now, to: now })
+        .collect();
+    day::add(db, &spans, &changes).await?;
+    if time::day(seen.at) != time::day(now) {
+        day::forget(db, now).await?;
+    }
+    *seen = Seen { at: now, states };
+    Ok(())
+}
+
+/// Adds the components that the service has by itself.
+pub(crate) async fn meet(status: &Status, db: &Db) -> Result<(), Error> {
+    for (id, name, source) in live::parts(status) {
+        component::meet(db, &id, &name, &source).await?;
+    }
+    Ok(())
+}
+
+/// Each component's state.
+pub(crate) fn states(
+    components: &[Component],
+    incidents: &[Incident],
+    status: &Status,
+    now: i64,
+) -> BTreeMap<String, State> {
+    let ongoing = || incidents.iter().filter(|it| it.phase(now) == Phase::Ongoing);
+    let state = |component: &Component| {
+        let affecting = || ongoing().filter(|it| it.affected.contains(&component.id));
+        let incident = affecting().filter(|it| it.kind == Kind::Incident).map(|it| it.impact).max();
+        let in_maintenance = affecting().any(|it| it.kind == Kind::Maintenance);
+        combined(live::measured(component, status), incident, in_maintenance)
+    };
+    components.iter().map(|it| (it.id.clone(), state(it))).collect()
+}
+
+/// What lies between two looks belongs to the state at the first one.
+fn spans(seen: &Seen, states: &BTreeMap<String, State>, now: i64) -> Vec<Span> {
+    if seen.at == 0 || now - seen.at > LONGEST {
+        return Vec::new();
+    }
+    let both = seen.states.iter().filter(|(id, _)| states.contains_key(*id));
+    both.map(|(id, state)| Span { component: id.clone(), state: *state, from: seen.at, to: now })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_looked_at_is_not_measured() {
+        let states = BTreeMap::from([("a".to_owned(), State::Down)]);
+        let first = Seen::default();
+        assert_eq!(spans(&first, &states, 1_000), []);
+        let seen = Seen { at: 1_000, states: states.clone() };
+        let span = Span { component: "a".into(), state: State::Down, from: 1_000, to: 6_000 };
+        assert_eq!(spans(&seen, &states, 6_000), [span]);
+        assert_eq!(spans(&seen, &states, 1_001 + LONGEST), []);
+        assert_eq!(spans(&seen, &BTreeMap::new(), 6_000), [], "a component that is gone");
+    }
+}
