@@ -2,6 +2,7 @@
 
 use super::launch::{file_text, free_address};
 use super::*;
+use std::process::{Command, Stdio};
 
 #[test]
 fn a_scenario_may_override_a_fixed_setting() {
@@ -29,7 +30,13 @@ fn free_addresses_are_not_handed_out_twice() {
 fn our_own_process_is_alive_and_has_memory() {
     let me = rustix::process::getpid();
     assert!(is_alive(me) && rss_bytes(me).unwrap() > 0 && program_inode(me).is_some());
-    assert!(children(me).is_empty());
+    // Other tests of this process have children too.
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    assert!(children(me).contains(&pid) && children(pid).is_empty());
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    assert!(!children(me).contains(&pid) && !is_alive(pid));
 }
 
 #[test]
