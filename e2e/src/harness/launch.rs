@@ -176,7 +176,8 @@ impl Launch {
     /// has broken the copy on disk.
     pub(super) fn run(&self, directory: &Path, args: &[&str], deadline: Duration) -> Output {
         let mut command = self.bare(directory, &self.program);
-        command.args(args).args(["-c", CONFIG]);
+        // First: a command of the application's own gets everything behind its name.
+        command.args(["-c", CONFIG]).args(args);
         finish(command, deadline)
     }
 
