@@ -12,8 +12,8 @@ use crate::segment::SEGMENT;
 use crate::support::{PATIENCE, alone, end_of, given, is_readable, now, number, start, variable};
 use mainstay_os::child::{Child, Ended};
 use mainstay_os::segment::{
-    ENTRIES, InFlight, Layout, MAX_METHOD, MAX_PATH, MAX_TARGET, Phase, Record, Segment,
-    Settlement, Slot, Started,
+    Capacity, ENTRIES, InFlight, Layout, MAX_METHOD, MAX_PATH, MAX_TARGET, Phase, Record, Segment,
+    Settlement, Slot, Started, Tally,
 };
 use mainstay_os::signals::Signal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,8 +26,13 @@ const KILLS: &str = "MAINSTAY_KILLS";
 const ENOUGH_TO_HIT: u64 = 1_000;
 
 /// A ring that wraps every few records, and a table that is always full.
-const LAYOUT: Layout =
-    Layout { slots: 3, counters: COUNTERS, in_flight: 4, ring_bytes: [1_000, 64] };
+const LAYOUT: Layout = Layout {
+    slots: 3,
+    counters: COUNTERS,
+    in_flight: 4,
+    ring_bytes: [1_000, 64],
+    metrics: Capacity { metrics: 1, counters: 1, gauges: 1, histograms: 1 },
+};
 /// The slot that the writers hold; those beside it must stay as they are.
 const SLOT: usize = 1;
 const NEIGHBOURS: [usize; 2] = [0, 2];
@@ -103,13 +108,15 @@ pub(crate) fn writes_for_ever() -> i32 {
     let segment = Segment::attach(&fd).expect("the same program made it");
     let slot = segment.slot(SLOT).expect("there are three");
     let (epoch, mut record) = (slot.epoch(), Vec::new());
+    let bin = slot.bin_cell(0, 1).expect("there is one histogram");
+    slot.measures().open(0);
     for step in 0_u64.. {
         let entry = step as usize % LAYOUT.in_flight;
         if step >= LAYOUT.in_flight as u64 {
             record_of(epoch, step, &mut record);
             slot.settle(&Settlement {
                 entry: Some(entry),
-                cells: [ENDED, if step % 2 == 1 { ODD } else { EVEN }],
+                cells: [ENDED, if step % 2 == 1 { ODD } else { EVEN }, bin],
                 record: Ok(Record {
                     ring: 0,
                     kind: step as u16,
@@ -273,6 +280,9 @@ impl<'a> Reader<'a> {
         let (ended, handed, refused) = (delta(ENDED), delta(HANDED), delta(REFUSED));
         assert_eq!(delta(ODD) + delta(EVEN), ended, "{self:?}: by parity");
         assert_eq!(handed + refused, ended, "{self:?}: by outcome");
+        let mut tally = Tally::default();
+        self.slot.measures().read_histogram(0, &mut tally);
+        assert_eq!(tally.count(), self.latest.counters[ENDED], "{self:?}: in bins");
         assert_eq!(self.drained, handed, "{self:?}: records");
 
         let requests: Vec<_> = self.slot.in_flight().iter().collect();

@@ -2,7 +2,7 @@
 
 use crate::support::{alone, end_of, given, number, start};
 use mainstay_os::child::Ended;
-use mainstay_os::segment::{Layout, LayoutError, MapError, Phase, Segment, Started};
+use mainstay_os::segment::{Capacity, Layout, LayoutError, MapError, Phase, Segment, Started};
 use mainstay_os::signals::Signal;
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,7 +10,13 @@ use std::os::fd::{AsFd, OwnedFd};
 /// The segment's descriptor in another process.
 pub(crate) const SEGMENT: &str = "MAINSTAY_TEST_SEGMENT";
 
-const LAYOUT: Layout = Layout { slots: 3, counters: 5, in_flight: 2, ring_bytes: [100, 40] };
+const LAYOUT: Layout = Layout {
+    slots: 3,
+    counters: 5,
+    in_flight: 2,
+    ring_bytes: [100, 40],
+    metrics: Capacity { metrics: 2, counters: 3, gauges: 2, histograms: 1 },
+};
 /// Words of the stamp, in order: magic, version, words, slots, counters, in-flight, bytes of
 /// both rings.
 const STAMP: usize = 7;
@@ -108,7 +114,9 @@ fn a_segment_that_nobody_could_map_is_not_made() {
     for (slots, counters, ring_bytes) in
         [(1, 1, 1 << 34), (1 << 20, 1 << 20, 64), (usize::MAX, 1, 64), (2, usize::MAX - 1, 64)]
     {
-        let layout = Layout { slots, counters, in_flight: 1, ring_bytes: [64, ring_bytes] };
+        let ring_bytes = [64, ring_bytes];
+        let metrics = Capacity::NONE;
+        let layout = Layout { slots, counters, in_flight: 1, ring_bytes, metrics };
         let made = Segment::create(layout).map(|_| ());
         assert!(matches!(made, Err(MapError::Layout(LayoutError::Size))), "{layout:?}: {made:?}");
     }

@@ -3,20 +3,29 @@
 
 use super::atomic::Ordering::Relaxed;
 use super::{
-    ENTRY_VALUES, GAUGES, JOURNAL_VALUES, JOURNALS, Layout, MAX_METHOD, MAX_NAME, MAX_NOTE,
-    MAX_PATH, MAX_TARGET, NOTES, Phase, Record, Segment, Settlement, Slot, Started, cases,
+    Capacity, ENTRY_VALUES, GAUGES, JOURNAL_VALUES, JOURNALS, Kind, Layout, MAX_METHOD, MAX_NAME,
+    MAX_NOTE, MAX_PATH, MAX_TARGET, NOTES, Phase, Record, Segment, Settlement, Slot, Started,
+    Tally, cases,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
 use std::hint::black_box;
 
 fn layouts() -> impl Strategy<Value = Layout> {
-    (1_usize..4, 0_usize..10, 0_usize..4, [0_usize..100, 0..100]).prop_map(
-        |(slots, counters, in_flight, ring_bytes)| Layout {
+    let metrics = [0_usize..3, 0..3, 0..3, 0..2];
+    let metrics = metrics.prop_map(|[metrics, counters, gauges, histograms]| Capacity {
+        metrics,
+        counters,
+        gauges,
+        histograms,
+    });
+    (1_usize..4, 0_usize..10, 0_usize..4, [0_usize..100, 0..100], metrics).prop_map(
+        |(slots, counters, in_flight, ring_bytes, metrics)| Layout {
             slots,
             counters,
             in_flight,
             ring_bytes,
+            metrics,
         },
     )
 }
@@ -37,6 +46,12 @@ fn read_all(slot: Slot<'_>, layout: Layout) {
     black_box((slot.epoch(), slot.served_before(), slot.heartbeat(), slot.ready_at()));
     black_box((slot.rss_bytes(), slot.gauge_in_flight(), slot.gauge_connections()));
     black_box((0..=layout.counters).map(|index| slot.counter(index)).max());
+    for index in 0..3 {
+        let mut tally = Tally::default();
+        slot.measures().read_histogram(index, &mut tally);
+        black_box((tally.count(), tally.sum, slot.measures().counted(index)));
+        black_box((slot.measures().read_gauge(index), slot.bin_cell(index, 7)));
+    }
     for request in slot.in_flight().iter() {
         assert!(request.method.len() <= MAX_METHOD && request.path.len() <= MAX_PATH);
     }
@@ -103,7 +118,8 @@ fn use_afterwards(slot: Slot<'_>, layout: Layout) {
         let popped = slot.ring(index).pop(&mut buffer).map(|record| (record.kind, record.bytes));
         assert_eq!(popped, fits.then_some((6, &record[..])));
         let record = Record { ring: index, kind: 7, bytes: record, handed: 0, dropped: 1 };
-        let settlement = Settlement { entry: Some(0), cells: [0, 2], record: Ok(record) };
+        let settlement =
+            Settlement { entry: Some(0), cells: [0, 2, usize::MAX], record: Ok(record) };
         assert_eq!(slot.settle(&settlement), fits);
         let popped = slot.ring(index).pop(&mut buffer).map(|record| record.kind);
         assert_eq!(popped, fits.then_some(7));
@@ -147,6 +163,11 @@ proptest! {
             entry.declare(u32::MAX, 3, b"a target");
             prop_assert_eq!(entry.target(), Some(b"a target".to_vec()));
         }
+        let register = segment.register();
+        black_box(register.metrics().map(|(_, it)| (it.name(), it.help())).max());
+        for kind in [Kind::Counter, Kind::Gauge, Kind::Histogram] {
+            black_box(register.series(kind).map(|series| series.labels).max());
+        }
         for slot in segment.slots() {
             read_all(slot, layout);
             use_afterwards(slot, layout);
@@ -157,7 +178,7 @@ proptest! {
     #[test]
     fn a_stamp_is_believed_only_if_it_gives_the_size_of_the_memory(
         layout in layouts(),
-        words in prop::collection::vec((0_usize..8, garbage()), 0..4),
+        words in prop::collection::vec((0_usize..12, garbage()), 0..4),
     ) {
         let segment = Segment::on_heap(layout);
         let cells = segment.cells.words();

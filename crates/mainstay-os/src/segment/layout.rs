@@ -2,17 +2,21 @@
 //! two programs recognise that they mean the same.
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};
-use super::{board, header, inflight, ring, slot};
+use super::register::Capacity;
+use super::{board, header, inflight, measures, ring, slot};
 use std::fmt;
 
 /// `mainstay` in ASCII.
 const MAGIC: u64 = u64::from_le_bytes(*b"mainstay");
 /// Raised whenever the meaning of a word changes.
-const VERSION: u64 = 5;
-/// The words before the first slot: the header and the board.
-pub(crate) const FIRST_SLOT: usize = header::WORDS + board::WORDS;
+const VERSION: u64 = 6;
+/// The words before the register of metrics: the header and the board.
+pub(crate) const REGISTER: usize = header::WORDS + board::WORDS;
 /// A segment larger than this is a mistake, or an attack on the mapper.
 const MAX_WORDS: usize = 1 << 30;
+
+/// Words of the stamp.
+const STAMP: usize = 10 + RINGS;
 
 /// Rings of each slot. They are told apart by their index; what goes where is their users' affair.
 pub const RINGS: usize = 2;
@@ -29,6 +33,8 @@ pub struct Layout {
     pub in_flight: usize,
     /// Bytes of each of a slot's rings, rounded up to multiples of 8.
     pub ring_bytes: [usize; RINGS],
+    /// Metrics and their series.
+    pub metrics: Capacity,
 }
 
 /// Why a segment was refused. Two programs that disagree refuse each other.
@@ -62,10 +68,16 @@ impl fmt::Display for LayoutError {
 impl std::error::Error for LayoutError {}
 
 impl Layout {
+    /// The first word of the first slot.
+    pub(crate) fn first_slot(self) -> usize {
+        REGISTER + self.metrics.register_words()
+    }
+
     /// Words of one slot.
     pub(crate) fn slot_words(self) -> usize {
         slot::FIXED_WORDS
             + self.counters.next_multiple_of(8)
+            + measures::words(self.metrics)
             + slot::METER_WORDS
             + self.in_flight * inflight::ENTRY_WORDS
             + self.ring_bytes.map(ring::words).iter().sum::<usize>()
@@ -79,19 +91,21 @@ impl Layout {
     /// taken only where it is touched).
     pub(crate) fn check(self) -> Result<(), LayoutError> {
         let [first, second] = self.ring_bytes;
+        let Capacity { metrics, counters, gauges, histograms } = self.metrics;
         let sizes = [self.slots, self.counters, self.in_flight, first, second];
-        if sizes.iter().any(|size| *size > MAX_WORDS) {
+        let series = [metrics, counters, gauges, histograms];
+        if sizes.iter().chain(&series).any(|size| *size > MAX_WORDS) {
             return Err(LayoutError::Size);
         }
         // With each size below 2^30 a slot's words fit 64 bits, but the product may not.
-        let words = (self.slot_words() as u128) * (self.slots as u128) + FIRST_SLOT as u128;
+        let words = (self.slot_words() as u128) * (self.slots as u128) + self.first_slot() as u128;
         if words > MAX_WORDS as u128 { Err(LayoutError::Size) } else { Ok(()) }
     }
 
     /// Words of the whole segment.
     #[must_use]
     pub fn words(self) -> usize {
-        FIRST_SLOT + self.slots * self.slot_words()
+        self.first_slot() + self.slots * self.slot_words()
     }
 
     /// Writes the stamp into a fresh segment.
@@ -101,7 +115,7 @@ impl Layout {
         }
     }
 
-    fn stamp_words(self) -> [u64; 6 + RINGS] {
+    fn stamp_words(self) -> [u64; STAMP] {
         [
             MAGIC,
             VERSION,
@@ -111,6 +125,10 @@ impl Layout {
             self.in_flight as u64,
             self.ring_bytes[0] as u64,
             self.ring_bytes[1] as u64,
+            self.metrics.metrics as u64,
+            self.metrics.counters as u64,
+            self.metrics.gauges as u64,
+            self.metrics.histograms as u64,
         ]
     }
 
@@ -119,7 +137,7 @@ impl Layout {
     /// # Errors
     /// [`LayoutError`] unless magic, version and all sizes agree with the words at hand.
     pub fn read(words: &[AtomicU64]) -> Result<Layout, LayoutError> {
-        if words.len() < FIRST_SLOT || words[0].load(Relaxed) != MAGIC {
+        if words.len() < REGISTER || words[0].load(Relaxed) != MAGIC {
             return Err(LayoutError::NotASegment);
         }
         let found = words[1].load(Relaxed);
@@ -127,12 +145,14 @@ impl Layout {
             return Err(LayoutError::Version { found, known: VERSION });
         }
         let size = |index: usize| usize::try_from(words[index].load(Relaxed)).ok();
-        let layout = match [size(3), size(4), size(5), size(6), size(7)] {
-            [Some(slots), Some(counters), Some(in_flight), Some(first), Some(second)] => {
-                Layout { slots, counters, in_flight, ring_bytes: [first, second] }
-            }
-            _ => return Err(LayoutError::Size),
-        };
+        let mut sizes = [0; STAMP - 3];
+        for (place, index) in sizes.iter_mut().zip(3..) {
+            *place = size(index).ok_or(LayoutError::Size)?;
+        }
+        let [slots, counters, in_flight, first, second, rest @ ..] = sizes;
+        let [metrics, series, gauges, histograms] = rest;
+        let metrics = Capacity { metrics, counters: series, gauges, histograms };
+        let layout = Layout { slots, counters, in_flight, ring_bytes: [first, second], metrics };
         layout.check()?;
         if layout.words() != words.len() || size(2) != Some(words.len()) {
             return Err(LayoutError::Size);

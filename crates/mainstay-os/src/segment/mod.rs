@@ -2,19 +2,20 @@
 //!
 //! **Everything in it is a 64-bit atomic word**, text included, so no read of it is ever undefined,
 //! whatever another process does or dies doing. Structure is laid over the words by [`Layout`]:
-//! a header, a board of named entries, then `slots` equal slots, each with an assignment line, a
-//! progress line, a counter block, a meter for each entry of the board, a table of requests in flight
-//! and two rings of log lines.
+//! a header, a board of named entries, a register of metrics, then `slots` equal slots, each with an
+//! assignment line, a progress line, a counter block, the cells of each series of the register, a meter
+//! for each entry of the board, a table of requests in flight and two rings of log lines.
 //!
 //! Invariants (ARCHITECTURE.md has the reasons):
 //! 1. A counter block belongs to its slot, never to a pid; no counter ever goes down.
 //! 2. Each line of a slot has exactly one writer at a time: the supervisor for the assignment, the
 //!    process that holds the slot for everything else, the drainer for the ring's tail. Between two
-//!    holders the supervisor alone clears what is live. The board has several writers, and is
-//!    compare-and-swap only.
+//!    holders the supervisor alone clears what is live. The board and the register have several
+//!    writers, and are compare-and-swap only.
 //! 3. Nothing read from the segment is used as an index or a length without a bound check.
 //! 4. Whatever a process killed at any instruction leaves behind is valid to read.
 
+mod bins;
 mod board;
 mod cells;
 #[cfg(all(test, not(loom)))]
@@ -27,13 +28,16 @@ mod layout;
 mod loom;
 #[cfg(not(loom))]
 mod map;
+mod measures;
 mod meter;
 mod note;
+mod register;
 mod ring;
 mod settle;
 mod slot;
 mod text;
 
+pub use bins::{BINS, bin_of, upper_edge};
 pub use board::{Board, BoardEntry, ENTRIES, ENTRY_VALUES, MAX_NAME, MAX_TARGET};
 pub use cells::Cells;
 pub use header::{Header, JOURNALS, NOTES};
@@ -42,8 +46,12 @@ pub use journal::{JOURNAL_VALUES, Journal};
 pub use layout::{Layout, LayoutError, RINGS};
 #[cfg(not(loom))]
 pub use map::MapError;
+pub use measures::{GaugeRead, Measures, Tally};
 pub use meter::{GAUGES, Meter, TOTALS};
 pub use note::{MAX_NOTE, Note, NoteRead};
+pub use register::{
+    Capacity, Declined, Kind, MAX_HELP, MAX_LABELS, MAX_METRIC_NAME, Metric, Register, Series,
+};
 pub use ring::{Front, Ring, RingRecord};
 pub use settle::{Record, Settlement};
 pub use slot::{Phase, Slot};
@@ -102,13 +110,19 @@ impl Segment {
         Board::new(&self.cells.words()[header::WORDS..])
     }
 
+    /// The register of metrics, written by everybody.
+    #[must_use]
+    pub fn register(&self) -> Register<'_> {
+        Register::new(&self.cells.words()[layout::REGISTER..], self.layout.metrics)
+    }
+
     /// Slot `index`, or `None` beyond [`Layout::slots`].
     #[must_use]
     pub fn slot(&self, index: usize) -> Option<Slot<'_>> {
         if index >= self.layout.slots {
             return None;
         }
-        let begin = layout::FIRST_SLOT + index * self.stride;
+        let begin = self.layout.first_slot() + index * self.stride;
         Some(Slot::new(&self.cells.words()[begin..begin + self.stride], self.layout))
     }
 

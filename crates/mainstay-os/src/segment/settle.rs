@@ -16,7 +16,7 @@ use super::atomic::{
 use super::{RINGS, Slot};
 
 /// How many counters a settlement raises by one.
-pub(crate) const CELLS: usize = 3;
+pub(crate) const CELLS: usize = 4;
 
 /// Marks what is absent.
 const NONE: u64 = u64::MAX;
@@ -36,10 +36,10 @@ const STANDS: u64 = 1;
 pub struct Settlement<'a> {
     /// The request's entry in the in-flight table, if it has one.
     pub entry: Option<usize>,
-    /// Counters that are raised by one.
+    /// Counters, and cells of bins, that are raised by one; one that the slot has not is none.
     pub cells: [usize; CELLS - 1],
-    /// The request's record, or the counter that is raised by one when none is kept; one beyond the
-    /// slot's counters is none.
+    /// The request's record, or the counter that is raised by one when none is kept; one that
+    /// the slot has not is none.
     pub record: Result<Record<'a>, usize>,
 }
 
@@ -76,8 +76,9 @@ pub(crate) fn settle(slot: &Slot<'_>, line: &[AtomicU64], settlement: &Settlemen
             None => (None, record.dropped),
         },
     };
-    let [first, second] = settlement.cells;
-    let cells = [first, second, last].map(|cell| (cell, slot.counter(cell).wrapping_add(1)));
+    let [first, second, third] = settlement.cells;
+    let raised = |cell| slot.cell(cell).map_or(0, |word| word.load(Relaxed)).wrapping_add(1);
+    let cells = [first, second, third, last].map(|cell| (cell, raised(cell)));
     let plan = Plan { entry: settlement.entry.unwrap_or(usize::MAX), head, cells };
     plan.write(line);
     plan.carry_out(slot, line);
@@ -94,8 +95,8 @@ pub(crate) fn complete(slot: &Slot<'_>, line: &[AtomicU64]) {
     plan.head = plan.head.filter(|(ring, head)| slot.ring(*ring).can_be_head(*head));
     for (cell, value) in &mut plan.cells {
         // A total never goes down, and a settlement raises it by one.
-        let now = slot.counter(*cell);
-        if *value != now.wrapping_add(1) {
+        let now = slot.cell(*cell).map(|word| word.load(Relaxed).wrapping_add(1));
+        if now != Some(*value) {
             *cell = usize::MAX;
         }
     }

@@ -5,7 +5,9 @@ use super::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use super::settle::{self, Settlement};
-use super::{ENTRIES, InFlightTable, Layout, Meter, Ring, inflight, meter, ring};
+use super::{
+    ENTRIES, InFlightTable, Layout, Measures, Meter, Ring, inflight, measures, meter, ring,
+};
 
 /// Assignment, progress and settlement lines, a cache line pair each so that their writers do not
 /// disturb each other.
@@ -106,6 +108,7 @@ impl<'a> Slot<'a> {
         self.in_flight().clear();
         self.words[LIVE].iter().for_each(|word| word.store(0, Relaxed));
         self.meters().for_each(|meter| meter.clear());
+        self.measures().clear_live();
     }
 
     /// Names the process that was started for the slot. For the supervisor alone.
@@ -238,8 +241,29 @@ impl<'a> Slot<'a> {
         &self.words[FIXED_WORDS..FIXED_WORDS + self.layout.counters]
     }
 
-    fn first_meter(&self) -> usize {
+    fn first_measure(&self) -> usize {
         FIXED_WORDS + self.layout.counters.next_multiple_of(8)
+    }
+
+    fn first_meter(&self) -> usize {
+        self.first_measure() + measures::words(self.layout.metrics)
+    }
+
+    /// What the holder measures of each series of the register.
+    #[inline]
+    #[must_use]
+    pub fn measures(&self) -> Measures<'a> {
+        let words = &self.words[self.first_measure()..self.first_meter()];
+        Measures::new(words, self.layout.metrics)
+    }
+
+    /// The cell of the bin that a value, billionths of a unit, belongs into: for settlements. `None`
+    /// when there is no such histogram.
+    #[inline]
+    #[must_use]
+    pub fn bin_cell(&self, histogram: usize, value: u64) -> Option<usize> {
+        let place = self.measures().place(histogram, value)?;
+        Some(self.layout.counters.next_multiple_of(8) + place)
     }
 
     fn meters(&self) -> impl Iterator<Item = Meter<'a>> + use<'a> {
@@ -288,8 +312,9 @@ impl<'a> Slot<'a> {
         settle::complete(self, &self.words[SETTLEMENT..FIXED_WORDS]);
     }
 
-    /// The value that counter `index` has, with the way to set it; for settlements.
+    /// Counter `index`, or behind the counters a bin of a histogram; for settlements.
+    #[inline]
     pub(crate) fn cell(&self, index: usize) -> Option<&'a AtomicU64> {
-        self.counters().get(index)
+        self.words[FIXED_WORDS..self.first_meter()].get(index)
     }
 }

@@ -287,8 +287,13 @@ mod tests {
     use mainstay_os::segment::{Layout, Segment};
 
     fn book(max: u32) -> Arc<Book> {
-        let layout =
-            Layout { slots: 3, counters: names::CELLS, in_flight: 0, ring_bytes: [4_096; 2] };
+        let layout = Layout {
+            slots: 3,
+            counters: names::CELLS,
+            in_flight: 0,
+            ring_bytes: [4_096; 2],
+            metrics: mainstay_os::segment::Capacity::NONE,
+        };
         let log = Log::new(Segment::on_heap(layout), 0);
         let settings = Settings {
             pool: None,

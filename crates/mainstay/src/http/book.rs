@@ -552,7 +552,7 @@ impl Recorder {
         });
         let record = record.ok_or(if quiet { names::ACCESS_QUIET } else { names::NONE });
         let entry = (page.entry != NO_ENTRY).then_some(page.entry as usize);
-        let cells = [names::REQUESTS, names::status_cell(status)];
+        let cells = [names::REQUESTS, names::status_cell(status), names::NONE];
         slot.settle(&Settlement { entry, cells, record });
         drop(lines);
         slot.request_ended();
@@ -571,7 +571,13 @@ impl Recorder {
     pub(crate) fn for_tests() -> Arc<Recorder> {
         use mainstay_os::segment::{Layout, Segment};
         let ring_bytes = [4_096; 2];
-        let layout = Layout { slots: 3, counters: names::CELLS, in_flight: 4, ring_bytes };
+        let layout = Layout {
+            slots: 3,
+            counters: names::CELLS,
+            in_flight: 4,
+            ring_bytes,
+            metrics: mainstay_os::segment::Capacity::NONE,
+        };
         Recorder::new(Log::new(Segment::on_heap(layout), 0), Book::default(), |_| {})
     }
 }

@@ -70,7 +70,13 @@ impl AccessLines {
             headers.append(HeaderName::from_static(name), value);
         }
         let ring_bytes = [RING, 4_096];
-        let layout = Layout { slots: 1, counters: names::CELLS, in_flight: 4, ring_bytes };
+        let layout = Layout {
+            slots: 1,
+            counters: names::CELLS,
+            in_flight: 4,
+            ring_bytes,
+            metrics: mainstay_os::segment::Capacity::NONE,
+        };
         Ok(AccessLines {
             format,
             draft: Draft::default(),
@@ -152,7 +158,7 @@ impl AccessLines {
         };
         // A record is a word of its own and its bytes in whole words.
         self.head += 1 + self.line.len().div_ceil(8) as u64;
-        let cells = [names::REQUESTS, names::status_cell(200)];
+        let cells = [names::REQUESTS, names::status_cell(200), names::NONE];
         let slot = self.segment.slot(0).expect("the segment has one slot");
         slot.settle(&Settlement { entry: Some(0), cells, record: Ok(record) })
     }

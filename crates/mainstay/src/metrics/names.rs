@@ -2,6 +2,7 @@
 //! counter block; rows are appended, never reordered, and [`SCHEMA`] is raised when that cannot be.
 
 use crate::event;
+use mainstay_os::segment::Capacity;
 
 /// Programs that disagree on the meaning of cells refuse each other's segment.
 pub(crate) const SCHEMA: u64 = 1;
@@ -10,6 +11,11 @@ pub(crate) const SCHEMA: u64 = 1;
 const OWN: usize = 64;
 /// Cells in each slot's block.
 pub(crate) const CELLS: usize = 512;
+
+/// Metrics of the application, those of mainstay that have labels, and their series. Memory is taken
+/// only by what is used.
+pub(crate) const CAPACITY: Capacity =
+    Capacity { metrics: 256, counters: 1_024, gauges: 256, histograms: 512 };
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident $text:literal;)*) => {

@@ -133,7 +133,7 @@ impl Supervisor {
                 dropped: names::ACCESS_DROPPED,
             });
             let record = record.ok_or(names::NONE);
-            let cells = [names::REQUESTS, names::status_cell(LOST)];
+            let cells = [names::REQUESTS, names::status_cell(LOST), names::NONE];
             own.slot().settle(&Settlement { entry: None, cells, record });
             own.slot().add(names::LOST, 1);
             count += 1;

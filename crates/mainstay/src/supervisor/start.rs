@@ -190,6 +190,7 @@ fn segment(config: &Config) -> io::Result<(Log, OwnedFd)> {
         counters: names::CELLS,
         in_flight: IN_FLIGHT,
         ring_bytes: ring_bytes(config),
+        metrics: names::CAPACITY,
     };
     let (segment, fd) = Segment::create(layout).map_err(io::Error::other)?;
     let header = segment.header();

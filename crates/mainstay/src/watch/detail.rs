@@ -153,6 +153,7 @@ mod tests {
             counters: crate::metrics::names::CELLS,
             in_flight: 0,
             ring_bytes: [0, 0],
+            metrics: mainstay_os::segment::Capacity::NONE,
         });
         let mut status = Status::read(&segment, "shop", "1");
         status.checks = checks.to_vec();

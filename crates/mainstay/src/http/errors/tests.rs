@@ -110,8 +110,13 @@ impl Answered {
 
 impl Site {
     fn new(pages: Pages) -> Site {
-        let layout =
-            Layout { slots: 3, counters: names::CELLS, in_flight: 1, ring_bytes: [16_384; 2] };
+        let layout = Layout {
+            slots: 3,
+            counters: names::CELLS,
+            in_flight: 1,
+            ring_bytes: [16_384; 2],
+            metrics: mainstay_os::segment::Capacity::NONE,
+        };
         let segment = Segment::on_heap(layout);
         let log = Log::new(segment.clone(), 0);
         segment.header().set_log_level(crate::log::level_word(Event::LogsReopened {}.row().level));

@@ -22,7 +22,13 @@ struct Rig {
 impl Rig {
     fn new() -> Rig {
         let ring_bytes = [64, 256 * 1024];
-        let layout = Layout { slots: 1, counters: names::CELLS, in_flight: 1, ring_bytes };
+        let layout = Layout {
+            slots: 1,
+            counters: names::CELLS,
+            in_flight: 1,
+            ring_bytes,
+            metrics: mainstay_os::segment::Capacity::NONE,
+        };
         let segment = Segment::on_heap(layout);
         segment.header().set_log_level(level_word(Level::Info));
         segment.header().set_log_level_base(level_word(Level::Info));

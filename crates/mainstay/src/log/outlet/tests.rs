@@ -14,7 +14,13 @@ pub(crate) const DEATH: &str = "dies here, as told";
 /// A segment of three slots whose rings hold so many bytes.
 pub(crate) fn segment(ring_bytes: usize) -> Segment {
     let ring_bytes = [ring_bytes; 2];
-    Segment::on_heap(Layout { slots: 3, counters: names::CELLS, in_flight: 1, ring_bytes })
+    Segment::on_heap(Layout {
+        slots: 3,
+        counters: names::CELLS,
+        in_flight: 1,
+        ring_bytes,
+        metrics: mainstay_os::segment::Capacity::NONE,
+    })
 }
 
 /// Hands a line over, if there is room.

@@ -132,7 +132,13 @@ mod tests {
 
     #[test]
     fn what_is_in_force_is_told_with_its_end() {
-        let layout = Layout { slots: 1, counters: 0, in_flight: 0, ring_bytes: [0, 0] };
+        let layout = Layout {
+            slots: 1,
+            counters: 0,
+            in_flight: 0,
+            ring_bytes: [0, 0],
+            metrics: mainstay_os::segment::Capacity::NONE,
+        };
         let segment = Segment::on_heap(layout);
         let header = segment.header();
         header.set_log_level(log::level_word(Level::Info));

@@ -1,0 +1,262 @@
+//! What one slot's holder measures: the cells of each series of the register, at the series' index.
+//! Counters and histograms go on with the slot; a gauge is live and ends with its holder, unless it
+//! was set with its time, which is for values of which the last one counts.
+
+use super::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use super::bins::{BINS, bin_of};
+use super::register::Capacity;
+
+/// Words of a gauge: its mark, then its value.
+const GAUGE_WORDS: usize = 2;
+const MARK: usize = 0;
+const VALUE: usize = 1;
+/// The mark of a gauge that ends with its holder; a larger one is the time when it was set.
+const LIVE: u64 = 1;
+
+/// Words of a histogram: whether it is in use, the sum, then the bins.
+const USED: usize = 0;
+const SUM: usize = 1;
+const FIRST_BIN: usize = 2;
+const HISTOGRAM_WORDS: usize = (FIRST_BIN + BINS).next_multiple_of(8);
+
+/// Words of all measures of a slot.
+pub(crate) fn words(capacity: Capacity) -> usize {
+    let Capacity { counters, gauges, histograms, .. } = capacity;
+    counters.next_multiple_of(8)
+        + (gauges * GAUGE_WORDS).next_multiple_of(8)
+        + histograms * HISTOGRAM_WORDS
+}
+
+/// What a slot has measured of one gauge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GaugeRead {
+    /// When it was set, monotonic nanoseconds; 0 for one that is live.
+    pub set_at: u64,
+    /// The value.
+    pub value: f64,
+}
+
+/// The sum of histograms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tally {
+    /// Observations in each bin.
+    pub bins: Vec<u64>,
+    /// Sum of what was observed, billionths of a unit.
+    pub sum: f64,
+}
+
+impl Default for Tally {
+    fn default() -> Tally {
+        Tally { bins: vec![0; BINS], sum: 0.0 }
+    }
+}
+
+impl Tally {
+    /// How many observations there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.bins.iter().fold(0, |sum, bin| sum.wrapping_add(*bin))
+    }
+}
+
+/// View of the cells of one slot. The holder of the slot alone writes. An index beyond what there is
+/// is ignored when it is written, and reads as nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Measures<'a> {
+    words: &'a [AtomicU64],
+    capacity: Capacity,
+}
+
+impl<'a> Measures<'a> {
+    pub(crate) fn new(words: &'a [AtomicU64], capacity: Capacity) -> Measures<'a> {
+        Measures { words, capacity }
+    }
+
+    #[inline]
+    fn counter(&self, index: usize) -> Option<&'a AtomicU64> {
+        (index < self.capacity.counters).then(|| &self.words[index])
+    }
+
+    #[inline]
+    fn gauge(&self, index: usize) -> Option<&'a [AtomicU64; GAUGE_WORDS]> {
+        let begin = self.capacity.counters.next_multiple_of(8) + index * GAUGE_WORDS;
+        if index >= self.capacity.gauges { None } else { self.words[begin..].first_chunk() }
+    }
+
+    #[inline]
+    fn histogram_begin(&self, index: usize) -> Option<usize> {
+        let Capacity { counters, gauges, histograms, .. } = self.capacity;
+        let begin = counters.next_multiple_of(8) + (gauges * GAUGE_WORDS).next_multiple_of(8);
+        (index < histograms).then(|| begin + index * HISTOGRAM_WORDS)
+    }
+
+    #[inline]
+    fn histogram(&self, index: usize) -> Option<&'a [AtomicU64; HISTOGRAM_WORDS]> {
+        self.words[self.histogram_begin(index)?..].first_chunk()
+    }
+
+    /// Adds to a counter.
+    #[inline]
+    pub fn count(&self, index: usize, by: u64) {
+        if let Some(word) = self.counter(index) {
+            word.fetch_add(by, Relaxed);
+        }
+    }
+
+    /// What a counter has counted.
+    #[must_use]
+    pub fn counted(&self, index: usize) -> u64 {
+        self.counter(index).map_or(0, |word| word.load(Relaxed))
+    }
+
+    /// Sets a gauge that ends with its holder.
+    pub fn set(&self, index: usize, value: f64) {
+        if let Some(words) = self.gauge(index) {
+            words[VALUE].store(value.to_bits(), Relaxed);
+            words[MARK].store(LIVE, Release);
+        }
+    }
+
+    /// Sets a gauge that stays after its holder, at `now` (monotonic nanoseconds).
+    pub fn set_at(&self, index: usize, value: f64, now: u64) {
+        if let Some(words) = self.gauge(index) {
+            words[VALUE].store(value.to_bits(), Relaxed);
+            words[MARK].store(now.max(LIVE + 1), Release);
+        }
+    }
+
+    /// Adds to a gauge that ends with its holder.
+    pub fn shift(&self, index: usize, by: f64) {
+        if let Some(words) = self.gauge(index) {
+            add(&words[VALUE], by);
+            words[MARK].store(LIVE, Release);
+        }
+    }
+
+    /// What a gauge says; `None` when it was not set.
+    #[must_use]
+    pub fn read_gauge(&self, index: usize) -> Option<GaugeRead> {
+        let words = self.gauge(index)?;
+        let mark = words[MARK].load(Acquire);
+        let value = f64::from_bits(words[VALUE].load(Relaxed));
+        let set_at = if mark == LIVE { 0 } else { mark };
+        (mark != 0).then_some(GaugeRead { set_at, value })
+    }
+
+    /// Says that a histogram will be used, without which it is not read.
+    pub fn open(&self, index: usize) {
+        if let Some(words) = self.histogram(index) {
+            words[USED].store(1, Relaxed);
+        }
+    }
+
+    /// Puts a value, billionths of a unit, into a histogram that is open.
+    #[inline]
+    pub fn observe(&self, index: usize, value: u64) {
+        if let Some(words) = self.histogram(index) {
+            words[FIRST_BIN + bin_of(value)].fetch_add(1, Relaxed);
+            add(&words[SUM], value as f64);
+        }
+    }
+
+    /// Adds to the sum of a histogram what a settlement puts into a bin of it.
+    #[inline]
+    pub fn add_to_sum(&self, index: usize, value: u64) {
+        if let Some(words) = self.histogram(index) {
+            add(&words[SUM], value as f64);
+        }
+    }
+
+    /// Where the bin of a value is among the measures of a slot.
+    #[inline]
+    pub(crate) fn place(&self, index: usize, value: u64) -> Option<usize> {
+        Some(self.histogram_begin(index)? + FIRST_BIN + bin_of(value))
+    }
+
+    /// Adds what a histogram has counted to `tally`.
+    pub fn read_histogram(&self, index: usize, tally: &mut Tally) {
+        let Some(words) = self.histogram(index) else { return };
+        // What was never used is not touched: it takes no memory.
+        if words[USED].load(Relaxed) == 0 {
+            return;
+        }
+        for (sum, word) in tally.bins.iter_mut().zip(&words[FIRST_BIN..]) {
+            *sum = sum.wrapping_add(word.load(Relaxed));
+        }
+        tally.sum += f64::from_bits(words[SUM].load(Relaxed));
+    }
+
+    /// What is live ends with its holder; for the supervisor alone.
+    pub(crate) fn clear_live(&self) {
+        for words in (0..self.capacity.gauges).filter_map(|index| self.gauge(index)) {
+            if words[MARK].load(Relaxed) == LIVE {
+                words[MARK].store(0, Relaxed);
+                words[VALUE].store(0, Relaxed);
+            }
+        }
+    }
+}
+
+/// Adds to a word that holds a floating-point number.
+#[inline]
+fn add(word: &AtomicU64, by: f64) {
+    let sum = |bits| Some((f64::from_bits(bits) + by).to_bits());
+    word.fetch_update(Relaxed, Relaxed, sum).ok();
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const CAPACITY: Capacity = Capacity { metrics: 0, counters: 3, gauges: 2, histograms: 2 };
+
+    #[test]
+    fn totals_go_on_and_what_is_live_ends_with_its_holder() {
+        let words: Vec<_> = (0..words(CAPACITY)).map(|_| AtomicU64::new(0)).collect();
+        let measures = Measures::new(&words, CAPACITY);
+        measures.count(2, 5);
+        measures.count(3, 7);
+        assert_eq!(measures.read_gauge(0), None);
+        measures.shift(0, 1.5);
+        measures.shift(0, -0.5);
+        measures.set_at(1, 4.0, 99);
+        measures.open(1);
+        measures.observe(1, 5_000_000);
+        let gauges = || [0, 1].map(|it| measures.read_gauge(it));
+        let last = Some(GaugeRead { set_at: 99, value: 4.0 });
+        assert_eq!(gauges(), [Some(GaugeRead { set_at: 0, value: 1.0 }), last]);
+        measures.clear_live();
+        assert_eq!(gauges(), [None, last]);
+        let mut tally = Tally::default();
+        measures.read_histogram(1, &mut tally);
+        measures.read_histogram(2, &mut tally);
+        assert_eq!((tally.count(), tally.bins[bin_of(5_000_000)], tally.sum), (1, 1, 5_000_000.0));
+        assert_eq!([1, 2, 3].map(|index| measures.counted(index)), [0, 5, 0]);
+    }
+
+    #[test]
+    fn several_threads_lose_nothing() {
+        let words: Vec<_> = (0..words(CAPACITY)).map(|_| AtomicU64::new(0)).collect();
+        let measures = Measures::new(&words, CAPACITY);
+        measures.open(0);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for value in 0..1_000 {
+                        measures.count(0, 1);
+                        measures.shift(1, 1.0);
+                        measures.observe(0, value);
+                    }
+                });
+            }
+        });
+        let mut tally = Tally::default();
+        measures.read_histogram(0, &mut tally);
+        assert_eq!((measures.counted(0), tally.count()), (3_000, 3_000));
+        assert_eq!(tally.sum, 3.0 * 999.0 * 1_000.0 / 2.0);
+        assert_eq!(measures.read_gauge(1).map(|gauge| gauge.value), Some(3_000.0));
+    }
+}
