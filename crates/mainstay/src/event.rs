@@ -348,6 +348,10 @@ events! {
     /// A request that would change something came from a page of another origin.
     MaliciousCsrf { client: String, origin: String, host: String, why: &'static str } "malicious_csrf" Critical
         "malicious_csrf:{client} (from {origin} to {host}: {why})";
+    /// A metric has as many series as it may have, or was given a label longer than 128 bytes; told once by
+    /// each worker. What has no series of its own is in `overflow="true"`.
+    MetricOverflow { metric: String, limit: u64 } "metrics.overflow" Warning
+        "Metric {metric} has no room for another series (at most {limit}); it is counted as overflow";
 }
 
 impl Event {

@@ -74,6 +74,7 @@ pub use config::{
     AutoDuration, Bind, Config, Count, Database, Health, Http, Level, Log, LogTarget, Proxy,
     Secret, Server, UnknownLevel, Workers,
 };
+pub use metrics::{Counter, Gauge, Histogram, Labelled, Measure, Merge, MetricError};
 pub use serve::{Builder, builder, serve};
 #[cfg(feature = "database")]
 pub use sqlx;

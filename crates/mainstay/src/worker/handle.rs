@@ -5,6 +5,7 @@ use crate::config::Config;
 #[cfg(feature = "database")]
 use crate::db::{Open, Pool};
 use crate::http::body::BoxError;
+use crate::metrics::{Counter, Gauge, Histogram, Labelled, Merge, MetricError};
 use crate::status::Status;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -60,6 +61,80 @@ impl Worker {
     #[must_use]
     pub fn status(&self) -> Status {
         Status::read(self.shared.log.segment(), &self.shared.name, &self.shared.version)
+    }
+
+    /// A counter without labels, such as `shop_orders_total`. It is there, at 0, from now on, and over
+    /// all workers that ever were it counts each addition exactly once.
+    ///
+    /// As of all metrics: a name is letters, digits and `_`, begins with a letter and not with
+    /// `mainstay_`, and says its unit (`_seconds`, `_bytes`); that of a counter ends with `_total`. The
+    /// same name is the same metric in all workers. There may be 256 metrics, with 1,024 series as
+    /// counters, 256 as gauges and 512 as histograms, those of mainstay included.
+    ///
+    /// # Errors
+    /// When the name is wrong or known as something else, or there is no more room.
+    pub fn counter(&self, name: &str, help: &str) -> Result<Counter, MetricError> {
+        self.shared.metrics.single(name, help, Merge::Sum)
+    }
+
+    /// A counter with labels, whose names are checked here; see [`Worker::counter`] and
+    /// [`Labelled::with`].
+    ///
+    /// # Errors
+    /// As [`Worker::counter`], and when the name of a label is wrong.
+    pub fn counter_by<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: [&str; N],
+    ) -> Result<Labelled<Counter, N>, MetricError> {
+        self.shared.metrics.family(name, help, Merge::Sum, &labels).map(Labelled::new)
+    }
+
+    /// A gauge without labels; see [`Worker::counter`]. `merge` says how the values of all workers
+    /// become one.
+    ///
+    /// # Errors
+    /// As [`Worker::counter`].
+    pub fn gauge(&self, name: &str, help: &str, merge: Merge) -> Result<Gauge, MetricError> {
+        self.shared.metrics.single(name, help, merge)
+    }
+
+    /// A gauge with labels; see [`Worker::gauge`] and [`Labelled::with`].
+    ///
+    /// # Errors
+    /// As [`Worker::counter_by`].
+    pub fn gauge_by<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        merge: Merge,
+        labels: [&str; N],
+    ) -> Result<Labelled<Gauge, N>, MetricError> {
+        self.shared.metrics.family(name, help, merge, &labels).map(Labelled::new)
+    }
+
+    /// A histogram without labels; see [`Worker::counter`]. It is shown with the customary bounds: from
+    /// 5 ms to 10 s when its name ends with `_seconds`, otherwise 1, 2.5 and 5 of each power of ten up to
+    /// 10⁹.
+    ///
+    /// # Errors
+    /// As [`Worker::counter`].
+    pub fn histogram(&self, name: &str, help: &str) -> Result<Histogram, MetricError> {
+        self.shared.metrics.single(name, help, Merge::Sum)
+    }
+
+    /// A histogram with labels; see [`Worker::histogram`] and [`Labelled::with`].
+    ///
+    /// # Errors
+    /// As [`Worker::counter_by`].
+    pub fn histogram_by<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: [&str; N],
+    ) -> Result<Labelled<Histogram, N>, MetricError> {
+        self.shared.metrics.family(name, help, Merge::Sum, &labels).map(Labelled::new)
     }
 
     /// Adds something to what readiness depends on: `code` is run in the background, by one worker of

@@ -27,6 +27,7 @@ use crate::http::stack::Layers;
 use crate::http::strict::Limits;
 use crate::http::watched::Deadlines;
 use crate::log::Log;
+use crate::metrics::registry::Metrics;
 use checks::Checks;
 use connections::Connections;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Connections,
     pub(crate) drain: drain::Drain,
     pub(crate) checks: Arc<Checks>,
+    pub(crate) metrics: Arc<Metrics>,
     #[cfg(feature = "database")]
     pub(crate) pools: pools::Pools,
     pub(crate) layers: Arc<Layers>,

@@ -25,6 +25,7 @@ use crate::http::probes::Paths;
 use crate::http::stack::Layers;
 use crate::log::Look;
 use crate::log::bridge;
+use crate::metrics::registry::Metrics;
 use crate::panics;
 use crate::passport::{Passed, Passport};
 use crate::voice::{Voice, Word};
@@ -139,6 +140,11 @@ fn start(
         let checks = Arc::clone(&checks);
         Box::new(move || checks.ask())
     };
+    let metrics = {
+        let teller = log.clone();
+        let tell = move |event: &Event| teller.event(event);
+        Metrics::new(log.segment().clone(), log.slot_index(), tell)
+    };
     let shared = Arc::new(Shared {
         name,
         version,
@@ -148,6 +154,7 @@ fn start(
         connections: Connections::default(),
         drain: Drain::default(),
         checks,
+        metrics,
         #[cfg(feature = "database")]
         pools: Pools::new(replace),
         layers: Arc::new(Layers { paths, stage, asked }),

@@ -292,7 +292,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         part: "crates/mainstay/src/metrics/",
-        may: &["crate::event", "crate::metrics"],
+        may: &["crate::clock", "crate::event", "crate::metrics"],
         never: &["tokio", "std::fs", "std::net"],
     },
     Layer {

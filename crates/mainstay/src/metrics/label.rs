@@ -1,0 +1,44 @@
+//! Labels as text, which is the same in both formats of exposition. Pure.
+
+/// The labels of the series for what a metric has no room for.
+pub(crate) const OVERFLOW: &str = "overflow=\"true\"";
+
+/// Labels with their values.
+pub(crate) fn render<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut text = String::new();
+    for (name, value) in labels {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(name);
+        text.push_str("=\"");
+        escape(value, true, &mut text);
+        text.push('"');
+    }
+    text
+}
+
+/// Appends a text with what has a meaning escaped: backslash, line feed and, where it ends the text,
+/// the quote.
+pub(crate) fn escape(text: &str, quotes: bool, out: &mut String) {
+    for character in text.chars() {
+        match character {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '"' if quotes => out.push_str("\\\""),
+            other => out.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_escaped_and_joined() {
+        assert_eq!(render([].into_iter()), "");
+        let labels = [("a", "1"), ("b", "x\"\\\n\u{e9}")];
+        assert_eq!(render(labels.into_iter()), "a=\"1\",b=\"x\\\"\\\\\\n\u{e9}\"");
+    }
+}
