@@ -13,6 +13,17 @@ const DECADES: usize = 15;
 /// Bins of a decade: steps of 0.1 up to 3, of 0.25 up to 5, of 0.5 up to 10.
 const PER_DECADE: usize = 38;
 
+/// Hundredths of each decade.
+const HUNDREDTHS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut decade = 3;
+    while decade < 20 {
+        powers[decade] = 10 * powers[decade - 1];
+        decade += 1;
+    }
+    powers
+};
+
 /// How many bins a histogram has.
 pub const BINS: usize = 1 + DECADES * PER_DECADE + 1;
 
@@ -26,7 +37,7 @@ pub fn bin_of(value: u64) -> usize {
     // A bin holds its upper edge, as `le` says, and not its lower one.
     let inside = value - 1;
     let decade = inside.ilog10();
-    let hundredths = inside / 10_u64.pow(decade - 2);
+    let hundredths = inside / HUNDREDTHS[decade as usize];
     let step = match hundredths as usize {
         low @ ..300 => (low - 100) / 10,
         middle @ ..500 => 20 + (middle - 300) / 25,

@@ -82,8 +82,11 @@ impl<'a> Measures<'a> {
 
     #[inline]
     fn gauge(&self, index: usize) -> Option<&'a [AtomicU64; GAUGE_WORDS]> {
+        if index >= self.capacity.gauges {
+            return None;
+        }
         let begin = self.capacity.counters.next_multiple_of(8) + index * GAUGE_WORDS;
-        if index >= self.capacity.gauges { None } else { self.words[begin..].first_chunk() }
+        self.words[begin..].first_chunk()
     }
 
     #[inline]

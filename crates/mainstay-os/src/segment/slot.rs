@@ -257,13 +257,13 @@ impl<'a> Slot<'a> {
         Measures::new(words, self.layout.metrics)
     }
 
-    /// The cell of the bin that a value, billionths of a unit, belongs into: for settlements. `None`
-    /// when there is no such histogram.
+    /// The cell of the bin that a value, billionths of a unit, belongs into: for settlements. Where
+    /// there is no such histogram, it is a cell that the slot has not.
     #[inline]
     #[must_use]
-    pub fn bin_cell(&self, histogram: usize, value: u64) -> Option<usize> {
-        let place = self.measures().place(histogram, value)?;
-        Some(self.layout.counters.next_multiple_of(8) + place)
+    pub fn bin_cell(&self, histogram: usize, value: u64) -> usize {
+        let place = self.measures().place(histogram, value);
+        place.map_or(usize::MAX, |place| self.layout.counters.next_multiple_of(8) + place)
     }
 
     fn meters(&self) -> impl Iterator<Item = Meter<'a>> + use<'a> {

@@ -19,6 +19,7 @@ use crate::log::levels::CHAINS;
 use crate::log::stamps::Stamps;
 use crate::log::{LINE, Log, RecordContext, Stream};
 use crate::metrics::names;
+use crate::metrics::requests::Requests;
 use http::header::{HeaderMap, HeaderValue};
 use http::{Request, Version};
 use mainstay_os::segment::{Record as LineRecord, Settlement, Started};
@@ -30,9 +31,6 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// The client went away before it had its answer; nginx's number.
-const CLIENT_GONE: u16 = 499;
 
 /// What the book is told about the service.
 #[derive(Debug, Default)]
@@ -95,10 +93,11 @@ struct Pages {
     capacity: u32,
 }
 
-/// Where lines are made.
+/// Where lines are made and requests are counted.
 struct Lines {
     stamps: Stamps,
     line: Vec<u8>,
+    requests: Requests,
 }
 
 /// What was found out about a request at its beginning.
@@ -131,9 +130,10 @@ impl Recorder {
         let capacity = log.slot().in_flight().capacity();
         let capacity = u32::try_from(capacity).unwrap_or(NO_ENTRY - 1);
         let stamps = Stamps::new(mainstay_os::zone::offset_at);
+        let requests = Requests::new(log.segment().clone(), log.slot_index(), log.teller());
         let recorder = Recorder {
             pages: Mutex::new(Pages { free: Vec::new(), made: 0, capacity }),
-            lines: Mutex::new(Lines { stamps, line: Vec::with_capacity(1_024) }),
+            lines: Mutex::new(Lines { stamps, line: Vec::with_capacity(1_024), requests }),
             log,
             book,
             coarse: AtomicU64::new(0),
@@ -518,10 +518,10 @@ impl Recorder {
         let slot = self.log.slot();
         let now = clock::mono();
         let duration = now.0.saturating_sub(page.started.0);
-        let status = if page.status == 0 { CLIENT_GONE } else { page.status };
+        let status = if page.status == 0 { names::CLIENT_GONE } else { page.status };
         let quiet = page.quiet && status < 400;
         let mut lines = self.lines();
-        let Lines { stamps, line } = &mut *lines;
+        let Lines { stamps, line, requests } = &mut *lines;
         line.clear();
         if let (Some(access), false) = (&self.book.access, quiet) {
             let wall = self.wall(now);
@@ -552,8 +552,11 @@ impl Recorder {
         });
         let record = record.ok_or(if quiet { names::ACCESS_QUIET } else { names::NONE });
         let entry = (page.entry != NO_ENTRY).then_some(page.entry as usize);
-        let cells = [names::REQUESTS, names::status_cell(status), names::NONE];
+        let (method, route) = page.asked();
+        let series = requests.series(method, route, status);
+        let cells = [names::REQUESTS, names::status_cell(status), slot.bin_cell(series, duration)];
         slot.settle(&Settlement { entry, cells, record });
+        slot.measures().add_to_sum(series, duration);
         drop(lines);
         slot.request_ended();
         page.clear();

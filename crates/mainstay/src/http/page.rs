@@ -54,6 +54,15 @@ impl Page {
         }
     }
 
+    /// The method, and the route if somebody has named it.
+    #[inline]
+    pub(crate) fn asked(&self) -> (&[u8], Option<&str>) {
+        match self.context.as_deref() {
+            Some(context) => (context.method.as_bytes(), context.route.get().map(AsRef::as_ref)),
+            None => (b"", None),
+        }
+    }
+
     /// Forgets the request, and gives back what others may use.
     pub(crate) fn clear(&mut self) {
         self.status = 0;

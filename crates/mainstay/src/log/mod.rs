@@ -136,6 +136,12 @@ impl Log {
         self.turn().look = look;
     }
 
+    /// A way to tell events, for parts that know no log.
+    pub(crate) fn teller(&self) -> impl Fn(&Event) + Send + Sync + use<> {
+        let log = self.clone();
+        move |event| log.event(event)
+    }
+
     /// The slot that this process holds.
     #[inline]
     pub(crate) fn slot(&self) -> Slot<'_> {

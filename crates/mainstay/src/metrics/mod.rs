@@ -2,10 +2,15 @@
 //! the application.
 
 mod check;
+pub(crate) mod families;
 mod handle;
-mod label;
+pub(crate) mod label;
 pub(crate) mod names;
+#[cfg(test)]
+mod page;
 pub(crate) mod registry;
+pub(crate) mod requests;
+pub(crate) mod text;
 
 pub use check::MetricError;
 pub use handle::{Counter, Gauge, Histogram, Labelled, Measure, Merge};

@@ -62,13 +62,16 @@ counters! {
     ERROR_WRITTEN "mainstay_error_lines_written_total";
 }
 
+/// The client went away before it had its answer; nginx's number.
+pub(crate) const CLIENT_GONE: u16 = 499;
+
 /// No counter: beyond every block.
 pub(crate) const NONE: usize = usize::MAX;
 
 /// The cell of the counter for requests that ended with a status; 499 is a client that left.
 pub(crate) fn status_cell(status: u16) -> usize {
     match status {
-        499 => ABANDONED,
+        CLIENT_GONE => ABANDONED,
         100..200 => STATUS_1XX,
         200..300 => STATUS_2XX,
         300..400 => STATUS_3XX,

@@ -8,7 +8,7 @@ use mainstay_os::segment::{Declined, Kind, Segment};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most series of one metric: of counters, gauges, histograms.
 const LIMITS: [u64; 3] = [256, 64, 64];
@@ -37,7 +37,7 @@ pub(crate) struct Family<M> {
     labels: Vec<String>,
     index: usize,
     merge: Merge,
-    known: RwLock<HashMap<String, M>>,
+    known: Mutex<HashMap<String, M>>,
     overflow: M,
     is_told: AtomicBool,
 }
@@ -89,7 +89,7 @@ impl Metrics {
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             index,
             merge,
-            known: RwLock::default(),
+            known: Mutex::default(),
             overflow,
             is_told: AtomicBool::new(false),
         })
@@ -162,7 +162,7 @@ impl<M: Measure> Family<M> {
     pub(crate) fn with(&self, values: &[&str]) -> M {
         let labels =
             label::render(self.labels.iter().map(String::as_str).zip(values.iter().copied()));
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(handle) = known.get(&labels) {
             return handle.clone();
         }
@@ -175,7 +175,7 @@ impl<M: Measure> Family<M> {
             return self.overflow.clone();
         };
         let handle = M::at(self.metrics.place(series, self.merge));
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(labels).or_insert(handle).clone()
     }
 

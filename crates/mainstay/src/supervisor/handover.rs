@@ -202,7 +202,7 @@ impl Handover {
         machine.resume(&self.memory, workers);
         let watch = self.watch.map(HandedProcess::take).transpose()?;
         let look = Look::of(&config, &identity.name, &identity.version);
-        let lost_lines = LostLines::new(&config, &look).map_err(io::Error::other)?;
+        let lost_lines = LostLines::new(&config, &look, &log).map_err(io::Error::other)?;
         log.set_look(look);
         let file = self.control.path.ok_or_else(|| io::Error::other("no control socket"))?;
         let control = Control::resume(fds::take(self.control.fd)?, file)?;

@@ -7,19 +7,21 @@ use crate::clock::{self, Mono};
 use crate::config::Config;
 use crate::log::access::{AccessFormat, Ended, Ending, Facts, FormatError, Protocol};
 use crate::log::stamps::Stamps;
-use crate::log::{LINE, Look, Stream};
+use crate::log::{LINE, Log, Look, Stream};
 use crate::metrics::names;
+use crate::metrics::requests::Requests;
 use http::header::HeaderMap;
 use mainstay_os::segment::{InFlight, Record, Settlement, Slot};
 
 /// The status in the line of a request whose worker is gone: its client got none.
 const LOST: u16 = 502;
 
-/// How the supervisor writes access lines.
+/// How the supervisor writes access lines and counts requests.
 #[derive(Debug)]
 pub(crate) struct LostLines {
     access: Option<AccessFormat>,
     stamps: Stamps,
+    requests: Requests,
 }
 
 impl LostLines {
@@ -27,9 +29,10 @@ impl LostLines {
     ///
     /// # Errors
     /// What is wrong with the format.
-    pub(crate) fn new(config: &Config, look: &Look) -> Result<LostLines, FormatError> {
+    pub(crate) fn new(config: &Config, look: &Look, log: &Log) -> Result<LostLines, FormatError> {
         let stamps = Stamps::new(mainstay_os::zone::offset_at);
-        Ok(LostLines { access: look.access(config)?, stamps })
+        let requests = Requests::new(log.segment().clone(), log.slot_index(), log.teller());
+        Ok(LostLines { access: look.access(config)?, stamps, requests })
     }
 
     /// Appends the line of a request to `out`, behind its time.
@@ -133,8 +136,13 @@ impl Supervisor {
                 dropped: names::ACCESS_DROPPED,
             });
             let record = record.ok_or(names::NONE);
-            let cells = [names::REQUESTS, names::status_cell(LOST), names::NONE];
+            let age = if request.partial { 0 } else { now.0.saturating_sub(request.started) };
+            // Its route stood in the memory of the worker that is gone.
+            let series = self.lost_lines.requests.series(&request.method, None, LOST);
+            let bin = own.slot().bin_cell(series, age);
+            let cells = [names::REQUESTS, names::status_cell(LOST), bin];
             own.slot().settle(&Settlement { entry: None, cells, record });
+            own.slot().measures().add_to_sum(series, age);
             own.slot().add(names::LOST, 1);
             count += 1;
         }

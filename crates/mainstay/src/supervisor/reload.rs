@@ -129,7 +129,7 @@ impl Supervisor {
     fn take_up(&mut self, config: Config) {
         let look = Look::of(&config, &self.identity.name, &self.identity.version);
         // Its workers have compiled the same format before they were ready.
-        if let Ok(lines) = LostLines::new(&config, &look) {
+        if let Ok(lines) = LostLines::new(&config, &look, &self.log) {
             self.lost_lines = lines;
         }
         self.log.set_look(look);

@@ -124,7 +124,7 @@ pub(crate) fn start(
     let notifier = Notifier::find().map_err(|error| StartError::new("NOTIFY_SOCKET", error))?;
     let (log, segment_fd) = segment(&config).map_err(|e| StartError::new("segment", e))?;
     let look = Look::of(&config, &identity.name, &identity.version);
-    let lost_lines = LostLines::new(&config, &look)
+    let lost_lines = LostLines::new(&config, &look, &log)
         .map_err(|error| StartError::new("log.access_format", error))?;
     log.set_look(look);
     let policy = reload::policy(&config, usize::MAX);

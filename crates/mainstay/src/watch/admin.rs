@@ -1,7 +1,8 @@
 //! The admin listener: the probes, answered from the segment, so that they never queue behind a
-//! stuck application and still tell the truth about it; and the status as JSON.
+//! stuck application and still tell the truth about it; the metrics; and the status as JSON.
 
 use super::detail::Question;
+use super::metrics;
 use crate::clock;
 use crate::config::Config;
 use crate::health::State;
@@ -74,6 +75,10 @@ impl Admin {
             };
             let status = Status::read(segment, &self.name, &self.version);
             return question.answer(&status, state, request.headers());
+        }
+        if path == "/metrics" && matches!(*method, Method::GET | Method::HEAD) {
+            let status = Status::read(segment, &self.name, &self.version);
+            return metrics::answer(segment, &status, request.headers());
         }
         if path == "/status" && method == Method::GET {
             return self.status();

@@ -7,6 +7,7 @@ mod admin;
 mod checks;
 mod detail;
 mod logs;
+mod metrics;
 mod run;
 
 pub(crate) use run::run;

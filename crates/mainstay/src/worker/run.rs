@@ -140,11 +140,7 @@ fn start(
         let checks = Arc::clone(&checks);
         Box::new(move || checks.ask())
     };
-    let metrics = {
-        let teller = log.clone();
-        let tell = move |event: &Event| teller.event(event);
-        Metrics::new(log.segment().clone(), log.slot_index(), tell)
-    };
+    let metrics = Metrics::new(log.segment().clone(), log.slot_index(), log.teller());
     let shared = Arc::new(Shared {
         name,
         version,

@@ -1,0 +1,117 @@
+//! docs/metrics.md, made from the tables. Only a test makes it: the program has no use for it.
+
+use super::{families, names};
+
+/// The whole page.
+fn markdown() -> String {
+    let mut page = String::from(PREFACE);
+    page.push_str("| name | type | labels | what |\n|---|---|---|---|\n");
+    for family in families::TABLE {
+        let (name, shape, labels) = (family.name, family.shape.as_str(), family.labels.trim());
+        page.push_str(&format!("| `{name}` | {shape} | {labels} | {} |\n", family.help.trim()));
+    }
+    for (name, help) in names::TABLE {
+        page.push_str(&format!("| `{name}` | counter | | {} |\n", help.trim()));
+    }
+    page
+}
+
+const PREFACE: &str = "\
+<!-- Made from crates/mainstay/src/metrics/page.rs, families.rs and names.rs. Change it there and run
+     MAINSTAY_BLESS=1 cargo test -p mainstay metrics_page -->
+# Metrics
+
+`GET /metrics` on the admin listener (`server.admin`) answers with the metrics of the whole service, in
+Prometheus text 0.0.4, or in OpenMetrics 1.0 where the scraper asks for it. One scrape is enough for all
+workers:
+
+```yaml
+scrape_configs:
+  - job_name: shop
+    static_configs: [{ targets: [\"127.0.0.1:8001\"] }]
+```
+
+Everything is counted in memory that all processes share, in a place that belongs to no process. So a
+total never goes down while the service runs, over reloads, recycling, upgrades of the supervisor and killed
+workers, and a worker that is killed takes nothing with it. Nothing grows with the number of workers that
+ever were.
+
+## Metrics of your application
+
+```rust
+use mainstay::{BoxError, Counter, Gauge, Histogram, Labelled, Merge, Worker};
+
+struct Metrics {
+    orders: Labelled<Counter, 1>,
+    queue: Gauge,
+    work: Histogram,
+}
+
+fn metrics(worker: &Worker) -> Result<Metrics, BoxError> {
+    Ok(Metrics {
+        orders: worker.counter_by(\"shop_orders_total\", \"Orders placed.\", [\"kind\"])?,
+        queue: worker.gauge(\"shop_queue_length\", \"Mails that wait.\", Merge::Sum)?,
+        work: worker.histogram(\"shop_work_duration_seconds\", \"Time for a mail.\")?,
+    })
+}
+
+fn use_them(metrics: &Metrics) {
+    metrics.orders.with([\"card\"]).inc();
+    metrics.queue.set(3.0);
+    metrics.work.observe(0.25);
+}
+```
+
+- Make them when the worker boots, and keep handles: `with(…)` looks a series up, `inc()` is one addition.
+  Call `with` at boot for the values that you know, so that their series are there, at 0, from the start.
+- A name is letters, digits and `_`; that of a counter ends with `_total`; say the unit, `_seconds` or
+  `_bytes`. `mainstay_` is taken. What is wrong with a name is told at boot.
+- A name keeps its type and its `Merge` while the service runs, over reloads.
+- There may be 256 metrics, with 1,024 series as counters, 256 as gauges and 512 as histograms, those of
+  mainstay included. One metric may have 256 series as a counter and 64 otherwise. What is beyond that is
+  counted in the metric's series `overflow=\"true\"`, in `mainstay_metrics_overflow_total`, and told in the log.
+- A gauge has a value in each worker; `Merge` says what is shown: the `Sum`, the largest (`Max`) or smallest
+  (`Min`) of the workers that live, or the `Last` that was set, be it by a worker that has gone. While nobody
+  has set any, a sum is 0 and the others are `NaN`.
+- A histogram keeps bins that are at most a tenth of their size wide, so that their middle is within 5 % of the
+  true value. It is shown with bounds from 0.005 to 10 when its name ends with `_seconds`, else with 1, 2.5 and 5 of each power
+  of ten to 10⁹; counts at these bounds are exact.
+
+## Requests
+`mainstay_http_request_duration_seconds` has a series for each method (ten known ones, else `OTHER`), route, and
+class of status (`1xx` to `5xx`, or `abandoned`: the client left before it had an answer). Its count is
+exact: each request that ended is in it once, those that were in flight in a killed worker too (as 5xx). Its sum
+may lack the last request of a worker that was killed at that instant.
+
+The route is known to your router alone. It is `unmatched` unless the application names it with
+`RequestContext::set_route`; with axum, a layer over all routes does:
+
+```rust
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use axum::response::Response;
+use mainstay::RequestContext;
+
+/// For `Router::route_layer(axum::middleware::from_fn(name_route))`.
+async fn name_route(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>();
+    if let (Some(route), Some(context)) = (route, RequestContext::of(request.extensions())) {
+        context.set_route(route.as_str());
+    }
+    next.run(request).await
+}
+```
+
+There may be 256 series of it, so some eighty routes with three kinds of answers each.
+
+## What mainstay measures
+Starts and ends of workers, with their reasons, are in `mainstay_events_total`: `worker.booting`,
+`worker.ready`, `worker.exited`, `worker.died`, `worker.oom`, `worker.timeout`, `worker.boot_failed`. All names
+are in [events.md](events.md).
+
+";
+
+#[test]
+fn the_metrics_page_is_the_tables() {
+    crate::testing::compare_page("docs/metrics.md", &markdown());
+}
