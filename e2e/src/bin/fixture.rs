@@ -10,8 +10,9 @@
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{get, post};
 use hyper::body::Frame;
@@ -24,10 +25,12 @@ use std::time::Duration;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    mainstay::builder().name("fixture").version("1").serve(|_worker| app())
+    mainstay::builder().name("fixture").version("1").serve(app)
 }
 
-async fn app() -> Result<Router, BoxError> {
+async fn app(worker: mainstay::Worker) -> Result<Router, BoxError> {
+    let hellos = worker.counter_by("fixture_hellos_total", "Answers of /.", ["how"])?;
+    let hellos = hellos.with(["warmly"]);
     let boot: u64 = setting("FIXTURE_BOOT_MS").map_or(Ok(0), |ms| ms.parse())?;
     tokio::time::sleep(Duration::from_millis(boot)).await;
     match setting("FIXTURE_BOOT").as_deref() {
@@ -45,7 +48,13 @@ async fn app() -> Result<Router, BoxError> {
     }
     let pid = HeaderValue::from(std::process::id());
     Ok(Router::new()
-        .route("/", get(|| async { "hello\n" }))
+        .route(
+            "/",
+            get(|| async move {
+                hellos.inc();
+                "hello\n"
+            }),
+        )
         .route("/log", get(log_both))
         .route("/slow", get(slow))
         .route("/block", get(|uri: Uri| async move { block(number(&uri, "ms")) }))
@@ -56,10 +65,22 @@ async fn app() -> Result<Router, BoxError> {
         .route("/upgrade", get(upgrade))
         .route("/echo", post(|body: Bytes| async move { body }))
         .route("/big", get(|uri: Uri| async move { vec![b'x'; bytes(&uri)] }))
+        .route_layer(axum::middleware::from_fn(name_route))
         .layer(axum::middleware::map_response(move |mut response: Response| {
             response.headers_mut().insert("x-worker-pid", pid.clone());
             async { response }
         })))
+}
+
+/// Names the route for log and metrics.
+async fn name_route(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>();
+    if let (Some(route), Some(context)) =
+        (route, mainstay::RequestContext::of(request.extensions()))
+    {
+        context.set_route(route.as_str());
+    }
+    next.run(request).await
 }
 
 /// `/slow?ms=N`: answers after N milliseconds; the runtime stays free.

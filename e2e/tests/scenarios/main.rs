@@ -17,6 +17,7 @@ mod lifecycle;
 mod limits;
 mod logins;
 mod logs;
+mod metrics;
 mod pages;
 mod pressure;
 mod proxies;

@@ -14,3 +14,8 @@ pub(crate) mod text;
 
 pub use check::MetricError;
 pub use handle::{Counter, Gauge, Histogram, Labelled, Measure, Merge};
+
+/// The guide's examples are compiled.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../../../../docs/metrics.md")]
+struct Guide;
