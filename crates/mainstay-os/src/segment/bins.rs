@@ -13,42 +13,64 @@ const DECADES: usize = 15;
 /// Bins of a decade: steps of 0.1 up to 3, of 0.25 up to 5, of 0.5 up to 10.
 const PER_DECADE: usize = 38;
 
-/// Hundredths of each decade.
-const HUNDREDTHS: [u64; 20] = {
-    let mut powers = [1; 20];
-    let mut decade = 3;
-    while decade < 20 {
-        powers[decade] = 10 * powers[decade - 1];
-        decade += 1;
-    }
-    powers
-};
-
 /// How many bins a histogram has.
 pub const BINS: usize = 1 + DECADES * PER_DECADE + 1;
 
-/// The bin that a value belongs into.
+/// The largest value of each bin.
+static EDGES: [u64; BINS] = {
+    let mut edges = [0; BINS];
+    let mut bin = 0;
+    while bin < BINS {
+        edges[bin] = edge(bin);
+        bin += 1;
+    }
+    edges
+};
+
+/// Leading bits that are looked at to come near a value's bin.
+const LEADING: u32 = 4;
+/// Values with the same leading bits.
+const ALIKE: usize = 1 << LEADING;
+
+/// For each place of the highest bit and the four bits behind it, the bin of the smallest such value.
+/// These steps are about as wide as bins, so the right one is hardly further than the next.
+static NEAR: [u16; 64 * ALIKE] = {
+    let mut near = [0; 64 * ALIKE];
+    let (mut bin, mut index) = (0, LEADING as usize * ALIKE);
+    while index < near.len() {
+        let smallest = ((ALIKE + index % ALIKE) as u64) << (index / ALIKE - LEADING as usize);
+        while smallest > edge(bin) {
+            bin += 1;
+        }
+        near[index] = bin as u16;
+        index += 1;
+    }
+    near
+};
+
+/// The bin that a value belongs into. Its largest value belongs to a bin, as `le` says.
 #[inline]
 #[must_use]
 pub fn bin_of(value: u64) -> usize {
     if value <= LOWEST {
         return 0;
     }
-    // A bin holds its upper edge, as `le` says, and not its lower one.
-    let inside = value - 1;
-    let decade = inside.ilog10();
-    let hundredths = inside / HUNDREDTHS[decade as usize];
-    let step = match hundredths as usize {
-        low @ ..300 => (low - 100) / 10,
-        middle @ ..500 => 20 + (middle - 300) / 25,
-        high => 28 + (high - 500) / 50,
-    };
-    (1 + (decade - FIRST_DECADE) as usize * PER_DECADE + step).min(BINS - 1)
+    let highest = value.ilog2();
+    let leading = (value >> (highest - LEADING)) as usize % ALIKE;
+    let mut bin = usize::from(NEAR[highest as usize * ALIKE + leading]);
+    while EDGES.get(bin).is_some_and(|edge| value > *edge) {
+        bin += 1;
+    }
+    bin
 }
 
 /// The largest value of a bin; of the last one the largest that there is.
 #[must_use]
 pub fn upper_edge(bin: usize) -> u64 {
+    EDGES.get(bin).copied().unwrap_or(u64::MAX)
+}
+
+const fn edge(bin: usize) -> u64 {
     let Some(above) = bin.checked_sub(1) else { return LOWEST };
     if bin >= BINS - 1 {
         return u64::MAX;

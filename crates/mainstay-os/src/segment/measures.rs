@@ -7,20 +7,25 @@ use super::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use super::bins::{BINS, bin_of};
-use super::register::Capacity;
+use super::register::{Capacity, Kind};
 
 /// Words of a gauge: its mark, then its value.
-const GAUGE_WORDS: usize = 2;
+pub(crate) const GAUGE_WORDS: usize = 2;
 const MARK: usize = 0;
 const VALUE: usize = 1;
 /// The mark of a gauge that ends with its holder; a larger one is the time when it was set.
-const LIVE: u64 = 1;
+pub(crate) const LIVE: u64 = 1;
 
 /// Words of a histogram: whether it is in use, the sum, then the bins.
 const USED: usize = 0;
 const SUM: usize = 1;
 const FIRST_BIN: usize = 2;
-const HISTOGRAM_WORDS: usize = (FIRST_BIN + BINS).next_multiple_of(8);
+pub(crate) const HISTOGRAM_WORDS: usize = (FIRST_BIN + BINS).next_multiple_of(8);
+
+/// Cells of a gauge.
+pub(crate) type Gauge = [AtomicU64; GAUGE_WORDS];
+/// Cells of a histogram.
+type Histogram = [AtomicU64; HISTOGRAM_WORDS];
 
 /// Words of all measures of a slot.
 pub(crate) fn words(capacity: Capacity) -> usize {
@@ -62,8 +67,8 @@ impl Tally {
     }
 }
 
-/// View of the cells of one slot. The holder of the slot alone writes. An index beyond what there is
-/// is ignored when it is written, and reads as nothing.
+/// View of the cells of one slot. The holder of the slot alone writes, by its pins. An index beyond what
+/// there is reads as nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Measures<'a> {
     words: &'a [AtomicU64],
@@ -81,7 +86,7 @@ impl<'a> Measures<'a> {
     }
 
     #[inline]
-    fn gauge(&self, index: usize) -> Option<&'a [AtomicU64; GAUGE_WORDS]> {
+    fn gauge(&self, index: usize) -> Option<&'a Gauge> {
         if index >= self.capacity.gauges {
             return None;
         }
@@ -97,46 +102,14 @@ impl<'a> Measures<'a> {
     }
 
     #[inline]
-    fn histogram(&self, index: usize) -> Option<&'a [AtomicU64; HISTOGRAM_WORDS]> {
+    fn histogram(&self, index: usize) -> Option<&'a Histogram> {
         self.words[self.histogram_begin(index)?..].first_chunk()
-    }
-
-    /// Adds to a counter.
-    #[inline]
-    pub fn count(&self, index: usize, by: u64) {
-        if let Some(word) = self.counter(index) {
-            word.fetch_add(by, Relaxed);
-        }
     }
 
     /// What a counter has counted.
     #[must_use]
     pub fn counted(&self, index: usize) -> u64 {
         self.counter(index).map_or(0, |word| word.load(Relaxed))
-    }
-
-    /// Sets a gauge that ends with its holder.
-    pub fn set(&self, index: usize, value: f64) {
-        if let Some(words) = self.gauge(index) {
-            words[VALUE].store(value.to_bits(), Relaxed);
-            words[MARK].store(LIVE, Release);
-        }
-    }
-
-    /// Sets a gauge that stays after its holder, at `now` (monotonic nanoseconds).
-    pub fn set_at(&self, index: usize, value: f64, now: u64) {
-        if let Some(words) = self.gauge(index) {
-            words[VALUE].store(value.to_bits(), Relaxed);
-            words[MARK].store(now.max(LIVE + 1), Release);
-        }
-    }
-
-    /// Adds to a gauge that ends with its holder.
-    pub fn shift(&self, index: usize, by: f64) {
-        if let Some(words) = self.gauge(index) {
-            add(&words[VALUE], by);
-            words[MARK].store(LIVE, Release);
-        }
     }
 
     /// What a gauge says; `None` when it was not set.
@@ -156,20 +129,21 @@ impl<'a> Measures<'a> {
         }
     }
 
-    /// Puts a value, billionths of a unit, into a histogram that is open.
-    #[inline]
-    pub fn observe(&self, index: usize, value: u64) {
-        if let Some(words) = self.histogram(index) {
-            words[FIRST_BIN + bin_of(value)].fetch_add(1, Relaxed);
-            add(&words[SUM], value as f64);
-        }
-    }
-
     /// Adds to the sum of a histogram what a settlement puts into a bin of it.
     #[inline]
     pub fn add_to_sum(&self, index: usize, value: u64) {
         if let Some(words) = self.histogram(index) {
             add(&words[SUM], value as f64);
+        }
+    }
+
+    /// Where a series begins among the measures of a slot.
+    pub(crate) fn begin(&self, kind: Kind, index: usize) -> Option<usize> {
+        match kind {
+            Kind::Counter => (index < self.capacity.counters).then_some(index),
+            Kind::Gauge => (index < self.capacity.gauges)
+                .then(|| self.capacity.counters.next_multiple_of(8) + index * GAUGE_WORDS),
+            Kind::Histogram => self.histogram_begin(index),
         }
     }
 
@@ -203,6 +177,29 @@ impl<'a> Measures<'a> {
     }
 }
 
+#[inline]
+pub(crate) fn count(word: &AtomicU64, by: u64) {
+    word.fetch_add(by, Relaxed);
+}
+
+#[inline]
+pub(crate) fn set(words: &Gauge, value: f64, mark: u64) {
+    words[VALUE].store(value.to_bits(), Relaxed);
+    words[MARK].store(mark, Release);
+}
+
+#[inline]
+pub(crate) fn shift(words: &Gauge, by: f64) {
+    add(&words[VALUE], by);
+    words[MARK].store(LIVE, Release);
+}
+
+#[inline]
+pub(crate) fn observe(words: &Histogram, value: u64) {
+    words[FIRST_BIN + bin_of(value)].fetch_add(1, Relaxed);
+    add(&words[SUM], value as f64);
+}
+
 /// Adds to a word that holds a floating-point number.
 #[inline]
 fn add(word: &AtomicU64, by: f64) {
@@ -213,50 +210,72 @@ fn add(word: &AtomicU64, by: f64) {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::segment::{Layout, Pin, Segment};
 
-    const CAPACITY: Capacity = Capacity { metrics: 0, counters: 3, gauges: 2, histograms: 2 };
+    fn segment() -> Segment {
+        let metrics = Capacity { metrics: 0, counters: 3, gauges: 2, histograms: 2 };
+        Segment::on_heap(Layout {
+            slots: 2,
+            counters: 3,
+            in_flight: 1,
+            ring_bytes: [64, 64],
+            metrics,
+        })
+    }
+
+    fn pin(segment: &Segment, kind: Kind, index: usize) -> Pin {
+        segment.pin(1, kind, index).unwrap()
+    }
 
     #[test]
     fn totals_go_on_and_what_is_live_ends_with_its_holder() {
-        let words: Vec<_> = (0..words(CAPACITY)).map(|_| AtomicU64::new(0)).collect();
-        let measures = Measures::new(&words, CAPACITY);
-        measures.count(2, 5);
-        measures.count(3, 7);
+        let segment = segment();
+        pin(&segment, Kind::Counter, 2).count(5);
+        let measures = segment.slot(1).unwrap().measures();
         assert_eq!(measures.read_gauge(0), None);
-        measures.shift(0, 1.5);
-        measures.shift(0, -0.5);
-        measures.set_at(1, 4.0, 99);
-        measures.open(1);
-        measures.observe(1, 5_000_000);
+        pin(&segment, Kind::Gauge, 0).shift(1.5);
+        pin(&segment, Kind::Gauge, 0).shift(-0.5);
+        pin(&segment, Kind::Gauge, 1).set_at(4.0, 99);
+        pin(&segment, Kind::Histogram, 1).observe(5_000_000);
         let gauges = || [0, 1].map(|it| measures.read_gauge(it));
         let last = Some(GaugeRead { set_at: 99, value: 4.0 });
         assert_eq!(gauges(), [Some(GaugeRead { set_at: 0, value: 1.0 }), last]);
-        measures.clear_live();
+        segment.slot(1).unwrap().take_back();
         assert_eq!(gauges(), [None, last]);
         let mut tally = Tally::default();
         measures.read_histogram(1, &mut tally);
         measures.read_histogram(2, &mut tally);
         assert_eq!((tally.count(), tally.bins[bin_of(5_000_000)], tally.sum), (1, 1, 5_000_000.0));
         assert_eq!([1, 2, 3].map(|index| measures.counted(index)), [0, 5, 0]);
+        assert_eq!(segment.slot(0).unwrap().measures().counted(2), 0);
+    }
+
+    #[test]
+    fn there_is_no_pin_for_what_there_is_not() {
+        let segment = segment();
+        for (kind, count) in [(Kind::Counter, 3), (Kind::Gauge, 2), (Kind::Histogram, 2)] {
+            assert!(segment.pin(1, kind, count - 1).is_some());
+            assert!(segment.pin(1, kind, count).is_none());
+            assert!(segment.pin(1, kind, usize::MAX).is_none());
+            assert!(segment.pin(2, kind, 0).is_none());
+        }
     }
 
     #[test]
     fn several_threads_lose_nothing() {
-        let words: Vec<_> = (0..words(CAPACITY)).map(|_| AtomicU64::new(0)).collect();
-        let measures = Measures::new(&words, CAPACITY);
-        measures.open(0);
+        let segment = segment();
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
                     for value in 0..1_000 {
-                        measures.count(0, 1);
-                        measures.shift(1, 1.0);
-                        measures.observe(0, value);
+                        pin(&segment, Kind::Counter, 0).count(1);
+                        pin(&segment, Kind::Gauge, 1).shift(1.0);
+                        pin(&segment, Kind::Histogram, 0).observe(value);
                     }
                 });
             }
         });
-        let mut tally = Tally::default();
+        let (measures, mut tally) = (segment.slot(1).unwrap().measures(), Tally::default());
         measures.read_histogram(0, &mut tally);
         assert_eq!((measures.counted(0), tally.count()), (3_000, 3_000));
         assert_eq!(tally.sum, 3.0 * 999.0 * 1_000.0 / 2.0);

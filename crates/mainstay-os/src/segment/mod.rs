@@ -31,6 +31,7 @@ mod map;
 mod measures;
 mod meter;
 mod note;
+mod pin;
 mod register;
 mod ring;
 mod settle;
@@ -49,6 +50,7 @@ pub use map::MapError;
 pub use measures::{GaugeRead, Measures, Tally};
 pub use meter::{GAUGES, Meter, TOTALS};
 pub use note::{MAX_NOTE, Note, NoteRead};
+pub use pin::Pin;
 pub use register::{
     Capacity, Declined, Kind, MAX_HELP, MAX_LABELS, MAX_METRIC_NAME, Metric, Register, Series,
 };
@@ -124,6 +126,19 @@ impl Segment {
         }
         let begin = self.layout.first_slot() + index * self.stride;
         Some(Slot::new(&self.cells.words()[begin..begin + self.stride], self.layout))
+    }
+
+    /// The cells of series `index` of this kind in slot `slot`, for whoever holds that; a histogram is
+    /// read from now on. `None` when there are none.
+    #[must_use]
+    pub fn pin(&self, slot: usize, kind: Kind, index: usize) -> Option<Pin> {
+        let view = self.slot(slot)?;
+        let begin = view.measures().begin(kind, index)?;
+        if kind == Kind::Histogram {
+            view.measures().open(index);
+        }
+        let slot = self.layout.first_slot() + slot * self.stride;
+        Some(Pin::new(Arc::clone(&self.cells), slot + view.first_measure() + begin))
     }
 
     /// Every slot in order of its index.

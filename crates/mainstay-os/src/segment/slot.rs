@@ -241,7 +241,7 @@ impl<'a> Slot<'a> {
         &self.words[FIXED_WORDS..FIXED_WORDS + self.layout.counters]
     }
 
-    fn first_measure(&self) -> usize {
+    pub(crate) fn first_measure(&self) -> usize {
         FIXED_WORDS + self.layout.counters.next_multiple_of(8)
     }
 

@@ -2,7 +2,7 @@
 //! process's slot; using it is an addition to a word of memory.
 
 use super::registry::Family;
-use mainstay_os::segment::{Kind, Measures, Segment};
+use mainstay_os::segment::{Kind, Pin};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,17 +34,8 @@ impl Merge {
 /// A series' place in a slot.
 #[derive(Clone)]
 pub(crate) struct Place {
-    pub(crate) segment: Segment,
-    pub(crate) slot: usize,
-    pub(crate) index: usize,
+    pub(crate) pin: Pin,
     pub(crate) merge: Merge,
-}
-
-impl Place {
-    #[inline]
-    fn measures(&self) -> Option<Measures<'_>> {
-        self.segment.slot(self.slot).map(|slot| slot.measures())
-    }
 }
 
 /// What has handles: [`Counter`], [`Gauge`] and [`Histogram`].
@@ -79,7 +70,7 @@ macro_rules! handles {
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($name)).field("series", &self.place.index).finish()
+                f.debug_struct(stringify!($name)).field("cells", &self.place.pin).finish()
             }
         }
     )*};
@@ -104,9 +95,7 @@ impl Counter {
     /// Adds `by`. A total wraps at 2⁶⁴.
     #[inline]
     pub fn add(&self, by: u64) {
-        if let Some(measures) = self.place.measures() {
-            measures.count(self.place.index, by);
-        }
+        self.place.pin.count(by);
     }
 }
 
@@ -120,18 +109,17 @@ pub struct Gauge {
 impl Gauge {
     /// Sets this worker's value.
     pub fn set(&self, value: f64) {
-        let Some(measures) = self.place.measures() else { return };
         match self.place.merge {
-            Merge::Last => measures.set_at(self.place.index, value, crate::clock::mono().0),
-            Merge::Sum | Merge::Max | Merge::Min => measures.set(self.place.index, value),
+            Merge::Last => self.place.pin.set_at(value, crate::clock::mono().0),
+            Merge::Sum | Merge::Max | Merge::Min => self.place.pin.set(value),
         }
     }
 
     /// Adds to this worker's value, which is 0 before. A gauge whose last value counts is only set:
     /// nothing is added to it.
     pub fn add(&self, by: f64) {
-        if let (Some(measures), true) = (self.place.measures(), self.place.merge != Merge::Last) {
-            measures.shift(self.place.index, by);
+        if self.place.merge != Merge::Last {
+            self.place.pin.shift(by);
         }
     }
 
@@ -171,9 +159,7 @@ impl Histogram {
 
     #[inline]
     fn put(&self, billionths: u64) {
-        if let Some(measures) = self.place.measures() {
-            measures.observe(self.place.index, billionths);
-        }
+        self.place.pin.observe(billionths);
     }
 }
 

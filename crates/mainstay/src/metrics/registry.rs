@@ -140,21 +140,23 @@ impl Metrics {
         merge: Merge,
         labels: &str,
     ) -> Result<M, MetricError> {
-        let series = self.series(M::kind(), index, labels, u64::MAX);
-        let none = || MetricError::new(name, "there is no room for another series of this kind");
-        Ok(M::at(self.place(series.ok_or_else(none)?, merge)))
+        let handle = self.handle(index, merge, labels, u64::MAX);
+        handle.ok_or_else(|| {
+            MetricError::new(name, "there is no room for another series of its kind")
+        })
     }
 
-    fn series(&self, kind: Kind, metric: usize, labels: &str, limit: u64) -> Option<usize> {
-        let series = self.segment.register().claim(kind, metric, labels.as_bytes(), limit)?;
-        if kind == Kind::Histogram {
-            self.segment.slot(self.slot)?.measures().open(series);
-        }
-        Some(series)
-    }
-
-    fn place(&self, index: usize, merge: Merge) -> Place {
-        Place { segment: self.segment.clone(), slot: self.slot, index, merge }
+    fn handle<M: Measure>(
+        &self,
+        metric: usize,
+        merge: Merge,
+        labels: &str,
+        limit: u64,
+    ) -> Option<M> {
+        let register = self.segment.register();
+        let series = register.claim(M::kind(), metric, labels.as_bytes(), limit)?;
+        let pin = self.segment.pin(self.slot, M::kind(), series)?;
+        Some(M::at(Place { pin, merge }))
     }
 }
 
@@ -169,12 +171,11 @@ impl<M: Measure> Family<M> {
         drop(known);
         let is_short = values.iter().all(|value| value.len() <= MAX_VALUE);
         let limit = LIMITS[M::kind() as usize];
-        let series = is_short.then(|| self.metrics.series(M::kind(), self.index, &labels, limit));
-        let Some(series) = series.flatten() else {
+        let handle = is_short.then(|| self.metrics.handle(self.index, self.merge, &labels, limit));
+        let Some(handle) = handle.flatten() else {
             self.tell_overflow(limit);
             return self.overflow.clone();
         };
-        let handle = M::at(self.metrics.place(series, self.merge));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(labels).or_insert(handle).clone()
     }
