@@ -224,7 +224,7 @@ mod tests {
     }
 
     fn pin(segment: &Segment, kind: Kind, index: usize) -> Pin {
-        segment.pin(1, kind, index).unwrap()
+        segment.pin(1, kind, index).expect("the series is there")
     }
 
     #[test]
