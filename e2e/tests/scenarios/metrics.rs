@@ -1,4 +1,4 @@
-//! Metrics: over kills and reloads totals are exact and never go down.
+//! Metrics: over kills, recycling, upgrades and reloads totals are exact and never go down.
 
 use crate::support::*;
 use e2e::harness::{Service, poll_every};
@@ -54,9 +54,9 @@ fn sum(scrape: &Scrape, name: &str, part: &str) -> f64 {
 }
 
 #[test]
-fn totals_are_exact_and_never_go_down_over_kills_and_reloads() {
+fn totals_are_exact_and_never_go_down_whatever_becomes_of_workers_and_supervisor() {
     let _together = together();
-    let mut service = service("workers.count = 2");
+    let mut service = service("workers.count = 2\nworkers.max_requests = 3000");
     service.wait_workers(2, START);
     let over = AtomicBool::new(false);
     let (report, scrapes) = thread::scope(|scope| {
@@ -65,6 +65,9 @@ fn totals_are_exact_and_never_go_down_over_kills_and_reloads() {
         load.run_for(steady());
         kill_process(pid(service.status().pids()[0]), Signal::KILL).expect("it lives");
         service.wait_workers(2, START);
+        load.run_for(steady());
+        service.signal(Signal::USR2);
+        service.wait_log(&["took over in place"], START);
         load.run_for(steady());
         service.control_ok(&["reload", "--wait"]);
         load.run_for(steady());
