@@ -10,7 +10,7 @@
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -72,13 +72,10 @@ async fn app(worker: mainstay::Worker) -> Result<Router, BoxError> {
         })))
 }
 
-/// Names the route for log and metrics.
+/// Names the route for log and metrics: none here has a parameter, so a path that met one is its name.
 async fn name_route(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>();
-    if let (Some(route), Some(context)) =
-        (route, mainstay::RequestContext::of(request.extensions()))
-    {
-        context.set_route(route.as_str());
+    if let Some(context) = mainstay::RequestContext::of(request.extensions()) {
+        context.set_route(request.uri().path());
     }
     next.run(request).await
 }
