@@ -94,6 +94,10 @@ fn a_site_is_used(url: &str) {
     let draft = a_draft_is_the_operators_own(&mut alice, &mut anybody);
     it_is_published_told_and_closed(&mut alice, &mut anybody, &draft);
     others_are_let_in_and_out(&service, &mut alice);
+    let metrics = service.get_admin("/metrics").expect("an answer").text();
+    let of_route = "mainstay_http_request_duration_seconds_count{method=\"POST\",\
+                    route=\"/operate/incidents/{id}/updates\",status=\"3xx\"} 1";
+    assert!(metrics.contains(of_route), "{metrics}");
     assert_eq!(alice.submit("/logout", &[]), "/");
     assert_eq!(alice.get("/operate").status, 303);
     let mut again = Visitor::new(service.target());

@@ -32,15 +32,15 @@ mod view;
 pub(crate) use pages::ERROR_PAGES;
 pub(crate) use schema::MIGRATIONS;
 
-use axum::extract::FromRef;
+use axum::extract::{FromRef, MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, extract::DefaultBodyLimit};
 use board::Board;
 use mainstay::security::{Login, Session};
-use mainstay::{BoxError, Failure, Worker};
+use mainstay::{BoxError, Failure, RequestContext, Worker};
 use pages::Pages;
 use settings::Settings;
 use std::sync::Arc;
@@ -125,9 +125,19 @@ fn routes(site: Site) -> Router<Site> {
         .route("/setup/{token}", get(auth::setup_form).post(auth::set_up))
         .nest("/operate", operate::routes())
         .route("/assets/{name}", get(asset::serve))
+        .route_layer(from_fn(name_route))
         .fallback(missing)
         .layer(DefaultBodyLimit::max(MOST_FORM))
         .with_state(site)
+}
+
+/// Names the route for metrics and logs: only the router knows it.
+async fn name_route(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>();
+    if let (Some(route), Some(context)) = (route, RequestContext::of(request.extensions())) {
+        context.set_route(route.as_str());
+    }
+    next.run(request).await
 }
 
 async fn missing() -> Failure {
@@ -152,7 +162,7 @@ impl Site {
     }
 
     /// Where the site is, for what is read elsewhere.
-    fn url(&self, request: &mainstay::RequestContext) -> String {
+    fn url(&self, request: &RequestContext) -> String {
         self.settings.url.clone().unwrap_or_else(|| {
             let host = request.host().unwrap_or("localhost");
             format!("{}://{host}", request.scheme().as_str())
