@@ -39,6 +39,22 @@ struct Draft<'a> {
     is_new: bool,
 }
 
+impl<'a> Draft<'a> {
+    /// What was sent, shown again: with what is wrong with it, or as it will look.
+    fn again(
+        incident: &'a Incident,
+        update: Update,
+        wrong: Wrong,
+        is_preview: bool,
+        is_new: bool,
+    ) -> (StatusCode, Draft<'a>) {
+        let is_good = wrong.is_empty();
+        let status = if is_good { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+        let Update { body, status: said, .. } = update;
+        (status, Draft { incident, body, status: said, wrong, is_preview, done: None, is_new })
+    }
+}
+
 async fn show(
     site: &Site,
     operator: &Operator,
@@ -189,18 +205,7 @@ pub(super) async fn create(
     let update = take_update(&form, kind, operator.name(), now, &mut wrong);
     let is_preview = form.has("preview");
     if !wrong.is_empty() || is_preview {
-        let status =
-            if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-        let (body, said) = (update.body, update.status);
-        let draft = Draft {
-            incident: &incident,
-            body,
-            status: said,
-            wrong,
-            is_preview,
-            done: None,
-            is_new: true,
-        };
+        let (status, draft) = Draft::again(&incident, update, wrong, is_preview, true);
         return show(&site, &operator, status, draft).await;
     }
     let is_published = form.has("publish");
@@ -328,18 +333,7 @@ pub(super) async fn add_update(
     let update = take_update(&form, incident.kind, operator.name(), now, &mut wrong);
     let is_preview = form.has("preview");
     if !wrong.is_empty() || is_preview {
-        let status =
-            if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-        let (body, said) = (update.body, update.status);
-        let draft = Draft {
-            incident: &incident,
-            body,
-            status: said,
-            wrong,
-            is_preview,
-            done: None,
-            is_new: false,
-        };
+        let (status, draft) = Draft::again(&incident, update, wrong, is_preview, false);
         return show(&site, &operator, status, draft).await;
     }
     let ends = incident.kind.status(&update.status).is_some_and(|(_, ends)| ends);
