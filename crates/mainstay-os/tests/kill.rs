@@ -30,7 +30,7 @@ const LAYOUT: Layout = Layout {
     slots: 3,
     counters: COUNTERS,
     in_flight: 4,
-    ring_bytes: [1_000, 64],
+    ring_bytes: [1_000, 64, 64],
     metrics: Capacity { metrics: 1, counters: 1, gauges: 1, histograms: 1 },
 };
 /// The slot that the writers hold; those beside it must stay as they are.

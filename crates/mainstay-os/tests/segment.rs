@@ -14,7 +14,7 @@ const LAYOUT: Layout = Layout {
     slots: 3,
     counters: 5,
     in_flight: 2,
-    ring_bytes: [100, 40],
+    ring_bytes: [100, 40, 24],
     metrics: Capacity { metrics: 2, counters: 3, gauges: 2, histograms: 1 },
 };
 /// Words of the stamp, in order: magic, version, words, slots, counters, in-flight, bytes of
@@ -114,7 +114,7 @@ fn a_segment_that_nobody_could_map_is_not_made() {
     for (slots, counters, ring_bytes) in
         [(1, 1, 1 << 34), (1 << 20, 1 << 20, 64), (usize::MAX, 1, 64), (2, usize::MAX - 1, 64)]
     {
-        let ring_bytes = [64, ring_bytes];
+        let ring_bytes = [64, ring_bytes, 64];
         let metrics = Capacity::NONE;
         let layout = Layout { slots, counters, in_flight: 1, ring_bytes, metrics };
         let made = Segment::create(layout).map(|_| ());

@@ -52,6 +52,7 @@ mod metrics;
     allow(dead_code, reason = "a part for databases of none")
 )]
 pub mod security;
+mod telemetry;
 mod watch;
 
 #[doc(hidden)]

@@ -19,7 +19,7 @@ fn layouts() -> impl Strategy<Value = Layout> {
         gauges,
         histograms,
     });
-    (1_usize..4, 0_usize..10, 0_usize..4, [0_usize..100, 0..100], metrics).prop_map(
+    (1_usize..4, 0_usize..10, 0_usize..4, [0_usize..100, 0..100, 0..100], metrics).prop_map(
         |(slots, counters, in_flight, ring_bytes, metrics)| Layout {
             slots,
             counters,

@@ -9,7 +9,7 @@ use std::fmt;
 /// `mainstay` in ASCII.
 const MAGIC: u64 = u64::from_le_bytes(*b"mainstay");
 /// Raised whenever the meaning of a word changes.
-const VERSION: u64 = 6;
+const VERSION: u64 = 7;
 /// The words before the register of metrics: the header and the board.
 pub(crate) const REGISTER: usize = header::WORDS + board::WORDS;
 /// A segment larger than this is a mistake, or an attack on the mapper.
@@ -19,7 +19,7 @@ const MAX_WORDS: usize = 1 << 30;
 const STAMP: usize = 10 + RINGS;
 
 /// Rings of each slot. They are told apart by their index; what goes where is their users' affair.
-pub const RINGS: usize = 2;
+pub const RINGS: usize = 3;
 
 /// The sizes of a segment, fixed for its life. Each of them and [`Layout::words`] is at most 2³⁰.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,11 +90,11 @@ impl Layout {
     /// [`LayoutError::Size`] when one of them, or the segment, is beyond 2³⁰ words (8 GiB; memory is
     /// taken only where it is touched).
     pub(crate) fn check(self) -> Result<(), LayoutError> {
-        let [first, second] = self.ring_bytes;
         let Capacity { metrics, counters, gauges, histograms } = self.metrics;
-        let sizes = [self.slots, self.counters, self.in_flight, first, second];
+        let sizes = [self.slots, self.counters, self.in_flight];
         let series = [metrics, counters, gauges, histograms];
-        if sizes.iter().chain(&series).any(|size| *size > MAX_WORDS) {
+        let mut all = sizes.iter().chain(&self.ring_bytes).chain(&series);
+        if all.any(|size| *size > MAX_WORDS) {
             return Err(LayoutError::Size);
         }
         // With each size below 2^30 a slot's words fit 64 bits, but the product may not.
@@ -125,6 +125,7 @@ impl Layout {
             self.in_flight as u64,
             self.ring_bytes[0] as u64,
             self.ring_bytes[1] as u64,
+            self.ring_bytes[2] as u64,
             self.metrics.metrics as u64,
             self.metrics.counters as u64,
             self.metrics.gauges as u64,
@@ -149,10 +150,11 @@ impl Layout {
         for (place, index) in sizes.iter_mut().zip(3..) {
             *place = size(index).ok_or(LayoutError::Size)?;
         }
-        let [slots, counters, in_flight, first, second, rest @ ..] = sizes;
+        let [slots, counters, in_flight, first, second, third, rest @ ..] = sizes;
         let [metrics, series, gauges, histograms] = rest;
         let metrics = Capacity { metrics, counters: series, gauges, histograms };
-        let layout = Layout { slots, counters, in_flight, ring_bytes: [first, second], metrics };
+        let ring_bytes = [first, second, third];
+        let layout = Layout { slots, counters, in_flight, ring_bytes, metrics };
         layout.check()?;
         if layout.words() != words.len() || size(2) != Some(words.len()) {
             return Err(LayoutError::Size);

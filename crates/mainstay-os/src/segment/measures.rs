@@ -218,7 +218,7 @@ mod tests {
             slots: 2,
             counters: 3,
             in_flight: 1,
-            ring_bytes: [64, 64],
+            ring_bytes: [64; 3],
             metrics,
         })
     }

@@ -291,7 +291,7 @@ mod tests {
             slots: 3,
             counters: names::CELLS,
             in_flight: 0,
-            ring_bytes: [4_096; 2],
+            ring_bytes: [4_096; 3],
             metrics: mainstay_os::segment::Capacity::NONE,
         };
         let log = Log::new(Segment::on_heap(layout), 0);

@@ -49,7 +49,7 @@ pub(crate) async fn alone(
         slots: 1,
         counters: names::CELLS,
         in_flight: 0,
-        ring_bytes: [64, 64],
+        ring_bytes: [64; 3],
         metrics: mainstay_os::segment::Capacity::NONE,
     };
     let log = Log::new(Segment::on_heap(layout), 0);

@@ -69,7 +69,7 @@ impl AccessLines {
             let value = HeaderValue::from_str(value).map_err(|error| error.to_string())?;
             headers.append(HeaderName::from_static(name), value);
         }
-        let ring_bytes = [RING, 4_096];
+        let ring_bytes = [RING, 4_096, 64];
         let layout = Layout {
             slots: 1,
             counters: names::CELLS,

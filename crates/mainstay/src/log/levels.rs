@@ -161,7 +161,7 @@ mod tests {
             slots: 1,
             counters: 0,
             in_flight: 0,
-            ring_bytes: [0, 0],
+            ring_bytes: [0; 3],
             metrics: mainstay_os::segment::Capacity::NONE,
         };
         let segment = Segment::on_heap(layout);

@@ -20,6 +20,7 @@ use crate::clock;
 use crate::config::{Config, Level, LogTarget};
 use crate::event::Event;
 use crate::metrics::names;
+use crate::telemetry::Parcel;
 use access::{AccessFormat, FormatError};
 use line::{Line, LineFormat};
 use mainstay_os::segment::{Segment, Slot};
@@ -36,6 +37,9 @@ pub(crate) enum Stream {
     /// Everything else.
     Error = 1,
 }
+
+/// The ring of what is for receivers elsewhere: spans, error reports.
+pub(crate) const TELEMETRY: usize = 2;
 
 /// A record of a ring that is a line: eight bytes of time, then the line.
 pub(crate) const LINE: u16 = 1;
@@ -129,6 +133,13 @@ impl Log {
         let turn = Turn { record: Vec::with_capacity(256), stamps, look: Look::default() };
         let turn = Mutex::new(turn);
         Log { inner: Arc::new(Inner { segment, slot, pid, turn }) }
+    }
+
+    /// Hands what is for receivers elsewhere over to watch; returns whether there was room. Nobody waits.
+    pub(crate) fn hand_over(&self, parcel: Parcel, bytes: &[u8]) -> bool {
+        // Whoever writes to a ring of this process has the turn.
+        let _turn = self.turn();
+        self.slot().ring(TELEMETRY).push(parcel as u16, bytes)
     }
 
     /// From now on lines look like this.

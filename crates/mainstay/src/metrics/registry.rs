@@ -224,7 +224,7 @@ mod tests {
 
     fn segment() -> Segment {
         let metrics = names::CAPACITY;
-        let ring_bytes = [64, 64];
+        let ring_bytes = [64; 3];
         Segment::on_heap(Layout { slots: 3, counters: 0, in_flight: 0, ring_bytes, metrics })
     }
 

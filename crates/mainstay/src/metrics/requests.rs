@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn segment() -> Segment {
-        let (ring_bytes, metrics) = ([64, 64], names::CAPACITY);
+        let (ring_bytes, metrics) = ([64; 3], names::CAPACITY);
         Segment::on_heap(Layout { slots: 1, counters: 0, in_flight: 0, ring_bytes, metrics })
     }
 
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn without_room_for_metrics_there_is_none() {
-        let (ring_bytes, metrics) = ([64, 64], mainstay_os::segment::Capacity::NONE);
+        let (ring_bytes, metrics) = ([64; 3], mainstay_os::segment::Capacity::NONE);
         let segment =
             Segment::on_heap(Layout { slots: 1, counters: 0, in_flight: 0, ring_bytes, metrics });
         assert_eq!(requests(&segment).series(b"GET", None, 200), names::NONE);

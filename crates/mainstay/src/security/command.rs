@@ -101,7 +101,7 @@ async fn alone(call: &Call, pool: Pool<Any>) -> Result<Login, BoxError> {
         slots: 1,
         counters: names::CELLS,
         in_flight: 0,
-        ring_bytes: [64, 64],
+        ring_bytes: [64; 3],
         metrics: mainstay_os::segment::Capacity::NONE,
     };
     let log = Log::new(Segment::on_heap(layout), 0);

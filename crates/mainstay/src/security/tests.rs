@@ -52,7 +52,7 @@ fn patient() -> Settings {
 
 impl Rig {
     async fn new() -> Rig {
-        let ring_bytes = [64, 1024 * 1024];
+        let ring_bytes = [64, 1024 * 1024, 64];
         let layout = Layout {
             slots: 1,
             counters: names::CELLS,

@@ -177,10 +177,10 @@ pub(crate) fn resume(identity: Identity, passport: &Passport) -> Result<Supervis
     Ok(supervisor)
 }
 
-/// The access log's ring and the error log's.
-fn ring_bytes(config: &Config) -> [usize; 2] {
+/// The access log's ring, the error log's and that of telemetry, which takes no memory before it is used.
+fn ring_bytes(config: &Config) -> [usize; 3] {
     let bytes = config.log.buffer.clamp(64 << 10, 64 << 20) as usize;
-    [bytes, bytes / 4]
+    [bytes, bytes / 4, bytes * 4]
 }
 
 fn segment(config: &Config) -> io::Result<(Log, OwnedFd)> {

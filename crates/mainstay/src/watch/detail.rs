@@ -152,7 +152,7 @@ mod tests {
             slots: 3,
             counters: crate::metrics::names::CELLS,
             in_flight: 0,
-            ring_bytes: [0, 0],
+            ring_bytes: [0; 3],
             metrics: mainstay_os::segment::Capacity::NONE,
         });
         let mut status = Status::read(&segment, "shop", "1");

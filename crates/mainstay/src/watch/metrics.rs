@@ -230,7 +230,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn segment() -> Segment {
-        let ring_bytes = [64, 64];
+        let ring_bytes = [64; 3];
         let (counters, metrics) = (names::CELLS, names::CAPACITY);
         let segment =
             Segment::on_heap(Layout { slots: 4, counters, in_flight: 1, ring_bytes, metrics });

@@ -114,7 +114,7 @@ impl Site {
             slots: 3,
             counters: names::CELLS,
             in_flight: 1,
-            ring_bytes: [16_384; 2],
+            ring_bytes: [16_384; 3],
             metrics: mainstay_os::segment::Capacity::NONE,
         };
         let segment = Segment::on_heap(layout);

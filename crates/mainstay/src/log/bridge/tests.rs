@@ -21,7 +21,7 @@ struct Rig {
 
 impl Rig {
     fn new() -> Rig {
-        let ring_bytes = [64, 256 * 1024];
+        let ring_bytes = [64, 256 * 1024, 64];
         let layout = Layout {
             slots: 1,
             counters: names::CELLS,

@@ -13,7 +13,7 @@ pub(crate) const DEATH: &str = "dies here, as told";
 
 /// A segment of three slots whose rings hold so many bytes.
 pub(crate) fn segment(ring_bytes: usize) -> Segment {
-    let ring_bytes = [ring_bytes; 2];
+    let ring_bytes = [ring_bytes; 3];
     Segment::on_heap(Layout {
         slots: 3,
         counters: names::CELLS,
