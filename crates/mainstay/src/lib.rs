@@ -66,7 +66,8 @@ pub use crate::http::body::BoxError;
 #[cfg(feature = "axum")]
 pub use crate::http::context::NotKnown;
 pub use crate::http::context::{
-    ClientAddr, InRequest, PeerAddr, RequestContext, RequestHost, RequestId, Scheme, TraceContext,
+    ClientAddr, InRequest, Outgoing, PeerAddr, RequestContext, RequestHost, RequestId, Scheme,
+    TraceContext,
 };
 pub use crate::http::errors::{AsIs, Failure};
 pub use crate::log::bridge::log_layer;

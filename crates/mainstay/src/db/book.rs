@@ -3,6 +3,7 @@
 
 use super::meter::{self, Histogram, nanos};
 use super::open::{Echo, Settings};
+use super::span::Target;
 use crate::clock::{self, Mono};
 use crate::event::{Event, Time};
 use crate::health::checks::Kind;
@@ -46,6 +47,8 @@ pub(crate) struct Book {
     pub(crate) kind: Kind,
     pub(crate) slow_query: Option<Duration>,
     pub(crate) echo: Echo,
+    /// Where it leads to.
+    pub(crate) target: Target,
     log: Log,
     index: usize,
     max: u32,
@@ -76,6 +79,7 @@ impl Book {
             kind,
             slow_query: settings.slow_query,
             echo: settings.echo,
+            target: Target::default(),
             log,
             index,
             max,
@@ -86,6 +90,11 @@ impl Book {
         };
         book.meter(|meter| meter.set(meter::MAX, u64::from(max)));
         book
+    }
+
+    /// The same of a pool on this URL.
+    pub(crate) fn to(self, url: &str) -> Book {
+        Book { target: Target::of(url, self.kind), ..self }
     }
 
     /// Its check's place on the board, and its meter's in the slot.

@@ -4,11 +4,14 @@
 
 use super::fingerprint::fingerprint;
 use super::open::{Echo, Settings};
+use super::span::{self, Ran};
 use super::statement::{REPEATED, of_request, record};
+use crate::clock;
 use crate::event::{Event, Time};
-use crate::http::context::current;
+use crate::http::context::{current, spans};
 use crate::log::Log;
 use crate::log::bridge::statements::{Listener, Told};
+use crate::telemetry::here;
 use std::time::Duration;
 
 /// What their pool is called.
@@ -19,23 +22,37 @@ const POOL: &str = "sqlx";
 pub(crate) struct Foreign {
     slow_query: Option<Duration>,
     echo: Echo,
+    /// Each statement has a span.
+    traced: bool,
 }
 
 impl Foreign {
-    pub(crate) fn new(settings: &Settings) -> Foreign {
-        Foreign { slow_query: settings.slow_query, echo: settings.echo }
+    pub(crate) fn new(settings: &Settings, traced: bool) -> Foreign {
+        Foreign { slow_query: settings.slow_query, echo: settings.echo, traced }
     }
 }
 
 impl Listener for Foreign {
     fn wants_all(&self) -> bool {
-        self.echo > Echo::Off
+        self.traced || self.echo > Echo::Off
     }
 
     fn statement(&self, log: &Log, told: &Told<'_>) {
         let request = current::current();
         let request = request.as_deref();
         let fingerprint = fingerprint(told.text);
+        if let Some(running) = spans::begin(log, here) {
+            let (rows, statement) = (told.rows, &fingerprint);
+            let ran = Ran {
+                system: "other_sql",
+                pool: POOL,
+                target: None,
+                statement,
+                rows,
+                failed: None,
+            };
+            span::end(&running.ago(told.took), clock::mono(), &ran);
+        }
         let pool = || POOL.to_owned();
         let statement = || fingerprint.text.clone();
         if self.echo > Echo::Off {

@@ -23,8 +23,10 @@ pub(crate) mod probe;
 pub(crate) mod reason;
 pub(crate) mod running;
 mod script;
+mod span;
 mod statement;
 mod status;
+mod summary;
 mod transaction;
 mod tx;
 

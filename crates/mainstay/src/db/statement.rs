@@ -3,14 +3,15 @@
 use super::book::Book;
 use super::fingerprint::{Fingerprint, fingerprint};
 use super::open::Echo;
-use super::reason::told;
 use super::running::{self, Running};
+use super::span::{self, Failed, Ran};
 use crate::clock;
 use crate::config::Level;
 use crate::event::{Event, Time};
 use crate::health::checks::Kind;
-use crate::http::context::{Context, current};
+use crate::http::context::{Context, current, spans};
 use crate::log::{Log, Record, RecordContext};
+use crate::telemetry::{self, here};
 use futures_util::Stream;
 use sqlx::{AssertSqlSafe, Database, Either, Error, Execute, SqlSafeStr, SqlStr};
 use std::pin::Pin;
@@ -74,8 +75,10 @@ pub(super) struct Observed {
     run: Duration,
     rows: u64,
     affected: u64,
-    failed: Option<String>,
+    failed: Option<Failed>,
     ended: bool,
+    /// Its span, and when the database last answered.
+    span: Option<(telemetry::Running, clock::Mono)>,
     _running: Running,
 }
 
@@ -95,18 +98,23 @@ impl Observed {
             affected: 0,
             failed: None,
             ended: false,
+            span: spans::begin(book.log(), here).map(|span| (span, clock::mono())),
             _running: running,
         }
     }
 
     /// One look at the database's part of it, which begins at each poll and ends with an answer.
-    fn took(&mut self, time: Duration) {
-        self.run += time;
+    fn took(&mut self, asked: clock::Mono) {
+        let now = clock::mono();
+        self.run += now.since(asked);
+        if let Some((_, answered)) = &mut self.span {
+            *answered = now;
+        }
     }
 
     pub(super) fn failed(&mut self, error: &Error) {
         if !matches!(error, Error::RowNotFound) {
-            self.failed = Some(told(error));
+            self.failed = Some(Failed::new(error));
         }
     }
 
@@ -118,7 +126,7 @@ impl Observed {
     ) -> Result<T, Error> {
         let began = clock::mono();
         let answer = answer.await;
-        self.took(clock::mono().since(began));
+        self.took(began);
         match &answer {
             Ok(answer) => self.rows = rows(answer),
             Err(error) => self.failed(error),
@@ -132,6 +140,7 @@ impl Drop for Observed {
     fn drop(&mut self) {
         let slow = self.book.slow_query.is_some_and(|limit| self.run >= limit);
         self.book.ran(self.run, self.failed.is_some(), slow);
+        self.end_span();
         let repeated = self
             .request
             .as_ref()
@@ -145,6 +154,20 @@ impl Drop for Observed {
 }
 
 impl Observed {
+    #[inline]
+    fn end_span(&self) {
+        let Some((span, answered)) = &self.span else { return };
+        let ran = Ran {
+            system: span::system(self.book.kind),
+            pool: &self.book.name,
+            target: Some(&self.book.target),
+            statement: &self.fingerprint,
+            rows: self.rows,
+            failed: self.failed.as_ref(),
+        };
+        span::end(span, *answered, &ran);
+    }
+
     #[cold]
     fn tell(&mut self, slow: bool, repeated: bool) {
         let (pool, statement) = (self.book.name.clone(), self.fingerprint.text.clone());
@@ -153,7 +176,7 @@ impl Observed {
         if self.book.echo > Echo::Off {
             self.echo();
         }
-        if let Some(error) = self.failed.take() {
+        if let Some(Failed { told: error, .. }) = self.failed.take() {
             let (pool, statement, request) = (pool.clone(), statement.clone(), request.clone());
             log.event(&Event::QueryFailed { pool, error, statement, request });
         }
@@ -253,7 +276,7 @@ where
             return Poll::Pending;
         };
         this.asked = None;
-        this.observed.took(clock::mono().since(asked));
+        this.observed.took(asked);
         match &item {
             Some(Ok(Either::Right(_))) => this.observed.rows += 1,
             Some(Ok(Either::Left(outcome))) => {

@@ -12,6 +12,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) authorization: Option<&'a HeaderValue>,
     pub(crate) id: Option<&'a HeaderValue>,
     pub(crate) trace: Option<&'a HeaderValue>,
+    /// All lines of `tracestate` as one list.
+    pub(crate) state: Option<Cow<'a, str>>,
     /// All lines as one list, unless it says nothing.
     pub(crate) accept: Option<Cow<'a, str>>,
     /// A proxy may have said something.
@@ -30,7 +32,10 @@ impl<'a> Seen<'a> {
                 b"authorization" => seen.authorization = Some(value),
                 b"x-request-id" => seen.id = Some(value),
                 b"traceparent" => seen.trace = Some(value),
-                b"accept" if value.as_bytes() != b"*/*" => seen.accepts(value),
+                b"tracestate" => seen.state = joined(seen.state.take(), value),
+                b"accept" if value.as_bytes() != b"*/*" => {
+                    seen.accept = joined(seen.accept.take(), value);
+                }
                 [b'f', rest @ ..] | [b'x', b'-', b'f', rest @ ..] => {
                     seen.forwarded |= rest.starts_with(b"orwarded");
                 }
@@ -49,13 +54,13 @@ impl<'a> Seen<'a> {
     pub(crate) fn referrer_bytes(&self) -> Option<&'a [u8]> {
         self.referrer.map(HeaderValue::as_bytes)
     }
+}
 
-    fn accepts(&mut self, value: &'a HeaderValue) {
-        let Ok(value) = value.to_str() else { return };
-        self.accept = Some(match self.accept.take() {
-            None => Cow::Borrowed(value),
-            // Several lines are one list (RFC 9110, section 5.3).
-            Some(before) => Cow::Owned(format!("{before}, {value}")),
-        });
+/// Several lines are one list (RFC 9110, section 5.3).
+fn joined<'a>(before: Option<Cow<'a, str>>, value: &'a HeaderValue) -> Option<Cow<'a, str>> {
+    match (before, value.to_str()) {
+        (before, Err(_)) => before,
+        (None, Ok(value)) => Some(Cow::Borrowed(value)),
+        (Some(before), Ok(value)) => Some(Cow::Owned(format!("{before}, {value}"))),
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod bridge;
 mod digits;
 mod ecs;
 mod escape;
+mod export;
 pub(crate) mod levels;
 pub(crate) mod line;
 pub(crate) mod outlet;
@@ -20,13 +21,13 @@ use crate::clock;
 use crate::config::{Config, Level, LogTarget};
 use crate::event::Event;
 use crate::metrics::names;
-use crate::telemetry::Parcel;
+use crate::telemetry::{Parcel, Settings as Telemetry};
 use access::{AccessFormat, FormatError};
 use line::{Line, LineFormat};
 use mainstay_os::segment::{Segment, Slot};
 pub(crate) use record::{ErrorFacts, Record, RecordContext};
 use stamps::Stamps;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The logs, and the index of each one's ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +117,8 @@ struct Inner {
     pid: u32,
     /// A ring has one writer; a process with several threads takes turns here.
     turn: Mutex<Turn>,
+    /// What is recorded of traces, if anything is.
+    tracing: OnceLock<Telemetry>,
 }
 
 #[derive(Debug)]
@@ -123,6 +126,8 @@ struct Turn {
     record: Vec<u8>,
     stamps: Stamps,
     look: Look,
+    /// Lines are also for receivers elsewhere.
+    exports: bool,
 }
 
 impl Log {
@@ -130,9 +135,24 @@ impl Log {
     pub(crate) fn new(segment: Segment, slot: usize) -> Log {
         let pid = std::process::id();
         let stamps = Stamps::new(mainstay_os::zone::offset_at);
-        let turn = Turn { record: Vec::with_capacity(256), stamps, look: Look::default() };
+        let turn =
+            Turn { record: Vec::with_capacity(256), stamps, look: Look::default(), exports: false };
         let turn = Mutex::new(turn);
-        Log { inner: Arc::new(Inner { segment, slot, pid, turn }) }
+        Log { inner: Arc::new(Inner { segment, slot, pid, turn, tracing: OnceLock::new() }) }
+    }
+
+    /// From now on this is recorded for receivers elsewhere. What was said first of traces stands.
+    pub(crate) fn set_telemetry(&self, telemetry: &Telemetry) {
+        self.turn().exports = telemetry.logs;
+        if telemetry.traces {
+            self.inner.tracing.set(telemetry.clone()).ok();
+        }
+    }
+
+    /// What is recorded of traces; nothing where none are.
+    #[inline]
+    pub(crate) fn tracing(&self) -> Option<&Telemetry> {
+        self.inner.tracing.get()
     }
 
     /// Hands what is for receivers elsewhere over to watch; returns whether there was room. Nobody waits.
@@ -232,7 +252,7 @@ impl Log {
     /// Renders a line and hands it over; returns whether there was room for it.
     fn write<'a>(&self, line: impl FnOnce(u64, u32) -> Line<'a>) -> bool {
         let mut turn = self.turn();
-        let Turn { record, stamps, look } = &mut *turn;
+        let Turn { record, stamps, look, exports } = &mut *turn;
         let wall = clock::wall();
         record.clear();
         // The drainer puts the lines of several processes in order by this.
@@ -240,7 +260,14 @@ impl Log {
         let line = line(wall, self.inner.pid);
         line::render(look.format, &look.service, &line, stamps, look.max_line, record);
         // A full ring counts what it refuses, and the drainer tells it.
-        self.slot().ring(Stream::Error as usize).push(LINE, record)
+        let has_room = self.slot().ring(Stream::Error as usize).push(LINE, record);
+        if *exports {
+            record.clear();
+            export::write(&line, record);
+            let has_room = self.slot().ring(TELEMETRY).push(Parcel::Logs as u16, record);
+            self.slot().add(if has_room { names::RECORDS } else { names::RECORDS_DROPPED }, 1);
+        }
+        has_room
     }
 
     fn turn(&self) -> MutexGuard<'_, Turn> {

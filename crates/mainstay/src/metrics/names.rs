@@ -60,6 +60,14 @@ counters! {
     ACCESS_WRITTEN "mainstay_access_lines_written_total";
     /// Lines of the error log that were written.
     ERROR_WRITTEN "mainstay_error_lines_written_total";
+    /// Spans handed to the sender.
+    SPANS "mainstay_spans_total";
+    /// Spans of traces to be sent for which there was no room, in the request's buffer or the sender's.
+    SPANS_DROPPED "mainstay_spans_dropped_total";
+    /// Log records handed to the sender.
+    RECORDS "mainstay_log_records_total";
+    /// Log records for which the sender had no room.
+    RECORDS_DROPPED "mainstay_log_records_dropped_total";
 }
 
 /// The client went away before it had its answer; nginx's number.

@@ -19,6 +19,7 @@ use crate::config::load::read_memory;
 use crate::log::Log;
 use crate::log::Look;
 use crate::passport::Passport;
+use crate::telemetry::Settings;
 use crate::voice::Ear;
 use mainstay_os::child::Child;
 use mainstay_os::fds;
@@ -204,6 +205,7 @@ impl Handover {
         let look = Look::of(&config, &identity.name, &identity.version);
         let lost_lines = LostLines::new(&config, &look, &log).map_err(io::Error::other)?;
         log.set_look(look);
+        log.set_telemetry(&Settings::of(&config));
         let file = self.control.path.ok_or_else(|| io::Error::other("no control socket"))?;
         let control = Control::resume(fds::take(self.control.fd)?, file)?;
         let take = |all: Vec<Handed>| -> io::Result<Vec<Listener>> {

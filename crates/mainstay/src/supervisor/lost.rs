@@ -10,6 +10,9 @@ use crate::log::stamps::Stamps;
 use crate::log::{LINE, Log, Look, Stream};
 use crate::metrics::names;
 use crate::metrics::requests::Requests;
+use crate::telemetry::server::Served;
+use crate::telemetry::span::Span;
+use crate::telemetry::{Parcel, Settings, redact};
 use http::header::HeaderMap;
 use mainstay_os::segment::{InFlight, Record, Settlement, Slot};
 
@@ -22,6 +25,8 @@ pub(crate) struct LostLines {
     access: Option<AccessFormat>,
     stamps: Stamps,
     requests: Requests,
+    /// What is recorded of traces; nothing where none are.
+    tracing: Option<Settings>,
 }
 
 impl LostLines {
@@ -32,7 +37,8 @@ impl LostLines {
     pub(crate) fn new(config: &Config, look: &Look, log: &Log) -> Result<LostLines, FormatError> {
         let stamps = Stamps::new(mainstay_os::zone::offset_at);
         let requests = Requests::new(log.segment().clone(), log.slot_index(), log.teller());
-        Ok(LostLines { access: look.access(config)?, stamps, requests })
+        let tracing = Some(Settings::of(config)).filter(|settings| settings.traces);
+        Ok(LostLines { access: look.access(config)?, stamps, requests, tracing })
     }
 
     /// Appends the line of a request to `out`, behind its time.
@@ -84,6 +90,41 @@ impl LostLines {
         };
         access.end(&draft, &ended, &mut self.stamps, out);
     }
+}
+
+/// Hands the request's span over. What it was sampled as, who called it and what
+/// happened within it stood in the memory of the worker that is gone.
+fn tell_span(log: &Log, settings: &Settings, request: &InFlight, now: Mono) {
+    // A request that was not described, or whose head was refused, has no trace.
+    if request.partial || request.trace == [0; 16] || request.span == [0; 8] {
+        return;
+    }
+    let target = String::from_utf8_lossy(&request.path);
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let peer = request.peer;
+    let served = Served {
+        method: &String::from_utf8_lossy(&request.method),
+        path,
+        query: &redact::query(query),
+        agent: &String::from_utf8_lossy(&request.agent),
+        client: request.client.or_else(|| peer.map(|peer| peer.ip().to_canonical())),
+        peer,
+        id: &String::from_utf8_lossy(&request.id),
+        reason: "worker_lost",
+        ..Served::default()
+    };
+    let start = request.started_wall;
+    let span = Span {
+        trace: request.trace,
+        id: request.span,
+        start,
+        end: start.saturating_add(now.0.saturating_sub(request.started)),
+        ..Span::default()
+    };
+    let mut out = Vec::new();
+    served.write(settings, &span, &mut out);
+    let has_room = log.hand_over(Parcel::Spans, &out);
+    log.slot().add(if has_room { names::SPANS } else { names::SPANS_DROPPED }, 1);
 }
 
 /// Lower-case hex; empty for zeros, which mean none.
@@ -144,6 +185,9 @@ impl Supervisor {
             own.slot().settle(&Settlement { entry: None, cells, record });
             own.slot().measures().add_to_sum(series, age);
             own.slot().add(names::LOST, 1);
+            if let Some(settings) = &self.lost_lines.tracing {
+                tell_span(&own, settings, &request, now);
+            }
             count += 1;
         }
         count

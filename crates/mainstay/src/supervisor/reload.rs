@@ -10,6 +10,7 @@ use crate::config::load::Snapshot;
 use crate::config::{AutoDuration, Config, QUICK_GRACE, env, keys};
 use crate::event::Event;
 use crate::log::{self, Look, outlet};
+use crate::telemetry::Settings;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -133,6 +134,7 @@ impl Supervisor {
             self.lost_lines = lines;
         }
         self.log.set_look(look);
+        self.log.set_telemetry(&Settings::of(&config));
         for warning in &config.warnings {
             self.report(&Event::ConfigWarning { warning: warning.clone() });
         }

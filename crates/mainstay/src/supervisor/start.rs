@@ -20,6 +20,7 @@ use crate::log::{self, Log};
 use crate::metrics::names;
 use crate::passport::Passport;
 use crate::status::OTHER_SLOTS;
+use crate::telemetry::Settings;
 use mainstay_os::segment::{Layout, Segment};
 use mainstay_os::signals::SignalSource;
 use std::collections::BTreeMap;
@@ -127,6 +128,7 @@ pub(crate) fn start(
     let lost_lines = LostLines::new(&config, &look, &log)
         .map_err(|error| StartError::new("log.access_format", error))?;
     log.set_look(look);
+    log.set_telemetry(&Settings::of(&config));
     let policy = reload::policy(&config, usize::MAX);
     let slots = log.segment().layout().slots - OTHER_SLOTS;
     let mut supervisor = Supervisor {

@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::log::{Log, Look};
 use crate::panics;
 use crate::passport::{Passed, Passport};
+use crate::telemetry::Settings;
 use crate::voice::{Voice, Word};
 use mainstay_os::signals::{Signal, SignalSource};
 use std::io;
@@ -41,6 +42,7 @@ pub(crate) fn run(
 fn live(passport: &Passport, config: &Config, name: String, version: String) -> io::Result<()> {
     let source = SignalSource::open()?;
     let (log, _) = passport.open_log()?;
+    log.set_telemetry(&Settings::of(config));
     panics::install(log.clone());
     log.set_look(Look::of(config, &name, &version));
     let stop = Arc::new(Notify::new());

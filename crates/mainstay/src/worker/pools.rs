@@ -91,7 +91,8 @@ impl Pools {
             shared.checks.set_identity(index, *identity);
         }
         let log = shared.log.clone();
-        let book = Arc::new(Book::new(log, name.clone(), kind, index, max, &settings));
+        let book = Book::new(log, name.clone(), kind, index, max, &settings);
+        let book = Arc::new(book.to(url));
         let pool = pool::<DB>(options, kind, &settings, max, is_memory);
         tell(&shared.log, &book, &settings, first.limit);
         shared.checks.note(index, first.finding);

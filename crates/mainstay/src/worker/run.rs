@@ -28,6 +28,7 @@ use crate::log::bridge;
 use crate::metrics::registry::Metrics;
 use crate::panics;
 use crate::passport::{Passed, Passport};
+use crate::telemetry::Settings;
 use crate::voice::{Voice, Word};
 use mainstay_os::signals::SignalSource;
 use std::io;
@@ -103,6 +104,8 @@ fn start(
     let listeners = passport.take_listeners()?;
     let (log, _) = passport.open_log()?;
     panics::install(log.clone());
+    // Before records are taken in: whether spans are wanted is asked once.
+    log.set_telemetry(&Settings::of(&config));
     bridge::install(&log);
     let look = Look::of(&config, &name, &version);
     let access = look.access(&config).map_err(io::Error::other)?;
@@ -231,7 +234,8 @@ where
 
 #[cfg(feature = "database")]
 async fn prepare(shared: &Shared, plan: Plan) -> Result<(), BoxError> {
-    bridge::statements::listen(Foreign::new(&shared.database_settings()));
+    let is_traced = shared.log.tracing().is_some();
+    bridge::statements::listen(Foreign::new(&shared.database_settings(), is_traced));
     match plan.migrations {
         Some(migrations) => super::migrate::on_start(shared, &migrations).await,
         None => Ok(()),

@@ -81,6 +81,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::log",
             "crate::metrics",
             "crate::supervisor",
+            "crate::telemetry",
         ],
         never: &["axum", "hyper", "hyper_util", "tokio", "tower_service"],
     },
@@ -98,6 +99,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::passport",
             "crate::status",
             "crate::supervisor",
+            "crate::telemetry",
             "crate::voice",
         ],
         never: SERVING,
@@ -117,6 +119,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::panics",
             "crate::passport",
             "crate::status",
+            "crate::telemetry",
             "crate::voice",
             "crate::worker",
         ],
@@ -134,7 +137,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         part: "crates/mainstay/src/http/context/",
-        may: &["crate::http::context", "crate::http::ending::Pendings"],
+        may: &[
+            "crate::http::context",
+            "crate::http::ending::Pendings",
+            "crate::log::Log",
+            "crate::telemetry",
+        ],
         never: PROCESS,
     },
     Layer {
@@ -156,6 +164,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::log",
             "crate::metrics",
             "crate::panics",
+            "crate::telemetry",
         ],
         never: PROCESS,
     },
@@ -173,6 +182,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::panics",
             "crate::passport",
             "crate::status",
+            "crate::telemetry",
             "crate::voice",
             "crate::watch",
         ],
@@ -187,6 +197,11 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         part: "crates/mainstay/src/db/script.rs",
         may: &["crate::db::fingerprint", "crate::db::script"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/db/summary.rs",
+        may: &["crate::db::fingerprint", "crate::db::summary"],
         never: IMPURE,
     },
     Layer {
@@ -229,6 +244,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::http::context",
             "crate::log",
             "crate::metrics",
+            "crate::telemetry",
         ],
         never: PROCESS,
     },
@@ -282,12 +298,42 @@ pub(crate) const LAYERS: &[Layer] = &[
     // Records of the application tell the request that they belong to.
     Layer {
         part: "crates/mainstay/src/log/bridge/",
-        may: &["crate::config", "crate::http::context", "crate::log"],
+        may: &["crate::config", "crate::http::context", "crate::log", "crate::telemetry"],
         never: SERVING,
     },
     Layer {
         part: "crates/mainstay/src/log/",
-        may: &["crate::clock", "crate::config", "crate::event", "crate::log", "crate::metrics"],
+        may: &[
+            "crate::clock",
+            "crate::config",
+            "crate::event",
+            "crate::log",
+            "crate::metrics",
+            "crate::telemetry",
+        ],
+        never: SERVING,
+    },
+    // What is written is pure.
+    Layer {
+        part: "crates/mainstay/src/telemetry/proto.rs",
+        may: &["crate::telemetry"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/telemetry/settings.rs",
+        may: &["crate::config", "crate::telemetry"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/telemetry/",
+        may: &[
+            "crate::clock",
+            "crate::config::Level",
+            "crate::http::context::id",
+            "crate::log::Log",
+            "crate::metrics::names",
+            "crate::telemetry",
+        ],
         never: SERVING,
     },
     Layer {

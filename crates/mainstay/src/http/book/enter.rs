@@ -15,6 +15,7 @@ use crate::log::RecordContext;
 use crate::log::access::{self, AccessFormat, Facts, Protocol};
 use crate::log::levels::CHAINS;
 use crate::metrics::names;
+use crate::telemetry::state;
 use http::header::{HeaderMap, HeaderValue};
 use http::{Request, Version};
 use mainstay_os::segment::Started;
@@ -77,7 +78,7 @@ impl Recorder {
         } else {
             Origin::of(conn.peer())
         };
-        let (id, trace) = self.names(&seen, conn, wall);
+        let (id, mut trace) = self.names(&seen, conn, wall);
         if let Some(refused) = origin.refused {
             self.refuse_forwarded(conn, refused, number);
         }
@@ -91,11 +92,20 @@ impl Recorder {
         let host = origin.host.as_deref().or_else(|| uri.authority().map(|it| it.as_str()));
         let host = host.or_else(|| seen.host?.to_str().ok()).unwrap_or_default();
         let method = request.method().as_str();
+        page.quiet = self.is_quiet(path);
+        let state = seen.state.as_deref().filter(|_| trace.parent.is_some()).map(state::kept);
+        let state = state.unwrap_or_default();
+        let tracing = self.log.tracing().filter(|_| !page.quiet);
+        let spans = tracing.map(|settings| {
+            self.begin_spans(settings, &mut trace, (&seen, &state), target, request.version())
+        });
         let context = Context::begin(|context| {
             context.client = origin.client;
             context.peer = conn.peer();
             context.id = id;
             context.trace = trace;
+            context.state = state;
+            context.spans = spans;
             context.scheme = origin.scheme;
             context.host.push_str(host);
             context.prefix.push_str(origin.prefix.as_deref().unwrap_or_default());
@@ -140,10 +150,6 @@ impl Recorder {
             self.log.slot().in_flight().begin(page.entry as usize, &started);
         }
         page.body = request.body().wait();
-        page.quiet = match &self.book.quiet {
-            Some(paths) => paths.probe(path).is_some(),
-            None => false,
-        };
         request.extensions_mut().insert(RequestContext::new(Arc::clone(&context)));
         page.context = Some(context);
     }

@@ -2,6 +2,7 @@
 //! it, and closes the page with its line and its counts, as one act.
 
 mod enter;
+mod trace;
 
 use super::Body;
 use super::client::Trust;
@@ -282,6 +283,11 @@ impl Recorder {
         slot.settle(&Settlement { entry, cells, record });
         slot.measures().add_to_sum(series, duration);
         drop(lines);
+        if let Some(context) = &page.context
+            && let Some(spans) = &context.spans
+        {
+            self.end_spans(&page, context, spans, duration);
+        }
         slot.request_ended();
         page.clear();
         if page.entry != NO_ENTRY {

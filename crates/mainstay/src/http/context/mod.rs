@@ -7,15 +7,19 @@ pub(crate) mod current;
 mod extract;
 mod facts;
 pub(crate) mod id;
+mod outgoing;
 mod request;
+pub(crate) mod spans;
 
 #[cfg(feature = "axum")]
 pub use extract::NotKnown;
 pub use facts::{ClientAddr, PeerAddr, RequestHost, Scheme, TraceContext};
 pub use id::RequestId;
+pub use outgoing::Outgoing;
 pub use request::{InRequest, RequestContext};
 
 use super::ending::Pendings;
+use crate::telemetry::Spans;
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -37,6 +41,10 @@ pub(crate) struct Context {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) id: RequestId,
     pub(crate) trace: TraceContext,
+    /// What vendors keep with the trace: a valid `tracestate`, or nothing.
+    pub(crate) state: String,
+    /// Its spans, where traces are recorded.
+    pub(crate) spans: Option<Arc<Spans>>,
     pub(crate) scheme: Scheme,
     /// Empty when the client named none.
     pub(crate) host: String,
@@ -65,6 +73,8 @@ impl Context {
             peer: None,
             id: RequestId::NONE,
             trace: TraceContext::NONE,
+            state: String::new(),
+            spans: None,
             scheme: Scheme::Http,
             host: String::new(),
             prefix: String::new(),
@@ -126,8 +136,9 @@ impl Context {
         self.id = RequestId::NONE;
         self.trace = TraceContext::NONE;
         self.scheme = Scheme::Http;
-        let Context { host, prefix, method, path, accept, .. } = self;
-        for text in [host, prefix, method, path, accept] {
+        self.spans = None;
+        let Context { state, host, prefix, method, path, accept, .. } = self;
+        for text in [state, host, prefix, method, path, accept] {
             text.clear();
             if text.capacity() > KEPT_TEXT {
                 text.shrink_to(KEPT_TEXT);

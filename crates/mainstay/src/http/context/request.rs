@@ -1,7 +1,7 @@
 //! The context of a request as the application holds it.
 
 use super::current;
-use super::{Context, RequestId, Scheme, TraceContext};
+use super::{Context, Outgoing, RequestId, Scheme, TraceContext};
 use http::Extensions;
 use pin_project_lite::pin_project;
 use std::fmt;
@@ -76,6 +76,21 @@ impl RequestContext {
     #[must_use]
     pub fn trace(&self) -> TraceContext {
         self.0.trace
+    }
+
+    /// The trace as a request to another service carries it on: in the current span of `tracing` if that
+    /// belongs to this request and traces are recorded, else in the request's own span.
+    ///
+    /// ```
+    /// # use mainstay::RequestContext;
+    /// # fn handler(context: RequestContext) {
+    /// let mut request = http::Request::get("http://stock/items/7").body(()).unwrap();
+    /// context.outgoing().put(request.headers_mut());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn outgoing(&self) -> Outgoing {
+        Outgoing::of(&self.0)
     }
 
     /// How the client reached the service.

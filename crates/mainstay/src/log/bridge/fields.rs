@@ -4,6 +4,7 @@
 //! borrowed meanwhile: each record renders into a buffer that it has taken from its thread's pool, and
 //! one that is made within another is a record like any other.
 
+use crate::telemetry::Shape;
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt::{self, Write};
@@ -28,7 +29,7 @@ thread_local! {
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     text: String,
-    facts: Vec<(Range<usize>, Range<usize>)>,
+    facts: Vec<(Range<usize>, Range<usize>, Shape)>,
 }
 
 impl Fields {
@@ -64,7 +65,13 @@ impl Fields {
 
     /// The facts.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.facts.iter().map(|(key, value)| (self.text(key), self.text(value)))
+        self.shaped().map(|(key, value, _)| (key, value))
+    }
+
+    /// The facts, and what their values were before they were rendered.
+    pub(super) fn shaped(&self) -> impl Iterator<Item = (&str, &str, Shape)> + Clone {
+        let facts = self.facts.iter();
+        facts.map(|(key, value, shape)| (self.text(key), self.text(value), *shape))
     }
 
     /// A part of the text, as [`Fields::aside`] gives it.
@@ -74,10 +81,20 @@ impl Fields {
 
     /// Adds a fact, as far as there is room for it.
     pub(super) fn add(&mut self, key: &str, write: impl FnOnce(&mut Capped<'_>) -> fmt::Result) {
+        self.add_as(Shape::Text, key, write);
+    }
+
+    /// Adds a fact whose value is no text.
+    pub(super) fn add_as(
+        &mut self,
+        shape: Shape,
+        key: &str,
+        write: impl FnOnce(&mut Capped<'_>) -> fmt::Result,
+    ) {
         if self.text.len() < LONGEST {
             let key = self.write(LONGEST, |out| out.write_str(key));
             let value = self.write(LONGEST, write);
-            self.facts.push((key, value));
+            self.facts.push((key, value, shape));
         }
     }
 
@@ -99,9 +116,9 @@ impl Fields {
 
     /// Adds those facts of `other` whose keys are not there yet.
     pub(super) fn inherit(&mut self, other: &Fields) {
-        for (key, value) in other.iter() {
+        for (key, value, shape) in other.shaped() {
             if !self.iter().any(|(known, _)| known == key) {
-                self.add(key, |out| out.write_str(value));
+                self.add_as(shape, key, |out| out.write_str(value));
             }
         }
     }

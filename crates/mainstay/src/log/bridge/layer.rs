@@ -1,9 +1,10 @@
 //! Records and spans of `tracing`.
 
 use super::fields::{Capped, Fields, chain, rendered};
-use super::{Outlet, asks, statements, tell};
+use super::{Outlet, asks, spans, statements, tell};
 use crate::config::Level;
 use crate::log::levels::{self, Finest};
+use crate::telemetry::{Open, Shape};
 use std::error::Error;
 use std::fmt::{self, Debug, Write};
 use tracing_core::field::{Field, Visit};
@@ -24,9 +25,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Bridge {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let mut fields = Fields::take();
         attributes.record(&mut Visitor(&mut fields));
-        match context.span(id).filter(|_| !fields.is_empty()) {
-            Some(span) => span.extensions_mut().insert(fields),
-            None => fields.give(),
+        let Some(span) = context.span(id) else { return fields.give() };
+        let open = self.0.log().and_then(|log| spans::begin(log, &span, attributes.is_root()));
+        let mut extensions = span.extensions_mut();
+        if let Some(open) = open {
+            extensions.insert(open);
+        }
+        if fields.is_empty() {
+            fields.give();
+        } else {
+            extensions.insert(fields);
         }
     }
 
@@ -53,6 +61,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Bridge {
                 if metadata.target() == statements::TARGET && statements::is_heard() {
                     return statements::pass(log, fields);
                 }
+                if level == Level::Error {
+                    spans::note_error(&context, event, fields);
+                }
                 let own = fields.len();
                 // From the innermost outwards: the closest wins.
                 for span in context.event_scope(event).into_iter().flatten() {
@@ -67,10 +78,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Bridge {
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        let fields = context.span(&id).and_then(|span| span.extensions_mut().remove::<Fields>());
-        if let Some(fields) = fields {
-            fields.give();
+        let Some(span) = context.span(&id) else { return };
+        let mut extensions = span.extensions_mut();
+        let (fields, open) = (extensions.remove::<Fields>(), extensions.remove::<Open>());
+        drop(extensions);
+        let fields = fields.unwrap_or_default();
+        if let Some(open) = open {
+            let metadata = span.metadata();
+            open.close(metadata.name(), metadata.target(), fields.shaped());
         }
+        fields.give();
     }
 }
 
@@ -85,7 +102,10 @@ impl Gate {
         if statements::wants_all() && metadata.target() == statements::TARGET {
             return true;
         }
-        self.0.log().is_some_and(|log| asks(log, level, is_trace, metadata.target()))
+        let Some(log) = self.0.log() else { return false };
+        // Traces have spans that the log, which shows their fields, may not ask for.
+        let is_traced = metadata.is_span() && level >= Level::Info && log.tracing().is_some();
+        is_traced || asks(log, level, is_trace, metadata.target())
     }
 
     fn finest(&self) -> LevelFilter {
@@ -98,7 +118,13 @@ impl Gate {
                 Finest::Level(Level::Error) => LevelFilter::ERROR,
                 Finest::Level(Level::Critical) => LevelFilter::OFF,
             });
-        if statements::wants_all() { finest.max(LevelFilter::DEBUG) } else { finest }
+        if statements::wants_all() {
+            finest.max(LevelFilter::DEBUG)
+        } else if self.0.log().is_some_and(|log| log.tracing().is_some()) {
+            finest.max(LevelFilter::INFO)
+        } else {
+            finest
+        }
     }
 }
 
@@ -145,12 +171,37 @@ struct Visitor<'a>(&'a mut Fields);
 
 impl Visitor<'_> {
     fn add(&mut self, field: &Field, write: impl FnOnce(&mut Capped<'_>) -> fmt::Result) {
+        self.add_as(Shape::Text, field, write);
+    }
+
+    fn add_as(
+        &mut self,
+        shape: Shape,
+        field: &Field,
+        write: impl FnOnce(&mut Capped<'_>) -> fmt::Result,
+    ) {
         let name = field.name();
-        self.0.add(name.strip_prefix("r#").unwrap_or(name), write);
+        self.0.add_as(shape, name.strip_prefix("r#").unwrap_or(name), write);
     }
 }
 
 impl Visit for Visitor<'_> {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add_as(Shape::Integer, field, |out| write!(out, "{value}"));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add_as(Shape::Integer, field, |out| write!(out, "{value}"));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add_as(Shape::Real, field, |out| write!(out, "{value:?}"));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add_as(Shape::Truth, field, |out| write!(out, "{value}"));
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.add(field, |out| write!(out, "{value:?}"));
     }

@@ -7,6 +7,7 @@
 mod facade;
 mod fields;
 mod layer;
+mod spans;
 pub(crate) mod statements;
 
 use super::levels::{self, Finest};

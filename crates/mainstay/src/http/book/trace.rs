@@ -1,0 +1,98 @@
+//! The span of a request: begun with it where traces are recorded, and made when it has ended, which
+//! decides whether it is kept.
+
+use super::Recorder;
+use crate::http::context::{Context, TraceContext};
+use crate::http::page::Page;
+use crate::http::seen::Seen;
+use crate::telemetry::server::{AGENT, Asked, Served};
+use crate::telemetry::span::Span;
+use crate::telemetry::{Settings, Spans, redact};
+use http::Version;
+use std::sync::Arc;
+
+impl Recorder {
+    /// Begins the spans of a request, and says in `trace` whether it is sampled. `target` is as logs may
+    /// show it, `state` what is passed on of the caller's.
+    #[cold]
+    pub(super) fn begin_spans(
+        &self,
+        settings: &Settings,
+        trace: &mut TraceContext,
+        (seen, state): (&Seen<'_>, &str),
+        target: &str,
+        version: Version,
+    ) -> Arc<Spans> {
+        let parent = trace.parent.map(|_| trace.flags & 1 != 0);
+        let is_sampled = settings.sampler.samples(&trace.trace_id, parent);
+        trace.flags = trace.flags & !1 | u8::from(is_sampled);
+        let TraceContext { trace_id, span_id, parent, flags } = *trace;
+        let mut spans = Spans::new(&self.log, trace_id, span_id, parent, flags);
+        spans.state.push_str(state);
+        let agent = String::from_utf8_lossy(seen.agent_bytes().unwrap_or_default());
+        let query = target.split_once('?').map_or("", |(_, query)| query);
+        spans.asked = Asked {
+            query: redact::query(query).into_owned(),
+            agent: agent.get(..agent.floor_char_boundary(AGENT)).unwrap_or_default().to_owned(),
+            version: match version {
+                Version::HTTP_10 => "1.0",
+                Version::HTTP_11 => "1.1",
+                Version::HTTP_2 => "2",
+                _ => "",
+            },
+        };
+        Arc::new(spans)
+    }
+
+    /// Ends the spans of a request that took `took` nanoseconds.
+    #[cold]
+    pub(super) fn end_spans(&self, page: &Page, context: &Context, spans: &Spans, took: u64) {
+        let Some(settings) = self.log.tracing() else { return };
+        let Asked { query, agent, version } = &spans.asked;
+        let mut served = Served {
+            method: &context.method,
+            path: &context.path,
+            query,
+            scheme: context.scheme.as_str(),
+            host: &context.host,
+            route: context.route.get().map(AsRef::as_ref),
+            agent,
+            version,
+            client: context.client,
+            peer: context.peer,
+            id: context.id.as_str(),
+            status: page.status,
+            reason: match page.reason {
+                // Whoever left first has no answer.
+                "" if page.status == 0 => "abandoned",
+                reason => reason,
+            },
+            kept: "",
+        };
+        let kept = match (spans.is_sampled(), served.has_failed(), settings.is_slow(took)) {
+            (true, ..) | (_, false, false) => "",
+            (_, true, _) => "error",
+            (_, _, true) => "slow",
+        };
+        served.kept = kept;
+        let start = self.wall(page.started);
+        let span = Span {
+            trace: spans.trace,
+            id: spans.root,
+            parent: spans.parent,
+            remote: Some(spans.parent.is_some()),
+            state: &spans.state,
+            flags: spans.flags,
+            start,
+            end: start.saturating_add(took),
+            ..Span::default()
+        };
+        spans.end(!kept.is_empty(), |out| served.write(settings, &span, out));
+    }
+
+    /// Whether the request is a health check that has neither line nor span.
+    #[inline]
+    pub(super) fn is_quiet(&self, path: &str) -> bool {
+        self.book.quiet.as_ref().is_some_and(|paths| paths.probe(path).is_some())
+    }
+}
