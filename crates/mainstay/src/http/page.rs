@@ -17,6 +17,7 @@ pub(crate) struct Page {
     /// The access line, as far as it is known.
     pub(crate) draft: Draft,
     pub(crate) started: Mono,
+    pub(crate) protocol: Protocol,
     /// The status that was answered; 0 before.
     pub(crate) status: u16,
     /// Bytes of the answer's body that were handed over.
@@ -42,6 +43,7 @@ impl Page {
             entry,
             draft: Draft::default(),
             started: Mono(0),
+            protocol: Protocol::Unknown,
             status: 0,
             body_bytes: 0,
             first_byte: None,

@@ -54,6 +54,38 @@ families! {
     WORKER_UPTIME "mainstay_worker_uptime_seconds" Gauge ["slot"];
     /// Since the last sign of life of each worker.
     WORKER_HEARTBEAT "mainstay_worker_heartbeat_age_seconds" Gauge ["slot"];
+    /// Workers that have ended, by reason; planned are those that were told to leave and left in time.
+    WORKER_EXITS "mainstay_worker_exits_total" Counter ["planned", "reason"];
+    /// Workers that have ended and in whose place another was started, before or after.
+    WORKER_RESTARTS "mainstay_worker_restarts_total" Counter ["planned"];
+    /// Descriptors that each worker has open.
+    WORKER_FDS "mainstay_worker_open_fds" Gauge ["slot"];
+    /// Processor time of all processes of a role that ever were, and of children of them that ended and were awaited.
+    ROLE_CPU "mainstay_cpu_seconds_total" Counter ["role"];
+    /// Resident memory of all processes of a role. Pages that several share are counted in each.
+    ROLE_MEMORY "mainstay_resident_memory_bytes" Gauge ["role"];
+    /// Processor time of supervisor, watch and workers, those that have ended included.
+    PROCESS_CPU "process_cpu_seconds_total" Counter [];
+    /// Resident memory of supervisor, watch and workers, summed: pages that several share are counted in each.
+    PROCESS_MEMORY "process_resident_memory_bytes" Gauge [];
+    /// Address space of supervisor, watch and workers, summed.
+    PROCESS_VIRTUAL "process_virtual_memory_bytes" Gauge [];
+    /// Descriptors that supervisor, watch and workers have open, summed.
+    PROCESS_FDS "process_open_fds" Gauge [];
+    /// Descriptors that supervisor, watch and workers may have open, summed; each has its own limit.
+    PROCESS_MAX_FDS "process_max_fds" Gauge [];
+    /// Threads of supervisor, watch and workers, summed.
+    PROCESS_THREADS "process_threads" Gauge [];
+    /// When the service started, over reloads and upgrades, seconds since the Unix epoch.
+    PROCESS_START "process_start_time_seconds" Gauge [];
+    /// Whether the service is ready: whether a request for readiness is answered with 200 now.
+    READY "mainstay_ready" Gauge [];
+    /// Answers to requests for readiness, on all listeners, by status.
+    READINESS_ANSWERS "mainstay_readiness_answers_total" Counter ["status"];
+    /// Answers to requests for readiness that were 503, in a row up to the last one; 0 once one is 200.
+    READINESS_RUN "mainstay_readiness_failures_in_a_row" Gauge [];
+    /// Requests that began, by version of HTTP; those that are no HTTP are of an unknown one.
+    REQUESTS_BEGUN "mainstay_http_requests_begun_total" Counter ["protocol"];
     /// How long requests took, from their head to the end of their answer.
     REQUEST_DURATION "mainstay_http_request_duration_seconds" Histogram ["method", "route", "status"];
     /// Requests that are being served.

@@ -9,6 +9,7 @@ use crate::health::State;
 use crate::health::answer::{Probe, answer};
 use crate::health::checks;
 use crate::log::Log;
+use crate::metrics::readiness;
 use crate::status::{self, Status, makes_progress};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -67,14 +68,15 @@ impl Admin {
             let question = Question::read(rest, request.uri().query().unwrap_or_default());
             let makes_progress = makes_progress(segment, now);
             if question.is_plain() || method != Method::GET {
-                return answer(Probe::Ready, method, checks::state(segment, now), makes_progress);
+                let state = checks::state(segment, now);
+                return self.counted(answer(Probe::Ready, method, state, makes_progress));
             }
             let state = match State::from_word(segment.header().state()) {
                 State::Ready if !makes_progress => State::Degraded,
                 state => state,
             };
             let status = Status::read(segment, &self.name, &self.version);
-            return question.answer(&status, state, request.headers());
+            return self.counted(question.answer(&status, state, request.headers()));
         }
         if path == "/metrics" && matches!(*method, Method::GET | Method::HEAD) {
             let status = Status::read(segment, &self.name, &self.version);
@@ -86,6 +88,12 @@ impl Admin {
         let mut response = Response::new(Bytes::from_static(b"Not Found\n"));
         *response.status_mut() = StatusCode::NOT_FOUND;
         response
+    }
+
+    /// An answer to a request for readiness, which is counted.
+    fn counted(&self, answer: Response<Bytes>) -> Response<Bytes> {
+        readiness::answered(self.log.segment().header(), self.log.slot(), answer.status().as_u16());
+        answer
     }
 
     fn status(&self) -> Response<Bytes> {

@@ -1,5 +1,6 @@
 //! `/metrics`: everything that is measured, of all slots together, as one text.
 
+use super::series;
 use crate::health::State;
 use crate::metrics::Merge;
 use crate::metrics::families::{self, Family};
@@ -41,6 +42,7 @@ fn expose(segment: &Segment, status: &Status, format: Format) -> String {
         let total = Value::Whole(segment.total(cell));
         one(&mut page, &families::EVENTS, &[("event", name)], total);
     }
+    series::expose(&mut page, segment, status);
     checks(&mut page, status);
     #[cfg(feature = "database")]
     pools(&mut page, status);
@@ -48,16 +50,16 @@ fn expose(segment: &Segment, status: &Status, format: Format) -> String {
     page.finish()
 }
 
-fn begin(page: &mut Page, family: &Family) {
+pub(super) fn begin(page: &mut Page, family: &Family) {
     page.family(family.name, family.shape, family.help.trim());
 }
 
-fn one(page: &mut Page, family: &Family, labels: &[(&str, &str)], value: Value) {
+pub(super) fn one(page: &mut Page, family: &Family, labels: &[(&str, &str)], value: Value) {
     page.sample(family.name, &render(labels.iter().copied()), value);
 }
 
 /// A family of one sample without labels.
-fn alone(page: &mut Page, family: &Family, value: Value) {
+pub(super) fn alone(page: &mut Page, family: &Family, value: Value) {
     begin(page, family);
     one(page, family, &[], value);
 }

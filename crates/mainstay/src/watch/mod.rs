@@ -9,6 +9,8 @@ mod detail;
 mod export;
 mod logs;
 mod metrics;
+mod processes;
 mod run;
+mod series;
 
 pub(crate) use run::run;

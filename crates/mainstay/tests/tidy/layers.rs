@@ -68,6 +68,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::event",
             "crate::health::state",
             "crate::health::State",
+            "crate::metrics::exits",
             "crate::supervisor::machine",
         ],
         never: IMPURE,

@@ -70,6 +70,7 @@ impl Recorder {
         number: u64,
     ) {
         let wall = self.wall(page.started);
+        page.protocol = protocol(request.version());
         let headers = request.headers();
         let seen = Seen::of(headers);
         let origin = if seen.forwarded {
@@ -199,7 +200,7 @@ impl Recorder {
         let facts = Facts {
             method: method.as_bytes(),
             target,
-            version: protocol(request.version()),
+            version: page.protocol,
             headers,
             agent: known.agent,
             referrer: known.referrer,
@@ -235,6 +236,7 @@ impl Recorder {
         let target = shown(remains.target.to_vec());
         let remains = Remains { target: &target, ..remains };
         page.reason = refusal.reason;
+        page.protocol = remains.version;
         page.context = Some(Context::begin(|context| {
             context.client = conn.peer().map(|peer| peer.ip());
             context.peer = conn.peer();

@@ -203,7 +203,9 @@ impl Recorder {
             }
             None => self.enter(&mut page, conn, request, number),
         }
-        self.log.slot().request_began();
+        let slot = self.log.slot();
+        slot.request_began();
+        slot.add(names::BEGUN + page.protocol as usize, 1);
         conn.request_began(now, request.version() == Version::HTTP_2);
         page
     }
@@ -217,7 +219,9 @@ impl Recorder {
         self.enter_refused(&mut page, conn, refusal, conn.next_number());
         page.status = refusal.status;
         page.reason = refusal.reason;
-        self.log.slot().request_began();
+        let slot = self.log.slot();
+        slot.request_began();
+        slot.add(names::BEGUN + page.protocol as usize, 1);
         self.close(page, Ending::Aborted);
     }
 
