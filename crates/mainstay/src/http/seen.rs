@@ -12,6 +12,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) authorization: Option<&'a HeaderValue>,
     pub(crate) id: Option<&'a HeaderValue>,
     pub(crate) trace: Option<&'a HeaderValue>,
+    /// When the nearest proxy took the request: of several lines the last.
+    pub(crate) since: Option<&'a HeaderValue>,
     /// All lines as one list, unless it says nothing.
     pub(crate) accept: Option<Cow<'a, str>>,
     /// A proxy may have said something.
@@ -29,6 +31,7 @@ impl<'a> Seen<'a> {
                 b"referer" => seen.referrer = Some(value),
                 b"authorization" => seen.authorization = Some(value),
                 b"x-request-id" => seen.id = Some(value),
+                b"x-request-start" => seen.since = Some(value),
                 b"traceparent" => seen.trace = Some(value),
                 b"accept" if value.as_bytes() != b"*/*" => seen.accepts(value),
                 [b'f', rest @ ..] | [b'x', b'-', b'f', rest @ ..] => {

@@ -29,7 +29,7 @@ const EXITS: usize = LABELLED + 16;
 /// Metrics of the application, those of mainstay that have labels, and their series. Memory is taken
 /// only by what is used.
 pub(crate) const CAPACITY: Capacity =
-    Capacity { metrics: 256, counters: 1_024, gauges: 256, histograms: 512 };
+    Capacity { metrics: 256, counters: 1_024, gauges: 256, histograms: 1_024 };
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident $text:literal;)*) => {

@@ -2,6 +2,7 @@
 //! stuck application and still tell the truth about it; the metrics; and the status as JSON.
 
 use super::detail::Question;
+use super::directories::Directories;
 use super::metrics;
 use crate::clock;
 use crate::config::Config;
@@ -43,12 +44,20 @@ pub(crate) struct Admin {
     live: String,
     ready: String,
     places: Semaphore,
+    directories: Arc<Directories>,
 }
 
 impl Admin {
-    pub(crate) fn new(log: Log, name: String, version: String, config: &Config) -> Admin {
+    pub(crate) fn new(
+        log: Log,
+        name: String,
+        version: String,
+        config: &Config,
+        directories: Arc<Directories>,
+    ) -> Admin {
         let (live, ready) = (config.health.live_path.clone(), config.health.ready_path.clone());
-        Admin { log, name, version, live, ready, places: Semaphore::new(CONNECTIONS) }
+        let places = Semaphore::new(CONNECTIONS);
+        Admin { log, name, version, live, ready, places, directories }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Bytes> {
@@ -80,7 +89,7 @@ impl Admin {
         }
         if path == "/metrics" && matches!(*method, Method::GET | Method::HEAD) {
             let status = Status::read(segment, &self.name, &self.version);
-            return metrics::answer(segment, &status, request.headers());
+            return metrics::answer(segment, &status, &self.directories, request.headers());
         }
         if path == "/status" && method == Method::GET {
             return self.status();

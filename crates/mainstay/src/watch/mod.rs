@@ -6,6 +6,7 @@ mod admin;
 #[cfg(feature = "database")]
 mod checks;
 mod detail;
+mod directories;
 mod export;
 mod logs;
 mod metrics;

@@ -129,6 +129,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: IMPURE,
     },
     Layer {
+        part: "crates/mainstay/src/http/waited.rs",
+        may: &["crate::http::waited"],
+        never: IMPURE,
+    },
+    Layer {
         part: "crates/mainstay/src/http/errors/negotiate.rs",
         may: &["crate::http::errors::negotiate"],
         never: IMPURE,

@@ -10,6 +10,7 @@ use crate::http::page::{NO_ENTRY, Page, Refusal, Remains};
 use crate::http::secrets;
 use crate::http::seen::Seen;
 use crate::http::traceparent;
+use crate::http::waited;
 use crate::http::watched::Watched;
 use crate::log::RecordContext;
 use crate::log::access::{self, AccessFormat, Facts, Protocol};
@@ -79,6 +80,10 @@ impl Recorder {
             Origin::of(conn.peer())
         };
         let (id, trace) = self.names(&seen, conn, wall);
+        if let Some(since) = seen.since {
+            let trusted = client::trusts(&self.book.trust, conn.peer());
+            page.waited = trusted.then(|| waited::read(since.as_bytes(), wall)).flatten();
+        }
         if let Some(refused) = origin.refused {
             self.refuse_forwarded(conn, refused, number);
         }

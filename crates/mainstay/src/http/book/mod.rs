@@ -282,9 +282,11 @@ impl Recorder {
         let entry = (page.entry != NO_ENTRY).then_some(page.entry as usize);
         let (method, route) = page.asked();
         let series = requests.series(method, route, status);
-        let cells = [names::REQUESTS, names::status_cell(status), slot.bin_cell(series, duration)];
+        let cells =
+            [names::REQUESTS, names::status_cell(status), slot.bin_cell(series.duration, duration)];
         slot.settle(&Settlement { entry, cells, record });
-        slot.measures().add_to_sum(series, duration);
+        slot.measures().add_to_sum(series.duration, duration);
+        requests.measure(series, &page.extent());
         drop(lines);
         slot.request_ended();
         page.clear();
