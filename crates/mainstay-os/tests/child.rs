@@ -25,6 +25,22 @@ fn an_exit_code_is_reported_with_what_the_process_used() {
 }
 
 #[test]
+fn what_a_process_used_is_known_before_it_is_reaped() {
+    alone("child::what_a_process_used_is_known_before_it_is_reaped", || {
+        let child = start("signalled", &[], &[], Signal::Kill);
+        assert_eq!(child.peek_usage().unwrap(), None, "it has not ended");
+        child.signal(Signal::Kill).unwrap();
+        drop(end_of(&child));
+        let child = start("worker", &[(CODE, "0".to_owned())], &[], Signal::Kill);
+        assert!(is_readable(&child, PATIENCE));
+        let seen = child.peek_usage().unwrap().expect("it has ended");
+        assert!(seen.cpu >= Duration::from_millis(20), "{seen:?}");
+        assert_eq!(end_of(&child).1, seen);
+        assert!(child.peek_usage().is_err(), "it is gone");
+    });
+}
+
+#[test]
 fn the_signal_that_ended_a_process_is_reported() {
     alone("child::the_signal_that_ended_a_process_is_reported", || {
         let child = start("signalled", &[], &[], Signal::Kill);

@@ -13,7 +13,12 @@ pub(crate) enum Word {
     /// It never will.
     Failed { code: u8, reason: String },
     /// It should be replaced.
-    Recycle { reason: String },
+    Recycle {
+        reason: String,
+        /// Something of it is broken; absent in what programs say that do not know it.
+        #[serde(default)]
+        broken: bool,
+    },
 }
 
 /// The speaking end.

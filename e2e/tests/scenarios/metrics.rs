@@ -117,3 +117,175 @@ fn a_scraper_gets_the_format_that_it_asks_for() {
     let open = Some("application/openmetrics-text; version=1.0.0; charset=utf-8".to_owned());
     assert_eq!(ask("Accept: application/openmetrics-text; version=1.0.0\r\n"), (open, true));
 }
+
+/// Waits until the metrics are so.
+fn wait_scrape(service: &Service, what: &str, is_so: impl Fn(&Scrape) -> bool) -> Scrape {
+    let mut last = Scrape::new();
+    let found = poll_every(SCRAPE, START, || {
+        last = scrape(service)?;
+        is_so(&last).then(|| last.clone())
+    });
+    found.unwrap_or_else(|| panic!("not {what}: {last:#?}\n{}", service.log()))
+}
+
+/// Ends of workers for this reason.
+fn exits(scrape: &Scrape, reason: &str) -> f64 {
+    sum(scrape, "mainstay_worker_exits_total", &format!("reason=\"{reason}\""))
+}
+
+#[test]
+fn ends_of_workers_are_counted_by_reason_and_take_no_processor_time_with_them() {
+    let _together = together();
+    let service = service("workers.count = 2\nworkers.timeout = \"2s\"");
+    service.wait_workers(2, START);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watching = scope.spawn(|| watch_totals(&service, &over));
+        let first = scrape(&service).expect("a scrape is answered");
+        assert_eq!(sum(&first, "mainstay_worker_exits_total", ""), 0.0, "all are there, at 0");
+        assert_eq!(first["mainstay_workers_spawned_total"], 2.0);
+        Load::new(service.target()).start().run_for(steady());
+        let before = scrape(&service).expect("a scrape is answered");
+        let burnt = "mainstay_cpu_seconds_total{role=\"worker\"}";
+        for victim in service.status().pids() {
+            kill_process(pid(victim), Signal::KILL).expect("it lives");
+        }
+        let now = wait_scrape(&service, "killed", |it| exits(it, "sigkill") == 2.0);
+        assert!(before[burnt] > 0.0 && now[burnt] >= before[burnt], "{before:?} {now:?}");
+        service.wait_workers(2, START);
+        service.control_ok(&["reload", "--wait"]);
+        wait_scrape(&service, "reloaded", |it| exits(it, "reload") == 2.0);
+        service.control_ok(&["workers", "recycle"]);
+        wait_scrape(&service, "recycled", |it| exits(it, "operator") == 2.0);
+        service.signal(Signal::TTOU);
+        wait_scrape(&service, "fewer", |it| exits(it, "scale_down") == 1.0);
+        let last = service.status().pids()[0];
+        service.get(&format!("/exit?code=7&pid={last}")).expect_err("its worker is gone");
+        wait_scrape(&service, "left", |it| exits(it, "exit_code") == 1.0);
+        service.wait_workers(1, START);
+        service.get("/block").expect_err("its worker is stuck");
+        let now = wait_scrape(&service, "stuck", |it| exits(it, "timeout") == 1.0);
+        let restarts =
+            |planned| now[&format!("mainstay_worker_restarts_total{{planned=\"{planned}\"}}")];
+        assert_eq!((restarts("true"), restarts("false")), (4.0, 4.0));
+        over.store(true, Ordering::Relaxed);
+        watching.join().expect("no total goes down");
+    });
+    service.wait_workers(1, START);
+    wait_scrape(&service, "started as often as ended, and one more", |it| {
+        let ended = sum(it, "mainstay_worker_exits_total", "");
+        ended == 9.0 && it["mainstay_workers_spawned_total"] == ended + 1.0
+    });
+}
+
+#[test]
+fn a_worker_that_has_served_its_requests_leaves_as_planned() {
+    let _together = together();
+    let service = service("workers.count = 1\nworkers.max_requests = 20");
+    Load::new(service.target()).start().run_for(steady());
+    let last = wait_scrape(&service, "recycled", |it| exits(it, "max_requests") > 0.0);
+    assert_eq!(sum(&last, "mainstay_worker_exits_total", "planned=\"false\""), 0.0);
+}
+
+#[test]
+fn a_run_of_answers_that_the_service_is_not_ready_is_one_of_all_listeners() {
+    let _together = together();
+    let service = service("workers.count = 2\nhealth.drain_delay = \"60s\"");
+    service.wait_workers(2, START);
+    let run = "mainstay_readiness_failures_in_a_row";
+    let bad = "mainstay_readiness_answers_total{status=\"503\"}";
+    let first = scrape(&service).expect("a scrape is answered");
+    assert_eq!((first["mainstay_ready"], first[run]), (1.0, 0.0));
+    service.signal(Signal::TERM);
+    wait_scrape(&service, "draining", |it| it["mainstay_ready"] == 0.0);
+    for _ in 0..3 {
+        assert_eq!(service.get("/readyz").expect("an answer").status, 503);
+    }
+    assert_eq!(service.get_admin("/readyz").expect("an answer").status, 503);
+    for victim in service.status().pids() {
+        kill_process(pid(victim), Signal::KILL).expect("it lives");
+    }
+    wait_scrape(&service, "killed", |it| exits(it, "sigkill") == 2.0);
+    assert_eq!(service.get_admin("/readyz/").expect("an answer").status, 503);
+    let last = scrape(&service).expect("a scrape is answered");
+    assert_eq!((last[run], last[bad] - first[bad]), (5.0, 5.0));
+}
+
+#[test]
+fn requests_are_measured_by_protocol_size_and_the_time_that_they_waited() {
+    let _together = together();
+    let service = service("workers.count = 1");
+    let ask =
+        |text: String| send(&service.target(), text.as_bytes(), START).expect("an answer").status;
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let since = since.expect("after 1970").as_secs_f64() - 3.0;
+    let post = format!(
+        "POST /echo HTTP/1.1\r\nHost: e2e\r\nX-Request-Start: t={since:.3}\r\n\
+         Content-Length: 5\r\nConnection: close\r\n\r\nhello"
+    );
+    assert_eq!(ask(post), 200);
+    assert_eq!(ask("GET / HTTP/1.0\r\nX-Request-Start: never\r\n\r\n".into()), 200);
+    let last = wait_scrape(&service, "measured", |it| {
+        it.contains_key("mainstay_http_request_body_bytes_sum{method=\"POST\",route=\"/echo\"}")
+            && sum(it, "mainstay_http_time_to_first_byte_seconds_count", "route=\"/\"") == 1.0
+    });
+    let of = |name: &str| last[&format!("{name}{{method=\"POST\",route=\"/echo\"}}")];
+    assert_eq!(of("mainstay_http_request_body_bytes_sum"), 5.0);
+    assert_eq!(of("mainstay_http_response_body_bytes_sum"), 5.0);
+    assert_eq!(of("mainstay_http_time_to_first_byte_seconds_count"), 1.0);
+    assert_eq!(last["mainstay_http_requests_begun_total{protocol=\"1.0\"}"], 1.0);
+    let all = sum(&last, "mainstay_http_requests_begun_total", "");
+    assert_eq!(all, last["mainstay_http_requests_total"]);
+    assert_eq!(last["mainstay_http_queue_wait_seconds_count"], 1.0, "what is no time is none");
+    let waited = last["mainstay_http_queue_wait_seconds_sum"];
+    assert!((2.9..60.0).contains(&waited), "{waited}");
+    // Failures of a route are there before the first of them.
+    let failures = "mainstay_http_request_duration_seconds_count{method=\"POST\",route=\"/echo\",status=\"5xx\"}";
+    assert_eq!(last[failures], 0.0);
+}
+
+#[test]
+fn connections_that_wait_for_a_worker_are_seen() {
+    let _together = together();
+    let service = service("workers.count = 1\nserver.backlog = 64");
+    thread::scope(|scope| {
+        scope.spawn(|| service.get("/block?ms=4000"));
+        let busy = poll_every(SCRAPE, START, || (in_flight(&service.status()) == 1).then_some(()));
+        busy.expect("the worker is busy");
+        let connect = || std::net::TcpStream::connect(service.address).expect("there is room");
+        let waiting: Vec<_> = (0..5).map(|_| connect()).collect();
+        let seen =
+            wait_scrape(&service, "waiting", |it| sum(it, "mainstay_listener_queue", "") >= 5.0);
+        assert_eq!(sum(&seen, "mainstay_listener_queue_max", ""), 64.0);
+        drop(waiting);
+    });
+}
+
+#[test]
+fn how_full_a_directory_is_agrees_with_df() {
+    let _together = together();
+    let place = tempfile::tempdir().expect("a directory");
+    let Some(disk) = Disk::mount(place.path(), "4m") else { return };
+    std::fs::write(place.path().join("file"), vec![b'x'; 1_000_000]).expect("there is room");
+    let uploads = place.path().to_str().expect("UTF-8");
+    let service = service(&format!("workers.count = 1\nserver.uploads = \"{uploads}\""));
+    let label = format!("{{directory=\"{uploads}\"}}");
+    let told = wait_scrape(&service, "measured", |it| {
+        it.get(&format!("mainstay_directory_up{label}")) == Some(&1.0)
+    });
+    let found = |name: &str| told[&format!("mainstay_directory_{name}{label}")];
+    let mut df = std::process::Command::new("df");
+    df.args(["-B1", "--output=size,used,avail,itotal,iavail,pcent,ipcent"]).arg(place.path());
+    let text = String::from_utf8(df.output().expect("df is there").stdout).expect("plain text");
+    let line = text.lines().nth(1).expect("a line").replace('%', "");
+    let expected: Vec<f64> =
+        line.split_whitespace().map(|word| word.parse().expect("a number")).collect();
+    let names = ["size_bytes", "used_bytes", "available_bytes", "inodes", "inodes_free"];
+    assert_eq!(names.map(found), expected[..5]);
+    // df rounds up to whole percents.
+    assert_eq!((found("used_ratio") * 100.0).ceil(), expected[5]);
+    assert_eq!((found("inodes_used_ratio") * 100.0).ceil(), expected[6]);
+    assert!(found("used_bytes") >= 1e6 && found("age_seconds") < 60.0);
+    drop(service);
+    drop(disk);
+}

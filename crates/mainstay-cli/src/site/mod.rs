@@ -89,6 +89,7 @@ pub(crate) async fn app(worker: Worker) -> Result<Router, BoxError> {
     let settings = worker.app_config::<Settings>()?.checked()?;
     let pages = Arc::new(Pages::new()?);
     let uploads = Arc::new(Uploads::open(&settings)?);
+    worker.measure_directory(&settings.uploads)?;
     let db = worker.database().await?;
     let login = Login::open(&worker, &db).await?;
     let title = settings.title.clone().unwrap_or_else(|| worker.status().name);

@@ -1,9 +1,9 @@
 //! The service-wide words: who runs, since when, in which state. The supervisor alone writes them,
-//! but for the journals, which are the drainers'.
+//! but for the journals, which are the drainers', and the run of bad answers, which is everybody's.
 
 use super::atomic::{
     AtomicU64,
-    Ordering::{Acquire, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
 use super::journal::{self, Journal};
 use super::note::{self, Note};
@@ -28,6 +28,8 @@ const _: () = assert!(FIRST_JOURNAL + JOURNALS * journal::WORDS <= WORDS, "journ
 
 /// Words taken by the layout's stamp, with room to grow.
 const FIRST_FIELD: usize = 16;
+/// Answers in a row that said that the service is not ready.
+const BAD_RUN: usize = FIRST_FIELD + 14;
 
 /// View of the header.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +89,22 @@ fields! {
 impl<'a> Header<'a> {
     pub(crate) fn new(words: &'a [AtomicU64]) -> Header<'a> {
         Header { words: &words[..WORDS] }
+    }
+
+    /// Somebody was answered whether the service is ready: one act, by whoever answers, so that the run
+    /// is one of all answers of all processes.
+    pub fn answered(&self, ready: bool) {
+        if ready {
+            self.words[BAD_RUN].store(0, Relaxed);
+        } else {
+            self.words[BAD_RUN].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many answers in a row, up to the last one, said that the service is not ready.
+    #[must_use]
+    pub fn bad_run(&self) -> u64 {
+        self.words[BAD_RUN].load(Relaxed)
     }
 
     /// Note `index`, which is below [`NOTES`].

@@ -13,7 +13,7 @@ const VERSION: u64 = 7;
 /// The words before the register of metrics: the header and the board.
 pub(crate) const REGISTER: usize = header::WORDS + board::WORDS;
 /// A segment larger than this is a mistake, or an attack on the mapper.
-const MAX_WORDS: usize = 1 << 30;
+const MAX_WORDS: usize = 1 << 31;
 
 /// Words of the stamp.
 const STAMP: usize = 10 + RINGS;
@@ -21,7 +21,7 @@ const STAMP: usize = 10 + RINGS;
 /// Rings of each slot. They are told apart by their index; what goes where is their users' affair.
 pub const RINGS: usize = 3;
 
-/// The sizes of a segment, fixed for its life. Each of them and [`Layout::words`] is at most 2³⁰.
+/// The sizes of a segment, fixed for its life. Each of them and [`Layout::words`] is at most 2³¹.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Number of slots: workers of two generations and a few, the supervisor and watch.
@@ -87,7 +87,7 @@ impl Layout {
     /// nothing else is computed from them before.
     ///
     /// # Errors
-    /// [`LayoutError::Size`] when one of them, or the segment, is beyond 2³⁰ words (8 GiB; memory is
+    /// [`LayoutError::Size`] when one of them, or the segment, is beyond 2³¹ words (16 GiB; memory is
     /// taken only where it is touched).
     pub(crate) fn check(self) -> Result<(), LayoutError> {
         let Capacity { metrics, counters, gauges, histograms } = self.metrics;
@@ -97,7 +97,7 @@ impl Layout {
         if all.any(|size| *size > MAX_WORDS) {
             return Err(LayoutError::Size);
         }
-        // With each size below 2^30 a slot's words fit 64 bits, but the product may not.
+        // With each size below 2^31 a slot's words fit 64 bits, but the product may not.
         let words = (self.slot_words() as u128) * (self.slots as u128) + self.first_slot() as u128;
         if words > MAX_WORDS as u128 { Err(LayoutError::Size) } else { Ok(()) }
     }

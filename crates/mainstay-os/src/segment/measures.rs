@@ -129,6 +129,18 @@ impl<'a> Measures<'a> {
         }
     }
 
+    /// Puts a value, billionths of a unit, into a histogram whose holder's threads take turns at it: what
+    /// would be an exchange is a store.
+    #[inline]
+    pub fn observe_in_turn(&self, index: usize, value: u64) {
+        if let Some(words) = self.histogram(index) {
+            let bin = &words[FIRST_BIN + bin_of(value)];
+            bin.store(bin.load(Relaxed).wrapping_add(1), Relaxed);
+            let sum = f64::from_bits(words[SUM].load(Relaxed)) + value as f64;
+            words[SUM].store(sum.to_bits(), Relaxed);
+        }
+    }
+
     /// Adds to the sum of a histogram what a settlement puts into a bin of it.
     #[inline]
     pub fn add_to_sum(&self, index: usize, value: u64) {

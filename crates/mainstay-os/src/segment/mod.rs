@@ -56,7 +56,7 @@ pub use register::{
 };
 pub use ring::{Front, Ring, RingRecord};
 pub use settle::{Record, Settlement};
-pub use slot::{Phase, Slot};
+pub use slot::{Burnt, Phase, Slot};
 
 /// The atomic word of the segment; loom's own under `--cfg loom`.
 pub(crate) mod atomic {

@@ -49,7 +49,7 @@ pub enum Kind {
     Histogram = 2,
 }
 
-/// How many metrics there may be, and how many series of each kind. Each is at most 2³⁰.
+/// How many metrics there may be, and how many series of each kind. Each is at most 2³¹.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capacity {
     /// Metrics of all kinds.

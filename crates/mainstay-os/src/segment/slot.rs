@@ -61,6 +61,7 @@ const GENERATION: usize = 2;
 const SPAWNED: usize = 3;
 const EPOCH: usize = 4;
 const SERVED_BEFORE: usize = 5;
+const CPU: usize = 6;
 // Progress line: written by the holder, cleared by the supervisor between holders.
 const HEARTBEAT: usize = 16;
 const RSS: usize = 17;
@@ -71,6 +72,15 @@ const IN_FLIGHT_HIGH: usize = 21;
 const LIVE: std::ops::Range<usize> = 16..32;
 // Settlement line: written by the holder, settled by the supervisor when the holder is dead.
 const SETTLEMENT: usize = 32;
+
+/// Processor time that the dead holders of a slot have used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burnt {
+    /// Microseconds.
+    pub micros: u64,
+    /// The last holder is among them: what the system says of its pid is not to be added.
+    pub with_last: bool,
+}
 
 /// View of one slot.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +100,8 @@ impl<'a> Slot<'a> {
     pub fn hand_out(&self, generation: u64, spawned: u64, served: u64) {
         self.clear_live();
         self.words[PID].store(0, Relaxed);
+        // From now on the holder that comes is not among those that have been.
+        self.words[CPU].fetch_and(!1, Release);
         self.words[GENERATION].store(generation, Relaxed);
         self.words[SPAWNED].store(spawned, Relaxed);
         self.words[SERVED_BEFORE].store(served, Relaxed);
@@ -109,6 +121,20 @@ impl<'a> Slot<'a> {
         self.words[LIVE].iter().for_each(|word| word.store(0, Relaxed));
         self.meters().for_each(|meter| meter.clear());
         self.measures().clear_live();
+    }
+
+    /// Adds what a holder has used of the processor. Called when it has ended and before it is reaped:
+    /// until then the system knows it, from then on the slot. For the supervisor alone.
+    pub fn add_burnt(&self, micros: u64) {
+        let before = self.burnt().micros;
+        self.words[CPU].store(before.wrapping_add(micros) << 1 | 1, Release);
+    }
+
+    /// What dead holders have used of the processor.
+    #[must_use]
+    pub fn burnt(&self) -> Burnt {
+        let word = self.words[CPU].load(Acquire);
+        Burnt { micros: word >> 1, with_last: word & 1 == 1 }
     }
 
     /// Names the process that was started for the slot. For the supervisor alone.

@@ -19,6 +19,8 @@ pub struct Server {
     pub admin: Option<Bind>,
     /// Connections that may wait on each socket, 1 to 65,535.
     pub backlog: u32,
+    /// Directory whose file system is measured.
+    pub uploads: Option<PathBuf>,
     /// File for the supervisor's process id.
     pub pidfile: Option<PathBuf>,
     /// Path of the control socket; none means chosen by mainstay.
@@ -187,6 +189,7 @@ impl Values<'_> {
             },
             backlog: self.small("server.backlog"),
             pidfile: self.path("server.pidfile"),
+            uploads: self.path("server.uploads"),
             control: self.path("server.control"),
             environment: Some(self.text("server.environment")).filter(|it| !it.is_empty()),
         }

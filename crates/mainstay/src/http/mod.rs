@@ -19,6 +19,7 @@ pub(crate) mod seen;
 pub(crate) mod stack;
 pub(crate) mod strict;
 pub(crate) mod traceparent;
+pub(crate) mod waited;
 pub(crate) mod watched;
 
 pub use body::Body;

@@ -4,6 +4,7 @@ use super::context::Context;
 use super::watched::BodyWait;
 use crate::clock::Mono;
 use crate::log::access::{Draft, Protocol};
+use crate::metrics::requests::Extent;
 use std::sync::Arc;
 
 /// Marks a request that is not described in the in-flight table.
@@ -17,12 +18,17 @@ pub(crate) struct Page {
     /// The access line, as far as it is known.
     pub(crate) draft: Draft,
     pub(crate) started: Mono,
+    pub(crate) protocol: Protocol,
     /// The status that was answered; 0 before.
     pub(crate) status: u16,
     /// Bytes of the answer's body that were handed over.
     pub(crate) body_bytes: u64,
     /// When the first of them was, nanoseconds from the start.
     pub(crate) first_byte: Option<u64>,
+    /// When the answer's head was there, nanoseconds from the start.
+    pub(crate) answered: Option<u64>,
+    /// How long it waited for a worker, nanoseconds, if a proxy says.
+    pub(crate) waited: Option<u64>,
     /// Why it did not end in the ordinary way.
     pub(crate) reason: &'static str,
     /// The answer tells the client to close.
@@ -42,9 +48,12 @@ impl Page {
             entry,
             draft: Draft::default(),
             started: Mono(0),
+            protocol: Protocol::Unknown,
             status: 0,
             body_bytes: 0,
             first_byte: None,
+            answered: None,
+            waited: None,
             reason: "",
             closing: false,
             error_id: None,
@@ -63,11 +72,24 @@ impl Page {
         }
     }
 
+    /// What is measured of it beside its time.
+    #[inline]
+    pub(crate) fn extent(&self) -> Extent {
+        Extent {
+            answered: self.answered,
+            received: self.body.as_ref().map_or(0, |body| body.received()),
+            sent: self.body_bytes,
+            waited: self.waited,
+        }
+    }
+
     /// Forgets the request, and gives back what others may use.
     pub(crate) fn clear(&mut self) {
         self.status = 0;
         self.body_bytes = 0;
         self.first_byte = None;
+        self.answered = None;
+        self.waited = None;
         self.reason = "";
         self.closing = false;
         self.error_id = None;

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::health::answer::Probe;
 use crate::health::{self, checks};
 use crate::log::Log;
+use crate::metrics::readiness;
 use bytes::Bytes;
 use http::{Request, Response};
 
@@ -41,5 +42,9 @@ pub(crate) fn answer<B>(
     }
     let state = checks::state(log.segment(), clock::mono());
     // A worker that answers makes progress.
-    Some(health::answer::answer(probe, request.method(), state, true))
+    let answer = health::answer::answer(probe, request.method(), state, true);
+    if probe == Probe::Ready {
+        readiness::answered(log.segment().header(), log.slot(), answer.status().as_u16());
+    }
+    Some(answer)
 }

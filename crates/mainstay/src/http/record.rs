@@ -113,6 +113,7 @@ pub(crate) fn answered<B>(
 fn note_answer<B>(response: &mut Response<B>, page: &mut Page, conn: &Watched, h1: bool) {
     let status = response.status();
     page.status = status.as_u16();
+    page.answered = Some(clock::mono().0.saturating_sub(page.started.0));
     if page.status >= 400 {
         note_failure(response, page);
     }

@@ -14,6 +14,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) trace: Option<&'a HeaderValue>,
     /// All lines of `tracestate` as one list.
     pub(crate) state: Option<Cow<'a, str>>,
+    /// When the nearest proxy took the request: of several lines the last.
+    pub(crate) since: Option<&'a HeaderValue>,
     /// All lines as one list, unless it says nothing.
     pub(crate) accept: Option<Cow<'a, str>>,
     /// A proxy may have said something.
@@ -31,6 +33,7 @@ impl<'a> Seen<'a> {
                 b"referer" => seen.referrer = Some(value),
                 b"authorization" => seen.authorization = Some(value),
                 b"x-request-id" => seen.id = Some(value),
+                b"x-request-start" => seen.since = Some(value),
                 b"traceparent" => seen.trace = Some(value),
                 b"tracestate" => seen.state = joined(seen.state.take(), value),
                 b"accept" if value.as_bytes() != b"*/*" => {

@@ -54,14 +54,78 @@ families! {
     WORKER_UPTIME "mainstay_worker_uptime_seconds" Gauge ["slot"];
     /// Since the last sign of life of each worker.
     WORKER_HEARTBEAT "mainstay_worker_heartbeat_age_seconds" Gauge ["slot"];
+    /// Workers that have ended, by reason; planned are those that were told to leave and left in time.
+    WORKER_EXITS "mainstay_worker_exits_total" Counter ["planned", "reason"];
+    /// Workers that have ended and in whose place another was started, before or after.
+    WORKER_RESTARTS "mainstay_worker_restarts_total" Counter ["planned"];
+    /// Descriptors that each worker has open.
+    WORKER_FDS "mainstay_worker_open_fds" Gauge ["slot"];
+    /// Processor time of all processes of a role that ever were, and of children of them that ended and were awaited.
+    ROLE_CPU "mainstay_cpu_seconds_total" Counter ["role"];
+    /// Resident memory of all processes of a role. Pages that several share are counted in each.
+    ROLE_MEMORY "mainstay_resident_memory_bytes" Gauge ["role"];
+    /// Processor time of supervisor, watch and workers, those that have ended included.
+    PROCESS_CPU "process_cpu_seconds_total" Counter [];
+    /// Resident memory of supervisor, watch and workers, summed: pages that several share are counted in each.
+    PROCESS_MEMORY "process_resident_memory_bytes" Gauge [];
+    /// Address space of supervisor, watch and workers, summed.
+    PROCESS_VIRTUAL "process_virtual_memory_bytes" Gauge [];
+    /// Descriptors that supervisor, watch and workers have open, summed.
+    PROCESS_FDS "process_open_fds" Gauge [];
+    /// Descriptors that supervisor, watch and workers may have open, summed; each has its own limit.
+    PROCESS_MAX_FDS "process_max_fds" Gauge [];
+    /// Threads of supervisor, watch and workers, summed.
+    PROCESS_THREADS "process_threads" Gauge [];
+    /// When the service started, over reloads and upgrades, seconds since the Unix epoch.
+    PROCESS_START "process_start_time_seconds" Gauge [];
+    /// Whether the service is ready: whether a request for readiness is answered with 200 now.
+    READY "mainstay_ready" Gauge [];
+    /// Answers to requests for readiness, on all listeners, by status.
+    READINESS_ANSWERS "mainstay_readiness_answers_total" Counter ["status"];
+    /// Answers to requests for readiness that were 503, in a row up to the last one; 0 once one is 200.
+    READINESS_RUN "mainstay_readiness_failures_in_a_row" Gauge [];
+    /// Requests that began, by version of HTTP; those that are no HTTP are of an unknown one.
+    REQUESTS_BEGUN "mainstay_http_requests_begun_total" Counter ["protocol"];
     /// How long requests took, from their head to the end of their answer.
     REQUEST_DURATION "mainstay_http_request_duration_seconds" Histogram ["method", "route", "status"];
+    /// How long it took from the head of a request until the head of its answer was there.
+    FIRST_BYTE "mainstay_http_time_to_first_byte_seconds" Histogram ["method", "route"];
+    /// Sizes of the bodies of requests, as far as they were received.
+    REQUEST_BYTES "mainstay_http_request_body_bytes" Histogram ["method", "route"];
+    /// Sizes of the bodies of answers, as far as they were handed over.
+    RESPONSE_BYTES "mainstay_http_response_body_bytes" Histogram ["method", "route"];
+    /// How long requests waited between the proxy that took them and a worker, as X-Request-Start of a trusted proxy says.
+    QUEUE_WAIT "mainstay_http_queue_wait_seconds" Histogram [];
     /// Requests that are being served.
     IN_FLIGHT "mainstay_http_requests_in_flight" Gauge [];
     /// Connections that are open.
     CONNECTIONS_OPEN "mainstay_connections_open" Gauge [];
     /// Operational events, by their names in docs/events.md: starts and ends of workers, reloads, failures.
     EVENTS "mainstay_events_total" Counter ["event"];
+    /// Connections that wait on each TCP listener until a worker accepts them, as of the last second.
+    LISTENER_QUEUE "mainstay_listener_queue" Gauge ["listener"];
+    /// Connections that may wait on each TCP listener.
+    LISTENER_QUEUE_MAX "mainstay_listener_queue_max" Gauge ["listener"];
+    /// Workers that want each directory measured.
+    DIRECTORY_WANTED "mainstay_directory_wanted" Gauge ["directory"];
+    /// Whether the file system of each directory answered when it was last asked.
+    DIRECTORY_UP "mainstay_directory_up" Gauge ["directory"];
+    /// Since the file system of each directory last answered; what is told of it is as old.
+    DIRECTORY_AGE "mainstay_directory_age_seconds" Gauge ["directory"];
+    /// Size of the file system of each directory.
+    DIRECTORY_SIZE "mainstay_directory_size_bytes" Gauge ["directory"];
+    /// Used space of the file system of each directory.
+    DIRECTORY_USED "mainstay_directory_used_bytes" Gauge ["directory"];
+    /// Free space of the file system of each directory, without what is kept for root.
+    DIRECTORY_FREE "mainstay_directory_available_bytes" Gauge ["directory"];
+    /// Used space as a part of used and available space, as df has it: 1 is full for all but root.
+    DIRECTORY_RATIO "mainstay_directory_used_ratio" Gauge ["directory"];
+    /// Inodes of the file system of each directory, where it counts them.
+    DIRECTORY_INODES "mainstay_directory_inodes" Gauge ["directory"];
+    /// Free inodes of the file system of each directory, where it counts them.
+    DIRECTORY_INODES_FREE "mainstay_directory_inodes_free" Gauge ["directory"];
+    /// Used inodes as a part of all, where the file system counts them.
+    DIRECTORY_INODES_RATIO "mainstay_directory_inodes_used_ratio" Gauge ["directory"];
     /// Whether each check of readiness is well.
     CHECK_UP "mainstay_check_up" Gauge ["check", "kind"];
     /// Results of each check of readiness.

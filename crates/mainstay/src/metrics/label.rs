@@ -18,6 +18,25 @@ pub(crate) fn render<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> St
     text
 }
 
+/// The value of the one label of a rendered text, if it has this name.
+pub(crate) fn only(text: &str, name: &str) -> Option<String> {
+    let value = text.strip_prefix(name)?.strip_prefix("=\"")?.strip_suffix('"')?;
+    let mut plain = String::new();
+    let mut characters = value.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => plain.push(match characters.next()? {
+                'n' => '\n',
+                other => other,
+            }),
+            // There is another label behind it.
+            '"' => return None,
+            other => plain.push(other),
+        }
+    }
+    Some(plain)
+}
+
 /// Appends a text with what has a meaning escaped: backslash, line feed and, where it ends the text,
 /// the quote.
 pub(crate) fn escape(text: &str, quotes: bool, out: &mut String) {
@@ -38,6 +57,12 @@ mod tests {
     #[test]
     fn values_are_escaped_and_joined() {
         assert_eq!(render([].into_iter()), "");
+        for value in ["", "/srv/up loads", "a\"b\\\\n\nc\\"] {
+            let text = render([("directory", value)].into_iter());
+            assert_eq!(only(&text, "directory").as_deref(), Some(value));
+            assert_eq!(only(&text, "other"), None);
+        }
+        assert_eq!(only("a=\"1\",b=\"2\"", "a"), None);
         let labels = [("a", "1"), ("b", "x\"\\\n\u{e9}")];
         assert_eq!(render(labels.into_iter()), "a=\"1\",b=\"x\\\"\\\\\\n\u{e9}\"");
     }

@@ -2,12 +2,14 @@
 //! the application.
 
 mod check;
+pub(crate) mod exits;
 pub(crate) mod families;
 mod handle;
 pub(crate) mod label;
 pub(crate) mod names;
 #[cfg(test)]
 mod page;
+pub(crate) mod readiness;
 pub(crate) mod registry;
 pub(crate) mod requests;
 pub(crate) mod text;

@@ -1,6 +1,7 @@
 //! The table of counters that mainstay keeps by itself. The row's place is its cell in every slot's
 //! counter block; rows are appended, never reordered, and [`SCHEMA`] is raised when that cannot be.
 
+use super::exits::{self, Exit};
 use crate::event;
 use mainstay_os::segment::Capacity;
 
@@ -12,10 +13,23 @@ const OWN: usize = 64;
 /// Cells in each slot's block.
 pub(crate) const CELLS: usize = 512;
 
+/// Cells of counters that have labels; a slot has each of them.
+const LABELLED: usize = 384;
+/// Answers of readiness: 200, and 503.
+pub(crate) const READINESS: [usize; 2] = [LABELLED, LABELLED + 1];
+/// Workers that were started in the place of one that ended: unplanned, and planned.
+pub(crate) const RESTARTS: [usize; 2] = [LABELLED + 2, LABELLED + 3];
+/// Requests that began, by [`PROTOCOLS`].
+pub(crate) const BEGUN: usize = LABELLED + 4;
+/// Versions of HTTP, as labels.
+pub(crate) const PROTOCOLS: [&str; 4] = ["1.0", "1.1", "2", "unknown"];
+/// Ends of workers, by [`exits::TABLE`].
+const EXITS: usize = LABELLED + 16;
+
 /// Metrics of the application, those of mainstay that have labels, and their series. Memory is taken
 /// only by what is used.
 pub(crate) const CAPACITY: Capacity =
-    Capacity { metrics: 256, counters: 1_024, gauges: 256, histograms: 512 };
+    Capacity { metrics: 256, counters: 1_024, gauges: 256, histograms: 1_024 };
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident $text:literal;)*) => {
@@ -68,6 +82,8 @@ counters! {
     RECORDS "mainstay_log_records_total";
     /// Log records for which the sender had no room.
     RECORDS_DROPPED "mainstay_log_records_dropped_total";
+    /// Workers that were started.
+    WORKERS_SPAWNED "mainstay_workers_spawned_total";
 }
 
 /// The client went away before it had its answer; nginx's number.
@@ -103,6 +119,16 @@ pub(crate) fn event_cells() -> impl Iterator<Item = (&'static str, usize)> {
     event::TABLE.iter().enumerate().map(|(index, row)| (row.name, OWN + index))
 }
 
+/// The cell of the counter of ends for this reason.
+pub(crate) fn exit_cell(exit: Exit) -> usize {
+    EXITS + exit as usize
+}
+
+/// The cells of the ends of workers, with their reasons.
+pub(crate) fn exit_cells() -> impl Iterator<Item = (&'static exits::Row, usize)> {
+    exits::TABLE.iter().zip(EXITS..)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,7 +136,8 @@ mod tests {
     #[test]
     fn every_counter_and_event_has_a_cell_of_its_own() {
         assert!(TABLE.len() <= OWN);
-        assert!(OWN + event::TABLE.len() <= CELLS);
+        assert!(OWN + event::TABLE.len() <= LABELLED);
+        assert!(BEGUN + PROTOCOLS.len() <= EXITS && EXITS + exits::TABLE.len() <= CELLS);
         assert!(TABLE.iter().all(|(name, help)| name.ends_with("_total") && !help.is_empty()));
     }
 }

@@ -1,10 +1,15 @@
 //! docs/metrics.md, made from the tables. Only a test makes it: the program has no use for it.
 
-use super::{families, names};
+use super::{exits, families, names};
 
 /// The whole page.
 fn markdown() -> String {
-    let mut page = String::from(PREFACE);
+    let mut exits = String::from("| reason | planned | what |\n|---|---|---|\n");
+    for row in exits::TABLE {
+        let (name, planned, doc) = (row.name, row.planned, row.doc.trim());
+        exits.push_str(&format!("| `{name}` | {planned} | {doc} |\n"));
+    }
+    let mut page = PREFACE.replace("EXITS\n", &exits);
     page.push_str("| name | type | labels | what |\n|---|---|---|---|\n");
     for family in families::TABLE {
         let (name, shape, labels) = (family.name, family.shape.as_str(), family.labels.trim());
@@ -67,7 +72,7 @@ fn use_them(metrics: &Metrics) {
 - A name is letters, digits and `_`; that of a counter ends with `_total`; say the unit, `_seconds` or
   `_bytes`. `mainstay_` is taken. What is wrong with a name is told at boot.
 - A name keeps its type and its `Merge` while the service runs, over reloads.
-- There may be 256 metrics, with 1,024 series as counters, 256 as gauges and 512 as histograms, those of
+- There may be 256 metrics, with 1,024 series as counters, 256 as gauges and 1,024 as histograms, those of
   mainstay included. One metric may have 256 series as a counter and 64 otherwise. What is beyond that is
   counted in the metric's series `overflow=\"true\"`, in `mainstay_metrics_overflow_total`, and told in the log.
 - A gauge has a value in each worker; `Merge` says what is shown: the `Sum`, the largest (`Max`) or smallest
@@ -102,13 +107,47 @@ async fn name_route(request: Request, next: Next) -> Response {
 }
 ```
 
-There may be 256 series of it, so some eighty routes with three kinds of answers each.
+There may be 384 series of it, so some 128 routes with three kinds of answers each. With the first answer of a
+route the series of its failures (`5xx`) is there, at 0, so that `rate()` sees the first failure.
+
+By method and route there are also the time to the first byte (the head of the answer is there), and the sizes of
+the bodies of requests and answers, with 128 series each.
+
+A proxy that is trusted (`proxy.trusted`) and sets `X-Request-Start` tells how long requests waited for a worker:
+`mainstay_http_queue_wait_seconds`. For nginx that is `proxy_set_header X-Request-Start t=$msec;`. The time is in
+seconds with a fraction, milliseconds, microseconds or nanoseconds, with or without `t=` before it. What lies more
+than an hour back or a second ahead is not counted. What waits in the kernel just now is `mainstay_listener_queue`
+of `mainstay_listener_queue_max`, of TCP listeners: UNIX sockets do not tell.
+
+## Workers and processes
+Every end of a worker is counted once in `mainstay_worker_exits_total`, with its reason; all reasons are there, at 0,
+from the start. Planned are ends of workers that were told to leave and left in time:
+
+EXITS
+
+`mainstay_worker_restarts_total` leaves out what nothing was started for: fewer workers, the end of the service. A restart
+that nobody planned, ten times an hour, is `increase(mainstay_worker_restarts_total{planned=\"false\"}[1h]) > 10`.
+Each single end, with its facts, is in the log: `worker.exited`, `worker.died`, `worker.oom`, `worker.timeout`,
+`worker.boot_failed` of [events.md](events.md), which are counted in `mainstay_events_total`.
+
+`process_…` is what client libraries call the same, summed over supervisor, watch and workers. Resident memory counts
+pages that several of them share in each, so the sum is more than what the service costs. Processor time does
+not go down when a worker dies: the supervisor writes down what it used before it is reaped.
+
+## Readiness
+`mainstay_ready` says whether a request for `health.ready_path` would be answered with 200 now. Answers that were given,
+by workers and on the admin listener, are in `mainstay_readiness_answers_total`, and
+`mainstay_readiness_failures_in_a_row` is how many of them up to the last one were 503. It counts answers, whoever asked:
+two probers make it grow twice as fast.
+
+## Directories
+How full a file system is, by directory: that of `server.uploads`, and those that the application names with
+`Worker::measure_directory`, as the built-in site does. `mainstay_directory_used_ratio` is df's: what is kept for root is
+neither used nor available. File systems are asked every ten seconds, each by a thread of its own: of one that does not
+answer, `mainstay_directory_age_seconds` grows, and nothing waits for it. Where a file system counts no inodes there
+are no series for them.
 
 ## What mainstay measures
-Starts and ends of workers, with their reasons, are in `mainstay_events_total`: `worker.booting`,
-`worker.ready`, `worker.exited`, `worker.died`, `worker.oom`, `worker.timeout`, `worker.boot_failed`. All names
-are in [events.md](events.md).
-
 ";
 
 #[test]

@@ -1,7 +1,8 @@
 //! The metrics that this process has declared, and the way from labels to series.
 
 use super::check::{self, MetricError};
-use super::handle::{Measure, Merge, Place};
+use super::families;
+use super::handle::{Gauge, Measure, Merge, Place};
 use super::label;
 use crate::event::Event;
 use mainstay_os::segment::{Declined, Kind, Segment};
@@ -92,6 +93,28 @@ impl Metrics {
             known: Mutex::default(),
             overflow,
             is_told: AtomicBool::new(false),
+        })
+    }
+
+    /// A gauge of mainstay's own.
+    ///
+    /// # Errors
+    /// When there is no more room, or the labels are too long.
+    pub(crate) fn own_gauge(
+        &self,
+        family: &families::Family,
+        merge: Merge,
+        labels: &[(&str, &str)],
+    ) -> Result<Gauge, MetricError> {
+        let (name, help) = (family.name, family.help.trim());
+        let nature = nature(Kind::Gauge, merge);
+        let index = self.segment.register().declare(name.as_bytes(), nature, help.as_bytes());
+        let index = index.map_err(|declined| MetricError::new(name, why(declined)))?;
+        let labels = label::render(labels.iter().copied());
+        let limit = LIMITS[Kind::Gauge as usize];
+        let gauge = self.handle(index, merge, &labels, limit);
+        gauge.ok_or_else(|| {
+            MetricError::new(name, format!("there is no room for another series, {labels}"))
         })
     }
 
@@ -218,7 +241,7 @@ fn why(declined: Declined) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::handle::{Counter, Gauge, Histogram, Labelled};
+    use crate::metrics::handle::{Counter, Histogram, Labelled};
     use crate::metrics::names;
     use mainstay_os::segment::{Layout, Tally};
 

@@ -179,7 +179,7 @@ impl Supervisor {
             let record = record.ok_or(names::NONE);
             let age = if request.partial { 0 } else { now.0.saturating_sub(request.started) };
             // Its route stood in the memory of the worker that is gone.
-            let series = self.lost_lines.requests.series(&request.method, None, LOST);
+            let series = self.lost_lines.requests.series(&request.method, None, LOST).duration;
             let bin = own.slot().bin_cell(series, age);
             let cells = [names::REQUESTS, names::status_cell(LOST), bin];
             own.slot().settle(&Settlement { entry: None, cells, record });

@@ -13,6 +13,7 @@ mod perform;
 mod pidfile;
 mod processes;
 mod program;
+mod queues;
 mod reload;
 mod run;
 mod start;

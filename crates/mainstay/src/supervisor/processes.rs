@@ -6,6 +6,7 @@ use super::program::Program;
 use super::run::Supervisor;
 use crate::clock::{self, Mono};
 use crate::event::{Event, Facts, Mib, Time};
+use crate::metrics::exits::Exit;
 use crate::metrics::names;
 use crate::passport::{Passport, Role, VARIABLE};
 use crate::status;
@@ -107,6 +108,7 @@ impl Supervisor {
         let pid = process.child.pid();
         view.set_pid(pid);
         self.slots[slot] = Some(process);
+        self.log.slot().add(names::WORKERS_SPAWNED, 1);
         Ok(pid)
     }
 
@@ -130,7 +132,10 @@ impl Supervisor {
                 Word::Failed { code, reason } => {
                     Input::BootFailed { slot, failure: BootFailure { code, reason } }
                 }
-                Word::Recycle { reason } => Input::WantsRecycle { slot, reason },
+                Word::Recycle { reason, broken } => {
+                    let why = if broken { Exit::PoolWedged } else { Exit::MaxRequests };
+                    Input::WantsRecycle { slot, reason, why }
+                }
             };
             self.feed(input);
         }
@@ -141,6 +146,7 @@ impl Supervisor {
         // Its last words come before its end.
         self.hear_worker(slot);
         let Some(process) = &self.slots[slot] else { return };
+        self.note_usage(slot, process);
         let (ended, usage) = match process.child.try_reap() {
             Ok(Some(end)) => end,
             Ok(None) => return,
@@ -163,6 +169,15 @@ impl Supervisor {
         self.feed(Input::Exited { slot, ended });
     }
 
+    /// Writes down what a process that has ended, and is to be reaped, has used.
+    pub(crate) fn note_usage(&self, slot: usize, process: &Process) {
+        if let (Ok(Some(usage)), Some(view)) =
+            (process.child.peek_usage(), self.log.segment().slot(slot))
+        {
+            view.add_burnt(u64::try_from(usage.cpu.as_micros()).unwrap_or(0));
+        }
+    }
+
     fn tell_end(&mut self, slot: usize, pid: u32, ended: Ended, usage: Usage) {
         let Some(view) = self.log.segment().slot(slot) else { return };
         let now = clock::mono();
@@ -175,12 +190,19 @@ impl Supervisor {
         };
         let life = self.machine.worker(slot).map(|worker| worker.life);
         let draining = matches!(life, Some(Life::Draining { .. }));
+        let killed_by_us = matches!(life, Some(Life::Dying { .. }));
+        let killed = ended == Ended::Signal(Signal::Kill.number());
+        let out_of_memory = killed && !killed_by_us && self.oom.killed();
+        let (exit, is_replaced) = self.machine.exit(slot, ended, out_of_memory);
+        self.log.slot().add(names::exit_cell(exit), 1);
+        if is_replaced {
+            self.log.slot().add(names::RESTARTS[usize::from(exit.row().planned)], 1);
+        }
         if let (true, Ended::Code(0)) = (draining, ended) {
             return self.report(&Event::WorkerExited { pid, code: 0, facts });
         }
-        let killed_by_us = matches!(life, Some(Life::Dying { .. }));
         if !killed_by_us {
-            if ended == Ended::Signal(Signal::Kill.number()) && self.oom.killed() {
+            if out_of_memory {
                 self.report(&Event::WorkerOutOfMemory { pid, rss: Mib(usage.peak_rss) });
             }
             self.tell_in_flight(slot);

@@ -10,6 +10,7 @@ use super::oom::OomCounter;
 use super::pidfile::Pidfile;
 use super::processes::Process;
 use super::program::Program;
+use super::queues;
 use super::start::Identity;
 use super::upgrade::Upgrade;
 use super::watch::Watch;
@@ -232,6 +233,7 @@ impl Supervisor {
             self.feed(Input::Observed { slot, beat, rss });
         }
         self.feed(Input::Observation);
+        queues::measure(&self.log, &self.listeners);
         self.log.slot().beat(now.0, crate::memory::resident());
         self.expire_log_level(now);
         self.write_for_watch();

@@ -178,6 +178,7 @@ impl Supervisor {
         self.hear_watch();
         let Some(process) = &self.watch.process else { return };
         let pid = process.child.pid();
+        self.note_usage(self.log.segment().layout().slots - 1, process);
         let ended = match process.child.try_reap() {
             Ok(None) => return,
             Ok(Some((ended, _))) => ended,

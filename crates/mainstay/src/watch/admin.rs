@@ -2,6 +2,7 @@
 //! stuck application and still tell the truth about it; the metrics; and the status as JSON.
 
 use super::detail::Question;
+use super::directories::Directories;
 use super::metrics;
 use crate::clock;
 use crate::config::Config;
@@ -9,6 +10,7 @@ use crate::health::State;
 use crate::health::answer::{Probe, answer};
 use crate::health::checks;
 use crate::log::Log;
+use crate::metrics::readiness;
 use crate::status::{self, Status, makes_progress};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -42,12 +44,20 @@ pub(crate) struct Admin {
     live: String,
     ready: String,
     places: Semaphore,
+    directories: Arc<Directories>,
 }
 
 impl Admin {
-    pub(crate) fn new(log: Log, name: String, version: String, config: &Config) -> Admin {
+    pub(crate) fn new(
+        log: Log,
+        name: String,
+        version: String,
+        config: &Config,
+        directories: Arc<Directories>,
+    ) -> Admin {
         let (live, ready) = (config.health.live_path.clone(), config.health.ready_path.clone());
-        Admin { log, name, version, live, ready, places: Semaphore::new(CONNECTIONS) }
+        let places = Semaphore::new(CONNECTIONS);
+        Admin { log, name, version, live, ready, places, directories }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Bytes> {
@@ -67,18 +77,19 @@ impl Admin {
             let question = Question::read(rest, request.uri().query().unwrap_or_default());
             let makes_progress = makes_progress(segment, now);
             if question.is_plain() || method != Method::GET {
-                return answer(Probe::Ready, method, checks::state(segment, now), makes_progress);
+                let state = checks::state(segment, now);
+                return self.counted(answer(Probe::Ready, method, state, makes_progress));
             }
             let state = match State::from_word(segment.header().state()) {
                 State::Ready if !makes_progress => State::Degraded,
                 state => state,
             };
             let status = Status::read(segment, &self.name, &self.version);
-            return question.answer(&status, state, request.headers());
+            return self.counted(question.answer(&status, state, request.headers()));
         }
         if path == "/metrics" && matches!(*method, Method::GET | Method::HEAD) {
             let status = Status::read(segment, &self.name, &self.version);
-            return metrics::answer(segment, &status, request.headers());
+            return metrics::answer(segment, &status, &self.directories, request.headers());
         }
         if path == "/status" && method == Method::GET {
             return self.status();
@@ -86,6 +97,12 @@ impl Admin {
         let mut response = Response::new(Bytes::from_static(b"Not Found\n"));
         *response.status_mut() = StatusCode::NOT_FOUND;
         response
+    }
+
+    /// An answer to a request for readiness, which is counted.
+    fn counted(&self, answer: Response<Bytes>) -> Response<Bytes> {
+        readiness::answered(self.log.segment().header(), self.log.slot(), answer.status().as_u16());
+        answer
     }
 
     fn status(&self) -> Response<Bytes> {

@@ -1,5 +1,7 @@
 //! `/metrics`: everything that is measured, of all slots together, as one text.
 
+use super::directories::Directories;
+use super::series;
 use crate::health::State;
 use crate::metrics::Merge;
 use crate::metrics::families::{self, Family};
@@ -15,11 +17,16 @@ use mainstay_os::segment::{GaugeRead, Kind, Segment, Series, Slot, Tally};
 use std::collections::HashMap;
 
 /// The answer to a scrape, in the format that it asks for.
-pub(crate) fn answer(segment: &Segment, status: &Status, headers: &HeaderMap) -> Response<Bytes> {
+pub(crate) fn answer(
+    segment: &Segment,
+    status: &Status,
+    directories: &Directories,
+    headers: &HeaderMap,
+) -> Response<Bytes> {
     let accepts: Vec<_> =
         headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Format::of(&accepts.join(","));
-    let mut response = Response::new(Bytes::from(expose(segment, status, format)));
+    let mut response = Response::new(Bytes::from(expose(segment, status, directories, format)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -28,7 +35,7 @@ pub(crate) fn answer(segment: &Segment, status: &Status, headers: &HeaderMap) ->
 }
 
 /// The whole exposition.
-fn expose(segment: &Segment, status: &Status, format: Format) -> String {
+fn expose(segment: &Segment, status: &Status, directories: &Directories, format: Format) -> String {
     let mut page = Page::new(format);
     service(&mut page, status);
     workers(&mut page, status);
@@ -41,6 +48,8 @@ fn expose(segment: &Segment, status: &Status, format: Format) -> String {
         let total = Value::Whole(segment.total(cell));
         one(&mut page, &families::EVENTS, &[("event", name)], total);
     }
+    series::expose(&mut page, segment, status);
+    directories.expose(&mut page);
     checks(&mut page, status);
     #[cfg(feature = "database")]
     pools(&mut page, status);
@@ -48,16 +57,16 @@ fn expose(segment: &Segment, status: &Status, format: Format) -> String {
     page.finish()
 }
 
-fn begin(page: &mut Page, family: &Family) {
+pub(super) fn begin(page: &mut Page, family: &Family) {
     page.family(family.name, family.shape, family.help.trim());
 }
 
-fn one(page: &mut Page, family: &Family, labels: &[(&str, &str)], value: Value) {
+pub(super) fn one(page: &mut Page, family: &Family, labels: &[(&str, &str)], value: Value) {
     page.sample(family.name, &render(labels.iter().copied()), value);
 }
 
 /// A family of one sample without labels.
-fn alone(page: &mut Page, family: &Family, value: Value) {
+pub(super) fn alone(page: &mut Page, family: &Family, value: Value) {
     begin(page, family);
     one(page, family, &[], value);
 }
@@ -244,7 +253,7 @@ mod tests {
     fn page(segment: &Segment, format: Format) -> String {
         let mut status = Status::read(segment, "sh\"op", "1.2");
         status.uptime_seconds = 1.5;
-        expose(segment, &status, format)
+        expose(segment, &status, &Directories::default(), format)
     }
 
     /// The lines of a family.
@@ -306,7 +315,11 @@ mod tests {
             assert!(page.contains(&format!("mainstay_events_total{{event=\"{name}\"}} 0\n")));
         }
         // What is in the register is there once a process has declared it.
-        let listed = |family: &&Family| family.shape != Shape::Histogram;
+        let declared = ["mainstay_listener_", "mainstay_directory_wanted"];
+        let listed = |family: &&Family| {
+            family.shape != Shape::Histogram
+                && !declared.iter().any(|name| family.name.starts_with(name))
+        };
         for family in families::TABLE.iter().filter(listed) {
             let known = cfg!(feature = "database") || !family.name.contains("_pool_");
             assert!(

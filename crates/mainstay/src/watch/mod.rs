@@ -6,9 +6,12 @@ mod admin;
 #[cfg(feature = "database")]
 mod checks;
 mod detail;
+mod directories;
 mod export;
 mod logs;
 mod metrics;
+mod processes;
 mod run;
+mod series;
 
 pub(crate) use run::run;

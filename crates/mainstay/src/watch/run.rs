@@ -1,6 +1,7 @@
 //! Watch's life: write logs on a thread, answer probes, leave when told.
 
 use super::admin::{self, Admin};
+use super::directories::Directories;
 use super::logs::LogWriters;
 use crate::clock;
 use crate::config::Config;
@@ -50,8 +51,9 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     listen(source, log.clone(), Arc::clone(&stop), writers.reopener())?;
     let listeners = passport.take_listeners()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let admin = Admin::new(log.clone(), name, version, config);
-    runtime.block_on(attend(listeners, Arc::new(admin), &log, &stop, &writers))?;
+    let directories = Arc::new(Directories::new(config.server.uploads.as_deref()));
+    let admin = Admin::new(log.clone(), name, version, config, Arc::clone(&directories));
+    runtime.block_on(attend(listeners, Arc::new(admin), &directories, &log, &stop, &writers))?;
     writers.finish();
     Ok(())
 }
@@ -59,6 +61,7 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
 async fn attend(
     listeners: Vec<(OwnedFd, Passed)>,
     admin: Arc<Admin>,
+    directories: &Directories,
     log: &Log,
     stop: &Notify,
     writers: &LogWriters,
@@ -86,6 +89,8 @@ async fn attend(
         if writers.has_failed() {
             return Err(io::Error::other("a log's thread has failed"));
         }
+        // What found no room for a thread is tried again at the next tick.
+        directories.settle(log.segment()).ok();
         log.slot().beat(clock::mono().0, crate::memory::resident());
     }
 }

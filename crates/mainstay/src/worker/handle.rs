@@ -5,10 +5,12 @@ use crate::config::Config;
 #[cfg(feature = "database")]
 use crate::db::{Open, Pool};
 use crate::http::body::BoxError;
+use crate::metrics::families;
 use crate::metrics::{Counter, Gauge, Histogram, Labelled, Merge, MetricError};
 use crate::status::Status;
 use serde::de::DeserializeOwned;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The worker that runs the application: its configuration, its service, its end. Cloning is
@@ -69,7 +71,7 @@ impl Worker {
     /// As of all metrics: a name is letters, digits and `_`, begins with a letter and not with
     /// `mainstay_`, and says its unit (`_seconds`, `_bytes`); that of a counter ends with `_total`. The
     /// same name is the same metric in all workers. There may be 256 metrics, with 1,024 series as
-    /// counters, 256 as gauges and 512 as histograms, those of mainstay included.
+    /// counters, 256 as gauges and 1,024 as histograms, those of mainstay included.
     ///
     /// # Errors
     /// When the name is wrong or known as something else, or there is no more room.
@@ -135,6 +137,20 @@ impl Worker {
         labels: [&str; N],
     ) -> Result<Labelled<Histogram, N>, MetricError> {
         self.shared.metrics.family(name, help, Merge::Sum, &labels).map(Labelled::new)
+    }
+
+    /// Has a directory measured, such as that of uploads: size, use and inodes of its file system are in
+    /// the metrics `mainstay_directory_…`, by its absolute path, while a worker that wants them lives. No
+    /// request waits for that, even when the file system does not answer.
+    ///
+    /// # Errors
+    /// When the path is not UTF-8 or too long, or there are 64 already.
+    pub fn measure_directory(&self, path: impl AsRef<Path>) -> Result<(), BoxError> {
+        let path = std::path::absolute(path)?;
+        let text = path.to_str().ok_or_else(|| format!("not UTF-8: {}", path.display()))?;
+        let (family, labels) = (&families::DIRECTORY_WANTED, [("directory", text)]);
+        self.shared.metrics.own_gauge(family, Merge::Sum, &labels)?.set(1.0);
+        Ok(())
     }
 
     /// Adds something to what readiness depends on: `code` is run in the background, by one worker of

@@ -128,7 +128,8 @@ fn start(
     };
     let says = Arc::clone(voice);
     let recorder = Recorder::new(log.clone(), book, move |served| {
-        says.say(&Word::Recycle { reason: format!("max_requests {served} reached") });
+        let reason = format!("max_requests {served} reached");
+        says.say(&Word::Recycle { reason, broken: false });
     });
     let pages = Pages::load(config.http.error_pages.as_deref(), pages).map_err(io::Error::other)?;
     let error_id = || RequestId::new(clock::wall()).to_string();
@@ -136,7 +137,7 @@ fn start(
     #[cfg(feature = "database")]
     let replace = {
         let says = Arc::clone(voice);
-        move |reason| says.say(&Word::Recycle { reason })
+        move |reason| says.say(&Word::Recycle { reason, broken: true })
     };
     let checks = Arc::new(Checks::new(log.clone(), passport.generation, &config.health));
     let asked = {

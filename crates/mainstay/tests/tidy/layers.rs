@@ -68,6 +68,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::event",
             "crate::health::state",
             "crate::health::State",
+            "crate::metrics::exits",
             "crate::supervisor::machine",
         ],
         never: IMPURE,
@@ -128,6 +129,11 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         part: "crates/mainstay/src/http/strict/",
         may: &["crate::http::strict"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/http/waited.rs",
+        may: &["crate::http::waited"],
         never: IMPURE,
     },
     Layer {

@@ -43,6 +43,13 @@ pub(super) const KEYS: &[Key] = &[
         ..ROW
     },
     Key {
+        path: "server.uploads",
+        kind: Kind::Path,
+        doc: "Directory in which the application keeps what it is sent: how full its file system is, is \
+              measured. Empty: what the application says.",
+        ..ROW
+    },
+    Key {
         path: "server.pidfile",
         kind: Kind::Path,
         flag: Some("pidfile"),

@@ -10,6 +10,7 @@ use crate::http::page::{NO_ENTRY, Page, Refusal, Remains};
 use crate::http::secrets;
 use crate::http::seen::Seen;
 use crate::http::traceparent;
+use crate::http::waited;
 use crate::http::watched::Watched;
 use crate::log::RecordContext;
 use crate::log::access::{self, AccessFormat, Facts, Protocol};
@@ -71,6 +72,7 @@ impl Recorder {
         number: u64,
     ) {
         let wall = self.wall(page.started);
+        page.protocol = protocol(request.version());
         let headers = request.headers();
         let seen = Seen::of(headers);
         let origin = if seen.forwarded {
@@ -79,6 +81,10 @@ impl Recorder {
             Origin::of(conn.peer())
         };
         let (id, mut trace) = self.names(&seen, conn, wall);
+        if let Some(since) = seen.since {
+            let trusted = client::trusts(&self.book.trust, conn.peer());
+            page.waited = trusted.then(|| waited::read(since.as_bytes(), wall)).flatten();
+        }
         if let Some(refused) = origin.refused {
             self.refuse_forwarded(conn, refused, number);
         }
@@ -205,7 +211,7 @@ impl Recorder {
         let facts = Facts {
             method: method.as_bytes(),
             target,
-            version: protocol(request.version()),
+            version: page.protocol,
             headers,
             agent: known.agent,
             referrer: known.referrer,
@@ -241,6 +247,7 @@ impl Recorder {
         let target = shown(remains.target.to_vec());
         let remains = Remains { target: &target, ..remains };
         page.reason = refusal.reason;
+        page.protocol = remains.version;
         page.context = Some(Context::begin(|context| {
             context.client = conn.peer().map(|peer| peer.ip());
             context.peer = conn.peer();

@@ -204,7 +204,9 @@ impl Recorder {
             }
             None => self.enter(&mut page, conn, request, number),
         }
-        self.log.slot().request_began();
+        let slot = self.log.slot();
+        slot.request_began();
+        slot.add(names::BEGUN + page.protocol as usize, 1);
         conn.request_began(now, request.version() == Version::HTTP_2);
         page
     }
@@ -218,7 +220,9 @@ impl Recorder {
         self.enter_refused(&mut page, conn, refusal, conn.next_number());
         page.status = refusal.status;
         page.reason = refusal.reason;
-        self.log.slot().request_began();
+        let slot = self.log.slot();
+        slot.request_began();
+        slot.add(names::BEGUN + page.protocol as usize, 1);
         self.close(page, Ending::Aborted);
     }
 
@@ -279,9 +283,11 @@ impl Recorder {
         let entry = (page.entry != NO_ENTRY).then_some(page.entry as usize);
         let (method, route) = page.asked();
         let series = requests.series(method, route, status);
-        let cells = [names::REQUESTS, names::status_cell(status), slot.bin_cell(series, duration)];
+        let cells =
+            [names::REQUESTS, names::status_cell(status), slot.bin_cell(series.duration, duration)];
         slot.settle(&Settlement { entry, cells, record });
-        slot.measures().add_to_sum(series, duration);
+        slot.measures().add_to_sum(series.duration, duration);
+        requests.measure(series, &page.extent());
         drop(lines);
         if let Some(context) = &page.context
             && let Some(spans) = &context.spans

@@ -5,6 +5,7 @@ use super::backoff::Backoff;
 use crate::clock::Mono;
 use crate::event::Event;
 use crate::health::State;
+use crate::metrics::exits::Exit;
 use mainstay_os::child::Ended;
 use mainstay_os::signals::Signal;
 use std::time::Duration;
@@ -57,7 +58,7 @@ pub(crate) enum Input {
     /// The worker says why it will not be.
     BootFailed { slot: usize, failure: BootFailure },
     /// The worker wants to be replaced.
-    WantsRecycle { slot: usize, reason: String },
+    WantsRecycle { slot: usize, reason: String, why: Exit },
     /// The worker's sign of life and memory, as read from its slot.
     Observed { slot: usize, beat: Mono, rss: u64 },
     /// All workers have been observed once more.

@@ -21,6 +21,7 @@ use crate::clock::Mono;
 use crate::event::{Event, Mib, Time};
 use crate::health::State;
 use crate::health::state::{Check, Outcome, Thresholds};
+use crate::metrics::exits::Exit;
 use backoff::Backoff;
 use mainstay_os::child::Ended;
 use mainstay_os::signals::Signal;
@@ -126,15 +127,18 @@ impl Machine {
             }
             Input::Ready { slot } => self.ready(slot, now),
             Input::BootFailed { slot, failure } => self.boot_failed(slot, failure, now),
-            Input::WantsRecycle { slot, reason } => self.flag(slot, reason),
+            Input::WantsRecycle { slot, reason, why } => self.flag(slot, reason, why),
             Input::Observed { slot, beat, rss } => self.observed(slot, beat, rss, now),
             Input::Observation => self.note_stall(now),
             Input::Exited { slot, ended } => self.exited(slot, ended, now),
             Input::Reload { policy } => self.begin_reload(policy, now),
             Input::Resize { target } => self.resize(target),
-            Input::Recycle { slot: Some(slot), reason } => self.flag(slot, reason),
+            Input::Recycle { slot: Some(slot), reason } => {
+                self.flag(slot, reason, Exit::Operator);
+            }
             Input::Recycle { slot: None, reason } => {
-                (0..self.workers.len()).for_each(|slot| self.flag(slot, reason.clone()));
+                let all = 0..self.workers.len();
+                all.for_each(|slot| self.flag(slot, reason.clone(), Exit::Operator));
             }
             Input::Stop { quick } => self.stop(quick, now),
             Input::WatchGone => self.watch_gone(),
@@ -171,6 +175,7 @@ impl Machine {
         }
         let (pid, generation) = (worker.pid, worker.generation);
         // The process is on its way out; should it hang there, KILL follows.
+        worker.why = Some(Exit::BootFailed);
         worker.life = Life::Dying { until: now + ABORT_GRACE, killed: false };
         self.report(Event::WorkerBootFailed { pid, reason: failure.reason.clone() });
         if !self.serves_on() {
@@ -213,27 +218,30 @@ impl Machine {
         let Life::Ready { since } = life else { return };
         let age = now.since(since);
         if self.policy.lifetime.is_some_and(|limit| age > limit) {
-            self.flag(slot, format!("lifetime {} reached", Time(age)));
+            self.flag(slot, format!("lifetime {} reached", Time(age)), Exit::MaxLifetime);
         } else if self.policy.max_rss.is_some_and(|limit| rss > limit) {
-            self.flag(slot, format!("resident memory {} reached", Mib(rss)));
+            let reason = format!("resident memory {} reached", Mib(rss));
+            self.flag(slot, reason, Exit::MemoryLimit);
         }
     }
 
     fn timed_out(&mut self, slot: usize, silent: Duration, now: Mono) {
         let Some(worker) = self.worker_mut(slot) else { return };
         let pid = worker.pid;
+        worker.why = Some(Exit::Timeout);
         worker.life = Life::Dying { until: now + ABORT_GRACE, killed: false };
         self.report(Event::WorkerTimeout { pid, silent: Time(silent) });
         self.out.push(Action::TellInFlight { slot });
         self.send(slot, Signal::Abrt, "no progress");
     }
 
-    fn flag(&mut self, slot: usize, reason: String) {
+    fn flag(&mut self, slot: usize, reason: String, why: Exit) {
         let Some(worker) = self.worker_mut(slot) else { return };
         if worker.flagged || !worker.is_ready() {
             return;
         }
         worker.flagged = true;
+        worker.why = Some(why);
         let pid = worker.pid;
         self.report(Event::Recycling { pid, reason });
     }
@@ -290,11 +298,15 @@ impl Machine {
                     let limit = Time(self.policy.boot_timeout);
                     let reason = format!("not ready within the boot timeout of {limit}");
                     self.boot_failed(slot, BootFailure { code: 3, reason }, now);
+                    self.set_why(slot, Exit::BootTimeout);
                     self.kill(slot, "boot timeout", now);
                 }
                 Life::Draining { .. } => {
                     self.out.push(Action::TellInFlight { slot });
                     self.kill(slot, "grace is over", now);
+                    if let Some(worker) = self.worker_mut(slot) {
+                        worker.is_late = true;
+                    }
                 }
                 Life::Dying { killed: false, .. } => self.kill(slot, "it did not leave", now),
                 Life::Dying { killed: true, .. } | Life::Ready { .. } => {}
@@ -373,7 +385,10 @@ impl Machine {
 
     fn drain(&mut self, slot: usize, now: Mono) {
         let until = now + self.policy.grace + ABORT_GRACE;
+        let generation = self.generation;
         let Some(worker) = self.worker_mut(slot) else { return };
+        let is_old = worker.generation != generation;
+        worker.why.get_or_insert(if is_old { Exit::Reload } else { Exit::ScaleDown });
         worker.life = Life::Draining { since: now, until };
         self.out.push(Action::Draining { slot });
         self.out.push(Action::Signal { slot, signal: Signal::Term });
@@ -451,6 +466,17 @@ impl Machine {
         self.reload.is_some()
     }
 
+    /// Why the worker in `slot`, which has ended like this, has done so, and whether another one takes
+    /// its place.
+    pub(crate) fn exit(&self, slot: usize, ended: Ended, out_of_memory: bool) -> (Exit, bool) {
+        let exit = match self.worker(slot) {
+            Some(worker) => worker.exit(ended, out_of_memory),
+            None => worker::by_end(ended, out_of_memory),
+        };
+        let is_surplus = self.worker(slot).is_some_and(|it| it.why == Some(Exit::ScaleDown));
+        (exit, self.serves_on() && !is_surplus)
+    }
+
     /// The service is on its way out.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.is_some()
@@ -458,6 +484,12 @@ impl Machine {
 
     fn count(&self, which: impl Fn(&Worker) -> bool) -> usize {
         self.workers.iter().flatten().filter(|worker| which(worker)).count()
+    }
+
+    fn set_why(&mut self, slot: usize, why: Exit) {
+        if let Some(worker) = self.worker_mut(slot) {
+            worker.why = Some(why);
+        }
     }
 
     fn forget(&mut self, slot: usize) {

@@ -210,7 +210,10 @@ impl World {
                 self.input(Input::Exited { slot, ended });
             }
             Step::Stick => process.stuck = true,
-            Step::Recycle => self.input(Input::WantsRecycle { slot, reason: "requests".into() }),
+            Step::Recycle => {
+                let (reason, why) = ("requests".into(), Exit::MaxRequests);
+                self.input(Input::WantsRecycle { slot, reason, why });
+            }
         }
     }
 

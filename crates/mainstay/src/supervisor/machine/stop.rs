@@ -3,6 +3,7 @@
 use super::{ABORT_GRACE, Action, Life, Machine, Worker};
 use crate::clock::Mono;
 use crate::event::{Event, Time};
+use crate::metrics::exits::Exit;
 use mainstay_os::signals::Signal;
 use std::time::Duration;
 
@@ -131,12 +132,14 @@ impl Machine {
         for slot in 0..self.workers.len() {
             match self.workers[slot].as_ref().map(|worker| worker.life) {
                 Some(Life::Ready { .. }) => {
+                    self.set_why(slot, Exit::Shutdown);
                     let until = now + grace + ABORT_GRACE;
                     self.set_life(slot, Life::Draining { since: now, until });
                     self.out.push(Action::Draining { slot });
                     self.out.push(Action::Signal { slot, signal });
                 }
                 Some(Life::Booting) => {
+                    self.set_why(slot, Exit::Shutdown);
                     self.set_life(slot, Life::Dying { until: now + ABORT_GRACE, killed: true });
                     self.out.push(Action::Signal { slot, signal: Signal::Kill });
                 }
