@@ -4,7 +4,7 @@
 
 use super::fingerprint::fingerprint;
 use super::open::{Echo, Settings};
-use super::statement::{REPEATED, of_request, record};
+use super::statement::{REPEATED, of_request, record, remember};
 use crate::event::{Event, Time};
 use crate::http::context::current;
 use crate::log::Log;
@@ -36,6 +36,11 @@ impl Listener for Foreign {
         let request = current::current();
         let request = request.as_deref();
         let fingerprint = fingerprint(told.text);
+        if let Some(request) = request
+            && log.makes_reports()
+        {
+            remember(request, POOL, &fingerprint.text, told.took, told.rows, None);
+        }
         let pool = || POOL.to_owned();
         let statement = || fingerprint.text.clone();
         if self.echo > Echo::Off {

@@ -21,11 +21,13 @@ use crate::config::{Config, Level, LogTarget};
 use crate::event::Event;
 use crate::metrics::names;
 use crate::telemetry::Parcel;
+use crate::telemetry::sentry::Reports;
 use access::{AccessFormat, FormatError};
 use line::{Line, LineFormat};
 use mainstay_os::segment::{Segment, Slot};
 pub(crate) use record::{ErrorFacts, Record, RecordContext};
 use stamps::Stamps;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The logs, and the index of each one's ring.
@@ -116,6 +118,9 @@ struct Inner {
     pid: u32,
     /// A ring has one writer; a process with several threads takes turns here.
     turn: Mutex<Turn>,
+    /// How errors are reported elsewhere, and whether they are.
+    reports: Mutex<Option<Arc<Reports>>>,
+    makes_reports: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -132,7 +137,8 @@ impl Log {
         let stamps = Stamps::new(mainstay_os::zone::offset_at);
         let turn = Turn { record: Vec::with_capacity(256), stamps, look: Look::default() };
         let turn = Mutex::new(turn);
-        Log { inner: Arc::new(Inner { segment, slot, pid, turn }) }
+        let (reports, makes_reports) = Default::default();
+        Log { inner: Arc::new(Inner { segment, slot, pid, turn, reports, makes_reports }) }
     }
 
     /// Hands what is for receivers elsewhere over to watch; returns whether there was room. Nobody waits.
@@ -145,6 +151,27 @@ impl Log {
     /// From now on lines look like this.
     pub(crate) fn set_look(&self, look: Look) {
         self.turn().look = look;
+    }
+
+    /// From now on errors are reported like this, or not at all.
+    pub(crate) fn set_reports(&self, reports: Option<Reports>) {
+        let Inner { reports: place, makes_reports, .. } = &*self.inner;
+        makes_reports.store(reports.is_some(), Relaxed);
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = reports.map(Arc::new);
+    }
+
+    /// Whether errors are reported.
+    #[inline]
+    pub(crate) fn makes_reports(&self) -> bool {
+        self.inner.makes_reports.load(Relaxed)
+    }
+
+    /// How errors are reported, if they are.
+    pub(crate) fn reports(&self) -> Option<Arc<Reports>> {
+        if !self.makes_reports() {
+            return None;
+        }
+        self.inner.reports.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A way to tell events, for parts that know no log.

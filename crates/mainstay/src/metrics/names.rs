@@ -60,6 +60,14 @@ counters! {
     ACCESS_WRITTEN "mainstay_access_lines_written_total";
     /// Lines of the error log that were written.
     ERROR_WRITTEN "mainstay_error_lines_written_total";
+    /// Reports of errors handed to watch, which sends them.
+    REPORTS "mainstay_error_reports_total";
+    /// Reports of errors for which the ring to watch had no room.
+    REPORTS_DROPPED "mainstay_error_reports_dropped_total";
+    /// Reports of errors that were not made because there were too many.
+    REPORTS_SUPPRESSED "mainstay_error_reports_suppressed_total";
+    /// Reports of errors that were not made because `sentry.sample_rate` did not choose them.
+    REPORTS_UNSAMPLED "mainstay_error_reports_unsampled_total";
 }
 
 /// The client went away before it had its answer; nginx's number.

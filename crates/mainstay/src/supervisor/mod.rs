@@ -14,6 +14,7 @@ mod pidfile;
 mod processes;
 mod program;
 mod reload;
+mod reports;
 mod run;
 mod start;
 mod upgrade;

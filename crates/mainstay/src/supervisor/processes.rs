@@ -179,13 +179,19 @@ impl Supervisor {
             return self.report(&Event::WorkerExited { pid, code: 0, facts });
         }
         let killed_by_us = matches!(life, Some(Life::Dying { .. }));
+        let died = Event::WorkerDied { pid, how: describe(ended), facts };
         if !killed_by_us {
-            if ended == Ended::Signal(Signal::Kill.number()) && self.oom.killed() {
+            let killed = ended == Ended::Signal(Signal::Kill.number());
+            let out_of_memory = killed && self.oom.killed();
+            if out_of_memory {
                 self.report(&Event::WorkerOutOfMemory { pid, rss: Mib(usage.peak_rss) });
             }
             self.tell_in_flight(slot);
+            if matches!(life, Some(Life::Ready { .. } | Life::Draining { .. })) {
+                self.report_death(slot, &died, ended, out_of_memory);
+            }
         }
-        self.report(&Event::WorkerDied { pid, how: describe(ended), facts });
+        self.report(&died);
     }
 
     /// Tells of the requests that a worker has in flight.

@@ -132,6 +132,7 @@ impl Supervisor {
         if let Ok(lines) = LostLines::new(&config, &look, &self.log) {
             self.lost_lines = lines;
         }
+        super::reports::set(&self.log, &config, &look, self.machine.wanted().0);
         self.log.set_look(look);
         for warning in &config.warnings {
             self.report(&Event::ConfigWarning { warning: warning.clone() });

@@ -126,6 +126,7 @@ pub(crate) fn start(
     let look = Look::of(&config, &identity.name, &identity.version);
     let lost_lines = LostLines::new(&config, &look, &log)
         .map_err(|error| StartError::new("log.access_format", error))?;
+    super::reports::set(&log, &config, &look, 1);
     log.set_look(look);
     let policy = reload::policy(&config, usize::MAX);
     let slots = log.segment().layout().slots - OTHER_SLOTS;

@@ -1,6 +1,8 @@
 //! What leaves the host: spans, log records and error reports, on their way from the process that made
 //! them through its ring in the segment to watch, which sends them.
 
+pub(crate) mod sentry;
+
 /// What a record of the telemetry ring holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
