@@ -7,24 +7,79 @@
 
 use crate::event::Event;
 use crate::log::Log;
+use crate::telemetry::sentry::{Fault, Gravity, Report, What};
 use std::any::Any;
+use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::sync::Arc;
 
 thread_local! {
-    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+    static LAST: RefCell<Option<Panic>> = const { RefCell::new(None) };
     static SERVES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What a panic said, and where. Shown, it is both.
+#[derive(Clone, Debug)]
+pub(crate) struct Panic(Arc<Inside>);
+
+#[derive(Debug)]
+struct Inside {
+    message: String,
+    place: Option<(String, u32, u32)>,
+    /// Of the thread, if `RUST_BACKTRACE` asks for it.
+    backtrace: Backtrace,
+}
+
+impl Panic {
+    /// As reports tell it.
+    pub(crate) fn fault(&self) -> Fault<'_> {
+        let Inside { message, place, backtrace } = &*self.0;
+        Fault {
+            kind: "panic".to_owned(),
+            value: message.clone(),
+            place: place.as_ref().map(|(file, line, column)| (file.as_str(), *line, *column)),
+            backtrace: Some(backtrace),
+        }
+    }
+
+    fn of_hook(info: &PanicHookInfo<'_>) -> Panic {
+        let message = info.payload_as_str().unwrap_or(SILENT).to_owned();
+        let place = info.location().map(|it| (it.file().to_owned(), it.line(), it.column()));
+        Panic(Arc::new(Inside { message, place, backtrace: Backtrace::capture() }))
+    }
+
+    /// Without the hook, there is no place.
+    fn of_payload(payload: &(dyn Any + Send)) -> Panic {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        let message = text.unwrap_or_else(|| SILENT.to_owned());
+        Panic(Arc::new(Inside { message, place: None, backtrace: Backtrace::disabled() }))
+    }
+}
+
+const SILENT: &str = "a panic without a message";
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inside { message, place, .. } = &*self.0;
+        match place {
+            Some((file, line, _)) => write!(f, "{message} (at {file}:{line})"),
+            None => f.write_str(message),
+        }
+    }
 }
 
 /// Installs the hook. Nothing is printed: standard error belongs to the log.
 pub(crate) fn install(log: Log) {
     std::panic::set_hook(Box::new(move |info| {
-        let text = describe_hook(info);
+        let panic = Panic::of_hook(info);
         if SERVES.get() {
             tell_uncaught(&log);
-            LAST.set(Some(text));
+            LAST.set(Some(panic));
         } else {
-            tell(&log, text);
+            tell(&log, &panic);
         }
     }));
 }
@@ -36,39 +91,37 @@ pub(crate) fn serve_here() {
 
 /// Tells of a panic on this thread that nobody caught.
 pub(crate) fn tell_uncaught(log: &Log) {
-    if let Some(text) = LAST.take() {
-        tell(log, text);
+    if let Some(panic) = LAST.take() {
+        tell(log, &panic);
     }
 }
 
-fn tell(log: &Log, panic: String) {
+fn tell(log: &Log, panic: &Panic) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed").to_owned();
-    log.event(&Event::Panicked { thread, panic });
+    if let Some(reports) = log.reports() {
+        let report = Report {
+            id: "",
+            level: Gravity::Error,
+            what: What::Errors { chain: vec![panic.fault()], mechanism: "panic", handled: false },
+            request: None,
+            tags: vec![("thread", thread.clone())],
+            release: None,
+            extra: Vec::new(),
+            fingerprint: Vec::new(),
+        };
+        reports.tell(log, &report);
+    }
+    log.event(&Event::Panicked { thread, panic: panic.to_string() });
 }
 
 /// Calls `code`, and gives what a panic in it said.
 ///
 /// # Errors
-/// The panic's message and place.
+/// The panic.
 #[inline(always)]
-pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, Panic> {
     // What a panic leaves half done is dropped by the callers, and never used again.
-    catch_unwind(AssertUnwindSafe(code)).map_err(|payload| describe(payload.as_ref()))
-}
-
-fn describe_hook(info: &PanicHookInfo<'_>) -> String {
-    let message = info.payload_as_str().unwrap_or("a panic without a message");
-    match info.location() {
-        Some(place) => format!("{message} (at {}:{})", place.file(), place.line()),
-        None => message.to_owned(),
-    }
-}
-
-fn describe(payload: &(dyn Any + Send)) -> String {
-    LAST.take().unwrap_or_else(|| {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        text.or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "a panic without a message".to_owned())
-    })
+    catch_unwind(AssertUnwindSafe(code))
+        .map_err(|payload| LAST.take().unwrap_or_else(|| Panic::of_payload(payload.as_ref())))
 }

@@ -61,6 +61,8 @@ async fn app(worker: mainstay::Worker) -> Result<Router, BoxError> {
         .route("/exit", get(|uri: Uri| async move { exit(&uri) }))
         .route("/panic", get(fail))
         .route("/failure", get(failure))
+        .route("/causes", get(causes))
+        .route("/panic-in-task", get(fail_apart))
         .route("/panic-in-body", get(|| async { Response::new(Body::new(Torn)) }))
         .route("/upgrade", get(upgrade))
         .route("/echo", post(|body: Bytes| async move { body }))
@@ -124,6 +126,34 @@ fn exit(uri: &Uri) -> &'static str {
 async fn failure() -> Result<&'static str, mainstay::Failure> {
     let failure = mainstay::Failure::new(StatusCode::BAD_GATEWAY, "The stock is not reachable.");
     Err(failure.because("the stock at 192.0.2.1 refuses us"))
+}
+
+/// `/causes`: an error with its causes, after records of which one tells a secret.
+async fn causes() -> Result<&'static str, mainstay::Failure> {
+    #[derive(Debug)]
+    struct StockAway(std::io::Error);
+
+    impl std::fmt::Display for StockAway {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("the stock at http://shop:hunter2@192.0.2.1/ is away")
+        }
+    }
+
+    impl std::error::Error for StockAway {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    tracing::info!(order = 7, password = "hunter2", "asking the stock");
+    log::warn!("the stock wants token=hunter2");
+    Err(StockAway(std::io::Error::other("no route to it")).into())
+}
+
+/// `/panic-in-task`: a task panics that nobody awaits.
+async fn fail_apart() -> &'static str {
+    drop(tokio::spawn(async { panic!("the fixture panics in a task, as told") }));
+    "begun\n"
 }
 
 /// Tells everywhere what the client has sent, as careless applications do.

@@ -3,14 +3,18 @@
 //!
 //! One that is not installed is a skip that is printed, and a failure where `CI` is set.
 
+mod kent;
 mod mariadb;
 mod postgres;
 mod process;
+mod python;
 mod relay;
 
+pub use kent::Kent;
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub(crate) use process::Server;
+pub use python::python;
 pub use relay::Relay;
 
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@ mod app_log;
 mod control;
 mod corpus;
 mod databases;
+mod errors;
 mod faults;
 mod figures;
 mod forgery;

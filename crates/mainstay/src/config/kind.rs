@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::http::client::{AllowedHosts, Networks, ProxyFix};
 use crate::log::{Service, access::AccessFormat};
+use crate::telemetry::sentry::Dsn;
 
 use super::{
     error::Wrong,
@@ -52,6 +53,10 @@ pub(crate) enum Kind {
     Hosts,
     /// The URL of a database; empty means none.
     DatabaseUrl,
+    /// Where Sentry takes reports; empty means nowhere.
+    Dsn,
+    /// A part of a whole, 0 to 1.
+    Ratio,
 }
 
 /// A value as it was said, before its key's kind has looked at it.
@@ -63,6 +68,8 @@ pub(crate) enum Raw {
     Str(String),
     /// A TOML integer; one beyond 128 bits is given as the nearest.
     Int(i128),
+    /// A TOML number with a fraction.
+    Real(String),
     /// A TOML boolean.
     Bool(bool),
     /// A TOML array of strings.
@@ -79,6 +86,7 @@ impl Raw {
             Self::Untyped(_) => "text",
             Self::Str(_) => "a string",
             Self::Int(_) => "a number",
+            Self::Real(_) => "a number with a fraction",
             Self::Bool(_) => "a boolean",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
@@ -132,6 +140,8 @@ impl Kind {
             Self::Hosts => self.joined(raw).and_then(|it| judged(it, AllowedHosts::parse)),
             Self::ProxyFix => self.counts(raw).and_then(|it| judged(it, ProxyFix::parse)),
             Self::DatabaseUrl => self.text(raw, database_url).map(Value::Text),
+            Self::Dsn => self.text(raw, dsn).map(Value::Text),
+            Self::Ratio => self.ratio(raw).map(Value::Ratio),
         };
         read.map_err(|wrong| Wrong { hint: wrong.hint.or_else(|| Some(self.accepts())), ..wrong })
     }
@@ -173,6 +183,8 @@ impl Kind {
             Self::DatabaseUrl => {
                 "use sqlite:FILE, postgres://USER:PASSWORD@HOST/NAME or mysql://…".to_owned()
             }
+            Self::Dsn => "use https://KEY@HOST/PROJECT, or \"\" for none".to_owned(),
+            Self::Ratio => "use a number from 0 to 1, such as 0.25".to_owned(),
         }
     }
 
@@ -195,7 +207,8 @@ impl Kind {
             Self::Networks => "NETWORKS",
             Self::ProxyFix => "COUNTS",
             Self::Hosts => "HOSTS",
-            Self::DatabaseUrl => "URL",
+            Self::DatabaseUrl | Self::Dsn => "URL",
+            Self::Ratio => "RATIO",
         }
     }
 
@@ -213,10 +226,11 @@ impl Kind {
             | Self::Target
             | Self::OneOf(_)
             | Self::AccessFormat
-            | Self::DatabaseUrl => "a string",
+            | Self::DatabaseUrl
+            | Self::Dsn => "a string",
             Self::Networks | Self::Hosts => "a string or a list of strings",
             Self::ProxyFix => "a table of numbers",
-            Self::Count { .. } => "a number",
+            Self::Count { .. } | Self::Ratio => "a number",
             Self::CountOrAuto { .. } => "a number or \"auto\"",
             Self::Bool => "a boolean",
             Self::Duration { .. } | Self::DurationOrAuto => "a duration",
@@ -254,6 +268,16 @@ impl Kind {
         };
         let inside = u64::try_from(number).ok().filter(|n| (min..=max).contains(n));
         inside.ok_or_else(|| wrong("is out of range"))
+    }
+
+    fn ratio(&self, raw: &Raw) -> Result<String, Wrong> {
+        let text = match raw {
+            Raw::Int(number) => number.to_string(),
+            Raw::Real(number) => number.clone(),
+            Raw::Untyped(text) => text.trim().to_owned(),
+            _ => return Err(self.mismatch(raw)),
+        };
+        Ok(ratio(&text).map_err(wrong)?.to_string())
     }
 
     fn boolean(&self, raw: &Raw) -> Result<bool, Wrong> {
@@ -358,6 +382,15 @@ impl Kind {
     }
 }
 
+/// A number of 0 to 1.
+///
+/// # Errors
+/// The predicate of a sentence.
+pub(super) fn ratio(text: &str) -> Result<f64, &'static str> {
+    let number: f64 = text.replace('_', "").parse().map_err(|_| "is not a number")?;
+    if (0.0..=1.0).contains(&number) { Ok(number) } else { Err("is out of range") }
+}
+
 fn wrong(message: impl Into<String>) -> Wrong {
     Wrong { message: message.into(), hint: None }
 }
@@ -397,6 +430,14 @@ fn database_url(text: &str) -> Result<String, &'static str> {
         Some(_) => Err("is of no database that is known"),
         None => Err("is not a URL"),
     }
+}
+
+fn dsn(text: &str) -> Result<String, &'static str> {
+    let text = printable(text)?;
+    if !text.is_empty() {
+        Dsn::parse(&text)?;
+    }
+    Ok(text)
 }
 
 fn url_path(text: &str) -> Result<String, &'static str> {

@@ -28,7 +28,7 @@ pub(crate) use env::variable;
 pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
 use sections::Values;
-pub use sections::{Database, Health, Http, Log, Proxy, Server, Workers};
+pub use sections::{Database, Health, Http, Log, Proxy, Sentry, Server, Workers};
 use value::Value;
 pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};
 
@@ -68,6 +68,8 @@ pub struct Config {
     pub database: Database,
     /// What is written.
     pub log: Log,
+    /// Where errors are reported.
+    pub sentry: Sentry,
     /// The application's own table. It may hold secrets, so `Debug` shows its names alone.
     pub app: toml::Table,
     pub(crate) effective: Vec<Effective>,
@@ -119,6 +121,7 @@ impl Config {
             health: values.health(),
             database: values.database(),
             log: values.log(),
+            sentry: values.sentry(),
             app: layers.app,
             effective: layers.effective,
             app_origins: layers.app_origins,
@@ -167,6 +170,7 @@ impl fmt::Debug for Config {
             .field("health", &self.health)
             .field("database", &self.database)
             .field("log", &self.log)
+            .field("sentry", &self.sentry)
             .field("app", &self.app.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

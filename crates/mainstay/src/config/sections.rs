@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Effective,
+    Effective, kind,
     value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, Value},
 };
 
@@ -169,6 +169,27 @@ pub struct Log {
     pub probes: bool,
 }
 
+/// `[sentry]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Sentry {
+    /// Where errors are reported; none means nowhere.
+    pub dsn: Option<Secret>,
+    /// The release that reports name; none means name and version of the service.
+    pub release: Option<String>,
+    /// Which part of the errors is reported, 0 to 1.
+    pub sample_rate: f64,
+    /// Whether reports tell the client's address.
+    pub send_pii: bool,
+}
+
+#[cfg(test)]
+impl Sentry {
+    pub(crate) fn for_tests(dsn: Secret) -> Sentry {
+        Sentry { dsn: Some(dsn), release: None, sample_rate: 1.0, send_pii: false }
+    }
+}
+
 /// Reads effective values as the types of `Config`'s fields.
 ///
 /// A path or a type that the table does not have is a fault of the two lists in this crate, which
@@ -270,6 +291,18 @@ impl Values<'_> {
             slow_query: above_zero(self.duration("database.slow_query")),
             echo: self.text("database.echo"),
             migrate: self.text("database.migrate"),
+        }
+    }
+
+    pub(super) fn sentry(&self) -> Sentry {
+        Sentry {
+            dsn: Some(self.text("sentry.dsn")).filter(|it| !it.is_empty()).map(Secret::new),
+            release: Some(self.text("sentry.release")).filter(|it| !it.is_empty()),
+            sample_rate: match self.get("sentry.sample_rate") {
+                Value::Ratio(number) => kind::ratio(number).unwrap_or(1.0),
+                other => mistaken("sentry.sample_rate", other),
+            },
+            send_pii: self.yes("sentry.send_pii"),
         }
     }
 

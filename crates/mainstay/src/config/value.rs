@@ -2,7 +2,7 @@
 
 use std::{fmt, net::Ipv6Addr, path::PathBuf, str::FromStr, time::Duration};
 
-use super::units;
+use super::{kind::ratio, units};
 
 /// A text that nothing shows: passwords, tokens, addresses that hold them.
 #[derive(Clone, PartialEq, Eq)]
@@ -263,6 +263,8 @@ pub(crate) enum Value {
     Bind(Option<Bind>),
     Level(Level),
     Target(LogTarget),
+    /// A number of 0 to 1, as it was said.
+    Ratio(String),
 }
 
 impl Value {
@@ -287,6 +289,7 @@ impl Value {
             Self::Bind(bind) => bind.as_ref().map(Bind::to_string).unwrap_or_default().into(),
             Self::Level(level) => level.as_str().into(),
             Self::Target(target) => target.to_string().into(),
+            Self::Ratio(number) => ratio(number).map_or(number.as_str().into(), Into::into),
         }
     }
 

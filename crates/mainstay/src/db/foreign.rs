@@ -5,7 +5,7 @@
 use super::fingerprint::fingerprint;
 use super::open::{Echo, Settings};
 use super::span::{self, Ran};
-use super::statement::{REPEATED, of_request, record};
+use super::statement::{REPEATED, of_request, record, remember};
 use crate::clock;
 use crate::event::{Event, Time};
 use crate::http::context::{current, spans};
@@ -52,6 +52,11 @@ impl Listener for Foreign {
                 failed: None,
             };
             span::end(&running.ago(told.took), clock::mono(), &ran);
+        }
+        if let Some(request) = request
+            && log.makes_reports()
+        {
+            remember(request, POOL, &fingerprint.text, told.took, told.rows, None);
         }
         let pool = || POOL.to_owned();
         let statement = || fingerprint.text.clone();

@@ -11,7 +11,7 @@ use crate::event::{Event, Time};
 use crate::health::checks::Kind;
 use crate::http::context::{Context, current, spans};
 use crate::log::{Log, Record, RecordContext};
-use crate::telemetry::{self, here};
+use crate::telemetry::{self, here, sentry};
 use futures_util::Stream;
 use sqlx::{AssertSqlSafe, Database, Either, Error, Execute, SqlSafeStr, SqlStr};
 use std::pin::Pin;
@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// The logger of statements that are echoed.
 const LOGGER: &str = "mainstay::sql";
+/// What statements are called in reports of errors.
+const CRUMB: &str = "query";
 /// As many equal statements in one request are a loop over rows.
 pub(super) const REPEATED: u32 = 10;
 
@@ -145,6 +147,12 @@ impl Drop for Observed {
             .request
             .as_ref()
             .is_some_and(|request| request.count_query(self.fingerprint.hash) == REPEATED);
+        if let Some(request) = self.request.as_deref()
+            && self.book.log().makes_reports()
+        {
+            let (rows, failed) = (self.rows, self.failed.as_deref());
+            remember(request, &self.book.name, &self.fingerprint.text, self.run, rows, failed);
+        }
         let is_quiet = self.book.echo == Echo::Off && !slow && self.failed.is_none() && !repeated;
         if is_quiet {
             return;
@@ -214,6 +222,22 @@ impl Book {
             record(self.log(), word, &[("pool", &self.name)], current::current().as_deref());
         }
     }
+}
+
+/// Keeps a statement in mind, for the report of a failure of its request.
+pub(super) fn remember(
+    request: &Context,
+    pool: &str,
+    statement: &str,
+    took: Duration,
+    rows: u64,
+    failed: Option<&str>,
+) {
+    let level = if failed.is_some() { Level::Error } else { Level::Info };
+    let (took, rows) = (format!("{:.3}", took.as_secs_f64() * 1_000.0), rows.to_string());
+    let mut facts = vec![("pool", pool), ("ms", took.as_str()), ("rows", &rows)];
+    facts.extend(failed.map(|error| ("error", error)));
+    sentry::remember(request, level, CRUMB, statement, &facts);
 }
 
 /// Writes the line of a statement.

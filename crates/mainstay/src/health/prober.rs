@@ -112,7 +112,7 @@ async fn guarded(work: impl Future<Output = Finding>) -> Finding {
     std::future::poll_fn(|cx: &mut Context<'_>| {
         let work: Pin<&mut _> = work.as_mut();
         panics::caught(|| work.poll(cx))
-            .unwrap_or_else(|panic| Poll::Ready(Finding::new(Reason::Panicked, panic)))
+            .unwrap_or_else(|panic| Poll::Ready(Finding::new(Reason::Panicked, panic.to_string())))
     })
     .await
 }

@@ -3,7 +3,7 @@
 
 use super::Body;
 use super::body::Answer;
-use crate::panics;
+use crate::panics::{self, Panic};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
@@ -15,7 +15,7 @@ use tower_service::Service;
 
 /// What a panic said, in the extensions of the answer that replaces it.
 #[derive(Clone, Debug)]
-pub(crate) struct Panicked(pub(crate) String);
+pub(crate) struct Panicked(pub(crate) Panic);
 
 /// Calls the application.
 #[inline(always)]
@@ -30,7 +30,7 @@ where
         Poll::Ready(Err(impossible)) => match impossible {},
         Poll::Pending => Guarded::Waiting { call: Some(Box::new((app.clone(), request))) },
     });
-    called.unwrap_or_else(|panic| Guarded::Panicked { text: Some(panic) })
+    called.unwrap_or_else(|panic| Guarded::Panicked { panic: Some(panic) })
 }
 
 pin_project! {
@@ -39,7 +39,7 @@ pin_project! {
     pub(crate) enum Guarded<S, F> {
         Running { #[pin] future: F },
         Waiting { call: Option<Box<(S, Request<Body>)>> },
-        Panicked { text: Option<String> },
+        Panicked { panic: Option<Panic> },
     }
 }
 
@@ -55,7 +55,7 @@ where
         match panics::caught(|| step(self.as_mut(), cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Ok(response))) => Poll::Ready(response.map(|body| Answer::App { body })),
-            Ok(Poll::Ready(Err(text))) | Err(text) => Poll::Ready(internal_error(text)),
+            Ok(Poll::Ready(Err(panic))) | Err(panic) => Poll::Ready(internal_error(panic)),
         }
     }
 }
@@ -63,7 +63,7 @@ where
 fn step<S>(
     mut state: Pin<&mut Guarded<S, S::Future>>,
     cx: &mut Context<'_>,
-) -> Poll<Result<S::Response, String>>
+) -> Poll<Result<S::Response, Panic>>
 where
     S: Service<Request<Body>, Error = Infallible>,
 {
@@ -75,8 +75,8 @@ where
                     Err(impossible) => match impossible {},
                 });
             }
-            GuardedProjection::Panicked { text } => {
-                return Poll::Ready(Err(text.take().unwrap_or_default()));
+            GuardedProjection::Panicked { panic } => {
+                return Poll::Ready(Err(panic.take().expect("a panic is answered once")));
             }
             GuardedProjection::Waiting { call } => {
                 let (app, _) = &mut **call.as_mut().expect("an application is called once");
@@ -93,11 +93,11 @@ where
     }
 }
 
-fn internal_error<B>(text: String) -> Response<Answer<B>> {
+fn internal_error<B>(panic: Panic) -> Response<Answer<B>> {
     let mut response = Response::new(Answer::layer(Bytes::from_static(b"Internal Server Error\n")));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, plain);
-    response.extensions_mut().insert(Panicked(text));
+    response.extensions_mut().insert(Panicked(panic));
     response
 }

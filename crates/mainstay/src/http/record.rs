@@ -4,12 +4,12 @@
 use super::Body;
 use super::body::BoxError;
 use super::context::{Context, current};
-use super::errors::ErrorId;
+use super::errors::{ErrorId, report};
 use super::page::Page;
 use super::watched::Watched;
 use crate::clock;
 use crate::event::Event;
-use crate::panics;
+use crate::panics::{self, Panic};
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
@@ -67,14 +67,16 @@ impl Ticket {
     }
 
     /// Tells of the panic in this request's answer.
-    fn tell_panic(&mut self, panic: String) {
+    fn tell_panic(&mut self, panic: &Panic) {
         let Some(page) = &mut self.page else { return };
         page.reason = "body_panicked";
         let (method, path) = match page.context.as_deref() {
             Some(context) => (context.method.clone(), context.path.clone()),
             None => ("?".into(), "?".into()),
         };
-        self.conn.recorder().log().event(&Event::HandlerPanicked { method, path, panic });
+        let log = self.conn.recorder().log();
+        report::panicked(log, page.context.as_deref(), panic, Some(page.status), "");
+        log.event(&Event::HandlerPanicked { method, path, panic: panic.to_string() });
     }
 }
 
@@ -199,9 +201,9 @@ where
         // A body that panics ends its connection, as one that fails does; the worker lives.
         let polled = panics::caught(|| this.body.poll_frame(cx)).unwrap_or_else(|panic| {
             if let Some(ticket) = this.ticket {
-                ticket.tell_panic(panic.clone());
+                ticket.tell_panic(&panic);
             }
-            Poll::Ready(Some(Err(panic.into())))
+            Poll::Ready(Some(Err(panic.to_string().into())))
         });
         let Some(Ticket { conn, page: Some(page), .. }) = this.ticket else { return polled };
         match &polled {

@@ -21,12 +21,14 @@ use crate::clock;
 use crate::config::{Config, Level, LogTarget};
 use crate::event::Event;
 use crate::metrics::names;
+use crate::telemetry::sentry::Reports;
 use crate::telemetry::{Parcel, Settings as Telemetry};
 use access::{AccessFormat, FormatError};
 use line::{Line, LineFormat};
 use mainstay_os::segment::{Segment, Slot};
 pub(crate) use record::{ErrorFacts, Record, RecordContext};
 use stamps::Stamps;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The logs, and the index of each one's ring.
@@ -119,6 +121,9 @@ struct Inner {
     turn: Mutex<Turn>,
     /// What is recorded of traces, if anything is.
     tracing: OnceLock<Telemetry>,
+    /// How errors are reported elsewhere, and whether they are.
+    reports: Mutex<Option<Arc<Reports>>>,
+    makes_reports: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -138,7 +143,8 @@ impl Log {
         let turn =
             Turn { record: Vec::with_capacity(256), stamps, look: Look::default(), exports: false };
         let turn = Mutex::new(turn);
-        Log { inner: Arc::new(Inner { segment, slot, pid, turn, tracing: OnceLock::new() }) }
+        let (tracing, reports, makes_reports) = Default::default();
+        Log { inner: Arc::new(Inner { segment, slot, pid, turn, tracing, reports, makes_reports }) }
     }
 
     /// From now on this is recorded for receivers elsewhere. What was said first of traces stands.
@@ -165,6 +171,27 @@ impl Log {
     /// From now on lines look like this.
     pub(crate) fn set_look(&self, look: Look) {
         self.turn().look = look;
+    }
+
+    /// From now on errors are reported like this, or not at all.
+    pub(crate) fn set_reports(&self, reports: Option<Reports>) {
+        let Inner { reports: place, makes_reports, .. } = &*self.inner;
+        makes_reports.store(reports.is_some(), Relaxed);
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = reports.map(Arc::new);
+    }
+
+    /// Whether errors are reported.
+    #[inline]
+    pub(crate) fn makes_reports(&self) -> bool {
+        self.inner.makes_reports.load(Relaxed)
+    }
+
+    /// How errors are reported, if they are.
+    pub(crate) fn reports(&self) -> Option<Arc<Reports>> {
+        if !self.makes_reports() {
+            return None;
+        }
+        self.inner.reports.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A way to tell events, for parts that know no log.

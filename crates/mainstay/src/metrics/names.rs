@@ -84,6 +84,14 @@ counters! {
     RECORDS_DROPPED "mainstay_log_records_dropped_total";
     /// Workers that were started.
     WORKERS_SPAWNED "mainstay_workers_spawned_total";
+    /// Reports of errors handed to watch, which sends them.
+    REPORTS "mainstay_error_reports_total";
+    /// Reports of errors for which the ring to watch had no room.
+    REPORTS_DROPPED "mainstay_error_reports_dropped_total";
+    /// Reports of errors that were not made because there were too many.
+    REPORTS_SUPPRESSED "mainstay_error_reports_suppressed_total";
+    /// Reports of errors that were not made because `sentry.sample_rate` did not choose them.
+    REPORTS_UNSAMPLED "mainstay_error_reports_unsampled_total";
 }
 
 /// The client went away before it had its answer; nginx's number.

@@ -204,6 +204,7 @@ impl Handover {
         let watch = self.watch.map(HandedProcess::take).transpose()?;
         let look = Look::of(&config, &identity.name, &identity.version);
         let lost_lines = LostLines::new(&config, &look, &log).map_err(io::Error::other)?;
+        super::reports::set(&log, &config, &look, machine.wanted().0);
         log.set_look(look);
         log.set_telemetry(&Settings::of(&config));
         let file = self.control.path.ok_or_else(|| io::Error::other("no control socket"))?;

@@ -15,6 +15,7 @@ mod processes;
 mod program;
 mod queues;
 mod reload;
+mod reports;
 mod run;
 mod start;
 mod upgrade;

@@ -201,13 +201,17 @@ impl Supervisor {
         if let (true, Ended::Code(0)) = (draining, ended) {
             return self.report(&Event::WorkerExited { pid, code: 0, facts });
         }
+        let died = Event::WorkerDied { pid, how: describe(ended), facts };
         if !killed_by_us {
             if out_of_memory {
                 self.report(&Event::WorkerOutOfMemory { pid, rss: Mib(usage.peak_rss) });
             }
             self.tell_in_flight(slot);
+            if matches!(life, Some(Life::Ready { .. } | Life::Draining { .. })) {
+                self.report_death(slot, &died, ended, out_of_memory);
+            }
         }
-        self.report(&Event::WorkerDied { pid, how: describe(ended), facts });
+        self.report(&died);
     }
 
     /// Tells of the requests that a worker has in flight.

@@ -63,6 +63,13 @@ impl Program {
         format!("/proc/self/fd/{}", self.file.as_raw_fd()).into()
     }
 
+    /// Whether it is the program that runs here.
+    pub(crate) fn is_the_running(&self) -> bool {
+        // The link leads to the file itself, whatever lies by its name by now.
+        let own = file_identity(Path::new("/proc/self/exe"));
+        own.is_some() && own == file_identity(Path::new(&self.path()))
+    }
+
     /// The open program file.
     pub(crate) fn file(&self) -> &OwnedFd {
         &self.file

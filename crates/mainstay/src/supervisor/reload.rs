@@ -133,6 +133,7 @@ impl Supervisor {
         if let Ok(lines) = LostLines::new(&config, &look, &self.log) {
             self.lost_lines = lines;
         }
+        super::reports::set(&self.log, &config, &look, self.machine.wanted().0);
         self.log.set_look(look);
         self.log.set_telemetry(&Settings::of(&config));
         for warning in &config.warnings {

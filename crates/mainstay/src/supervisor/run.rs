@@ -249,6 +249,9 @@ impl Supervisor {
     /// Counts and logs an event of the supervisor.
     pub(crate) fn report(&self, event: &Event) {
         self.log.event(event);
+        if self.log.makes_reports() {
+            self.report_event(event);
+        }
     }
 
     /// The end: nothing of ours runs any more.

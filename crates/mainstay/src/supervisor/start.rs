@@ -127,6 +127,7 @@ pub(crate) fn start(
     let look = Look::of(&config, &identity.name, &identity.version);
     let lost_lines = LostLines::new(&config, &look, &log)
         .map_err(|error| StartError::new("log.access_format", error))?;
+    super::reports::set(&log, &config, &look, 1);
     log.set_look(look);
     log.set_telemetry(&Settings::of(&config));
     let policy = reload::policy(&config, usize::MAX);

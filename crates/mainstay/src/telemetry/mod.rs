@@ -6,6 +6,7 @@ mod open;
 mod proto;
 pub(crate) mod record;
 pub(crate) mod redact;
+pub(crate) mod sentry;
 pub(crate) mod server;
 pub(crate) mod settings;
 pub(crate) mod span;

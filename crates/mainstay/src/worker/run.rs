@@ -29,6 +29,7 @@ use crate::metrics::registry::Metrics;
 use crate::panics;
 use crate::passport::{Passed, Passport};
 use crate::telemetry::Settings;
+use crate::telemetry::sentry::Reports;
 use crate::voice::{Voice, Word};
 use mainstay_os::signals::SignalSource;
 use std::io;
@@ -109,6 +110,8 @@ fn start(
     bridge::install(&log);
     let look = Look::of(&config, &name, &version);
     let access = look.access(&config).map_err(io::Error::other)?;
+    let reports = Reports::of(&config.sentry, &look.service, log.slot_index(), passport.generation);
+    log.set_reports(reports);
     log.set_look(look);
     let paths =
         Paths { live: config.health.live_path.clone(), ready: config.health.ready_path.clone() };

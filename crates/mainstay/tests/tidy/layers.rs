@@ -286,7 +286,13 @@ pub(crate) const LAYERS: &[Layer] = &[
     // Values that another part reads are judged by that part, which is as pure.
     Layer {
         part: "crates/mainstay/src/config/kind.rs",
-        may: &["crate::config", "crate::http::client", "crate::log::Service", "crate::log::access"],
+        may: &[
+            "crate::config",
+            "crate::http::client",
+            "crate::log::Service",
+            "crate::log::access",
+            "crate::telemetry::sentry::Dsn",
+        ],
         never: IMPURE,
     },
     Layer {
@@ -295,6 +301,35 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: IMPURE,
     },
     Layer { part: "crates/mainstay/src/config/", may: &["crate::config"], never: IMPURE },
+    // What an event of Sentry's says, and how many there may be, is a pure matter.
+    Layer {
+        part: "crates/mainstay/src/telemetry/sentry/dsn.rs",
+        may: &["crate::telemetry::sentry"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/telemetry/sentry/limit.rs",
+        may: &["crate::clock", "crate::telemetry::sentry"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/telemetry/sentry/scrub.rs",
+        may: &["crate::http::secrets", "crate::telemetry::sentry"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/telemetry/",
+        may: &[
+            "crate::clock",
+            "crate::config",
+            "crate::http::context",
+            "crate::http::secrets",
+            "crate::log",
+            "crate::metrics",
+            "crate::telemetry",
+        ],
+        never: PROCESS,
+    },
     // How a line looks is a pure matter, and that of a request knows its headers.
     Layer {
         part: "crates/mainstay/src/log/access/",
@@ -377,7 +412,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer { part: "crates/mainstay/src/memory.rs", may: &["crate::memory"], never: SERVING },
     Layer {
         part: "crates/mainstay/src/panics.rs",
-        may: &["crate::event", "crate::log", "crate::panics"],
+        may: &["crate::event", "crate::log", "crate::panics", "crate::telemetry"],
         never: SERVING,
     },
     // The command is a program of its own, beside the service.

@@ -6,6 +6,7 @@ mod health;
 mod http;
 mod log;
 mod proxy;
+mod sentry;
 mod server;
 mod workers;
 
@@ -151,6 +152,11 @@ pub(crate) static SECTIONS: &[Section] = &[
         keys: database::KEYS,
     },
     Section { name: "log", about: "What is written.", keys: log::KEYS },
+    Section {
+        name: "sentry",
+        about: "Errors, reported to Sentry or whoever speaks its protocol.",
+        keys: sentry::KEYS,
+    },
 ];
 
 /// Every key, section by section.

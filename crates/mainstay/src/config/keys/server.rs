@@ -1,6 +1,6 @@
 //! `[server]`: the service as a whole.
 
-use super::{Alias, AliasMap, Change, Key, ROW};
+use super::{Alias, AliasMap, Change, Key, ROW, same};
 use crate::config::kind::Kind;
 
 pub(super) const KEYS: &[Key] = &[
@@ -69,9 +69,10 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         path: "server.environment",
+        aliases: &[same("SENTRY_ENVIRONMENT")],
         change: Change::Restart,
-        doc: "Where the service runs, such as production or staging, for structured logs. Empty: \
-              not said.",
+        doc: "Where the service runs, such as production or staging, for structured logs and reports \
+              of errors. Empty: not said.",
         ..ROW
     },
 ];

@@ -120,6 +120,9 @@ impl Recorder {
             if let Some(accept) = &seen.accept {
                 context.accept.push_str(accept);
             }
+            if self.log.makes_reports() {
+                context.keep_head(uri.query(), headers);
+            }
         });
         let mut decoded = Vec::new();
         let credentials = seen.authorization.map(HeaderValue::as_bytes);

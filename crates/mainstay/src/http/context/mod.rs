@@ -2,6 +2,7 @@
 //! for each request, and found by the application in the request's extensions and by the log in
 //! [`current`].
 
+mod crumbs;
 pub(crate) mod current;
 #[cfg(feature = "axum")]
 mod extract;
@@ -11,6 +12,7 @@ mod outgoing;
 mod request;
 pub(crate) mod spans;
 
+pub(crate) use crumbs::Crumb;
 #[cfg(feature = "axum")]
 pub use extract::NotKnown;
 pub use facts::{ClientAddr, PeerAddr, RequestHost, Scheme, TraceContext};
@@ -20,12 +22,16 @@ pub use request::{InRequest, RequestContext};
 
 use super::ending::Pendings;
 use crate::telemetry::Spans;
+use crumbs::Crumbs;
+use http::header::HeaderMap;
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Contexts that a thread keeps for its next requests.
 const KEPT: usize = 64;
+/// Query and header fields that are kept for reports of errors, bytes.
+const HEAD: usize = 8_192;
 /// Longest text, bytes, whose memory is kept with them.
 const KEPT_TEXT: usize = 1_024;
 
@@ -61,6 +67,9 @@ pub(crate) struct Context {
     queries: Mutex<Vec<(u64, u32)>>,
     /// What has to be ended with the answer.
     pub(crate) pendings: Pendings,
+    /// For reports of errors, where those are made: the query, then a line for each header field.
+    head: String,
+    crumbs: Mutex<Crumbs>,
     /// The hash of the id of the session that it came with, once somebody has looked.
     #[cfg(feature = "login")]
     pub(crate) session: OnceLock<Box<str>>,
@@ -84,6 +93,8 @@ impl Context {
             route: OnceLock::new(),
             queries: Mutex::default(),
             pendings: Pendings::default(),
+            head: String::new(),
+            crumbs: Mutex::default(),
             #[cfg(feature = "login")]
             session: OnceLock::new(),
         }
@@ -103,6 +114,35 @@ impl Context {
                 1
             }
         }
+    }
+
+    /// Keeps what a report of an error tells of the head, as it came.
+    pub(crate) fn keep_head(&mut self, query: Option<&str>, headers: &HeaderMap) {
+        self.head.push_str(query.unwrap_or_default());
+        for (name, value) in headers {
+            let Ok(value) = value.to_str() else { continue };
+            if self.head.len() + name.as_str().len() + value.len() + 3 > HEAD {
+                break;
+            }
+            self.head.extend(["\n", name.as_str(), ": ", value]);
+        }
+    }
+
+    /// The query and the header fields, if they were kept. Neither holds the end of a line.
+    pub(crate) fn head(&self) -> (&str, impl Iterator<Item = (&str, &str)>) {
+        let mut lines = self.head.split('\n');
+        let query = lines.next().unwrap_or_default();
+        (query, lines.filter_map(|line| line.split_once(": ")))
+    }
+
+    /// Remembers what happened, for the report of an error.
+    pub(crate) fn drop_crumb(&self, crumb: Crumb) {
+        self.crumbs.lock().unwrap_or_else(PoisonError::into_inner).add(crumb);
+    }
+
+    /// What happened last.
+    pub(crate) fn crumbs(&self) -> Vec<Crumb> {
+        self.crumbs.lock().unwrap_or_else(PoisonError::into_inner).copy()
     }
 
     /// A context that `fill` has filled in. It begins empty, with the memory of an earlier one.
@@ -137,8 +177,8 @@ impl Context {
         self.trace = TraceContext::NONE;
         self.scheme = Scheme::Http;
         self.spans = None;
-        let Context { state, host, prefix, method, path, accept, .. } = self;
-        for text in [state, host, prefix, method, path, accept] {
+        let Context { state, host, prefix, method, path, accept, head, .. } = self;
+        for text in [state, host, prefix, method, path, accept, head] {
             text.clear();
             if text.capacity() > KEPT_TEXT {
                 text.shrink_to(KEPT_TEXT);
@@ -147,6 +187,7 @@ impl Context {
         self.route.take();
         self.queries.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         self.pendings.clear();
+        self.crumbs.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         #[cfg(feature = "login")]
         self.session.take();
     }
@@ -166,7 +207,12 @@ mod tests {
             context.scheme = Scheme::Https;
             context.path.push_str("/secret");
             context.host.push_str("example.org");
+            let headers = [("cookie".parse().unwrap(), "a=hunter2".parse().unwrap())];
+            context.keep_head(Some("a=b"), &HeaderMap::from_iter(headers));
         });
+        assert_eq!(first.head().0, "a=b");
+        assert_eq!(first.head().1.collect::<Vec<_>>(), [("cookie", "a=hunter2")]);
+        first.drop_crumb(Crumb::new(0, "info", "shop", "hunter2", &[]));
         first.route.set("/{name}".into()).unwrap();
         let address = Arc::as_ptr(&first);
         Context::retire(first);

@@ -1,6 +1,7 @@
 //! An application's error with two messages: what the client is told, and what the log is told.
 
 use crate::http::body::BoxError;
+use crate::telemetry::sentry::Fault;
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Extensions, Response, StatusCode};
 use std::borrow::Cow;
@@ -142,6 +143,32 @@ impl Failure {
         Failure { inside: Box::new(Inside { status, outside, cause, place }) }
     }
 
+    /// As reports tell it: outermost first, each error by the name of its type. Where it was made is where
+    /// to look.
+    pub(crate) fn faults(&self) -> Vec<Fault<'static>> {
+        let mut faults = Vec::new();
+        for cause in self.cause().into_iter().flat_map(|cause| causes(cause)) {
+            if let Some(value) = of_database(cause) {
+                faults.push(Fault { kind: "database".to_owned(), value, ..Fault::default() });
+                break;
+            }
+            let mut value = String::new();
+            if write!(value, "{cause}").is_err() {
+                value.push_str("(unreadable)");
+            }
+            faults.push(Fault { kind: type_of(cause), value, ..Fault::default() });
+        }
+        if faults.is_empty() {
+            let value = self.outside().unwrap_or_default().to_owned();
+            faults.push(Fault { kind: "Failure".to_owned(), value, ..Fault::default() });
+        }
+        let place = self.place();
+        if let Some(outermost) = faults.first_mut() {
+            outermost.place = Some((place.file(), place.line(), place.column()));
+        }
+        faults
+    }
+
     /// The inside message: `words: error: cause: cause (at file:line)`.
     pub(crate) fn told_inside(&self) -> String {
         let mut text = String::new();
@@ -183,6 +210,32 @@ fn status_of(error: &(dyn Error + 'static)) -> StatusCode {
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source()).take(CHAIN)
+}
+
+/// The name of an error's type, as the beginning of its `Debug` has it; `Error` for one that begins
+/// otherwise, such as a mere text.
+fn type_of(error: &(dyn Error + 'static)) -> String {
+    /// Takes a name and no more: what follows are values.
+    struct Name(String);
+
+    impl Write for Name {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            for character in text.chars() {
+                if !(character.is_alphanumeric() || matches!(character, '_' | ':')) {
+                    return Err(fmt::Error);
+                }
+                self.0.push(character);
+            }
+            if self.0.len() > 256 { Err(fmt::Error) } else { Ok(()) }
+        }
+    }
+
+    let mut name = Name(String::new());
+    // It ends with an error where the name does.
+    write!(name, "{error:?}").ok();
+    let Name(name) = name;
+    let is_name = name.starts_with(|it: char| it.is_alphabetic());
+    if is_name { name } else { "Error".to_owned() }
 }
 
 /// What a database says may repeat values: it is told in other words, and its causes are not.

@@ -12,6 +12,7 @@ mod failure;
 mod negotiate;
 mod page;
 mod problem;
+pub(crate) mod report;
 mod shape;
 #[cfg(feature = "axum")]
 #[cfg(test)]

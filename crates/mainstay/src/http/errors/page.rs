@@ -163,7 +163,7 @@ impl Pages {
                 return Rendered { html, is_ours, failure: None };
             }
             Ok(Err(error)) => reason(&error),
-            Err(panic) => panic,
+            Err(panic) => panic.to_string(),
         };
         let first = !page.failed.swap(true, Relaxed);
         let failure = first.then(|| PageFailure { page: page.name.clone(), reason });

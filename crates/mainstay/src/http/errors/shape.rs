@@ -4,12 +4,13 @@ use super::failure::{AsIs, Failure};
 use super::negotiate::{Form, form};
 use super::page::{POLICY, PageFailure};
 use super::words::{Told, sentence, title};
-use super::{Asked, ErrorId, Stage, problem};
+use super::{Asked, ErrorId, Stage, problem, report};
 use crate::event::Event;
 use crate::http::body::{Answer, BoxError};
+use crate::http::context::RequestContext;
 use crate::http::guard::Panicked;
 use crate::log::current_level;
-use crate::panics;
+use crate::panics::{self, Panic};
 use bytes::Bytes;
 use http::Response;
 use http::header::{
@@ -42,10 +43,12 @@ static OF_THE_BODY: [HeaderName; 14] = [
 
 /// Bytes of a plain text that are told.
 const TEXT: usize = 1_024;
+/// Of an answer without a text.
+const SILENT: &str = "the application said no more";
 
 /// Why an answer is an error: the first of these that there is.
 struct Why<B> {
-    panic: Option<String>,
+    panic: Option<Panic>,
     failure: Option<Arc<Failure>>,
     /// The body that goes, whose text may say it.
     body: Option<Answer<B>>,
@@ -60,7 +63,7 @@ impl Stage {
         B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
     {
         let (mut parts, body) = answer.into_parts();
-        let panic = parts.extensions.remove().map(|Panicked(text)| text);
+        let panic = parts.extensions.remove().map(|Panicked(panic)| panic);
         let failure = parts.extensions.get::<Arc<Failure>>().cloned();
         let is_kept = parts.extensions.get::<AsIs>().is_some() || is_shaped(&parts.headers);
         if is_kept && panic.is_none() && failure.is_none() {
@@ -92,13 +95,20 @@ impl Stage {
         let (method, path) = (asked.method(), asked.path());
         if status >= 500 {
             let (method, path, error_id) = (method.to_owned(), path.to_owned(), (self.error_id)());
-            let event = match why.panic {
+            let context = asked.context.as_ref().map(RequestContext::context);
+            let event = match &why.panic {
                 Some(panic) => {
+                    report::panicked(&self.log, context, panic, Some(status), &error_id);
                     let panic = format!("{panic} (status {status}, error id {error_id})");
                     Event::HandlerPanicked { method, path, panic }
                 }
                 None => {
-                    let error = why.text();
+                    let failure = why.failure.clone();
+                    let text = why.text();
+                    let failed =
+                        report::Failed { status, error_id: &error_id, text: text.as_deref() };
+                    report::failed(&self.log, context, failure.as_deref(), &failed);
+                    let error = text.unwrap_or_else(|| SILENT.to_owned());
                     let error_id = error_id.clone();
                     Event::RequestFailed { error_id, method, path, status, error }
                 }
@@ -113,6 +123,7 @@ impl Stage {
             // Counted always; put into words only where somebody reads it.
             if event.row().level >= current_level(self.log.segment()) {
                 let (method, path, reason) = (method.to_owned(), path.to_owned(), why.text());
+                let reason = reason.unwrap_or_else(|| SILENT.to_owned());
                 event = Event::RequestRefused { method, path, status, reason };
             }
             self.log.event(&event);
@@ -172,17 +183,16 @@ impl<B> Why<B>
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// In words. An application's error or body that panics meanwhile is no second failure.
-    fn text(self) -> String {
+    /// In words, if the application has any. An application's error or body that panics meanwhile is no second failure.
+    fn text(self) -> Option<String> {
         let told = panics::caught(|| match (&self.failure, self.body) {
             (Some(failure), _) => failure.told_inside(),
             (None, Some(body)) => text_of(body),
             (None, None) => String::new(),
         });
         match told {
-            Ok(text) if text.is_empty() => "the application said no more".to_owned(),
-            Ok(text) => text,
-            Err(panic) => format!("what went wrong could not be said: {panic}"),
+            Ok(text) => Some(text).filter(|text| !text.is_empty()),
+            Err(panic) => Some(format!("what went wrong could not be said: {panic}")),
         }
     }
 }

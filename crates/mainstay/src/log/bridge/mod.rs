@@ -13,7 +13,8 @@ pub(crate) mod statements;
 use super::levels::{self, Finest};
 use super::{ErrorFacts, Log, Record, RecordContext};
 use crate::config::Level;
-use crate::http::context::current;
+use crate::http::context::{Context, current};
+use crate::telemetry::sentry;
 use facade::Facade;
 use fields::Fields;
 use layer::{Bridge, Gate};
@@ -152,11 +153,13 @@ fn tell(log: &Log, level: Level, target: &str, from_log: bool, fields: &mut Fiel
     }
     // An error that is returned by an instrumented function comes without words.
     let message = if message.is_empty() { error.take().unwrap_or_default() } else { message };
+    let facts = facts.get(..count).unwrap_or_default();
+    report(log, context, (level, logger), message, error, facts);
     log.record(&Record {
         level,
         logger,
         message,
-        fields: facts.get(..count).unwrap_or_default(),
+        fields: facts,
         error: error.map(|message| ErrorFacts { message }),
         context: context.map(|context| RecordContext {
             request_id: context.id.as_str(),
@@ -169,6 +172,28 @@ fn tell(log: &Log, level: Level, target: &str, from_log: bool, fields: &mut Fiel
             ..RecordContext::default()
         }),
     });
+}
+
+/// What reports of errors have of a record: within a request it is remembered, outside of any it is
+/// reported itself where it is an error.
+fn report(
+    log: &Log,
+    context: Option<&Context>,
+    (level, logger): (Level, &str),
+    message: &str,
+    error: Option<&str>,
+    facts: &[(&str, &str)],
+) {
+    let Some(reports) = log.reports() else { return };
+    match context {
+        Some(context) => {
+            let error = error.map(|error| ("error", error));
+            let facts: Vec<_> = error.iter().chain(facts).copied().collect();
+            sentry::remember(context, level, logger, message, &facts);
+        }
+        None if level >= Level::Error => reports.tell_record(log, logger, message, error, facts),
+        None => {}
+    }
 }
 
 #[cfg(test)]
