@@ -180,7 +180,7 @@ fn raw(value: &DeValue<'_>) -> Raw {
             Raw::Int(i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(nearest))
         }
         DeValue::Boolean(yes) => Raw::Bool(*yes),
-        DeValue::Float(_) => Raw::Other("a number with a fraction"),
+        DeValue::Float(number) => Raw::Real(number.as_str().to_owned()),
         DeValue::Datetime(_) => Raw::Other("a date"),
         DeValue::Table(table) => numbers(table).map_or(Raw::Other("a table"), Raw::Table),
         DeValue::Array(items) => {

@@ -7,7 +7,7 @@ use crate::log::{Service, access::AccessFormat};
 
 use super::{
     error::Wrong,
-    units,
+    otel, units,
     value::{AutoDuration, Bind, Count, LogTarget, Value},
 };
 
@@ -52,6 +52,14 @@ pub(crate) enum Kind {
     Hosts,
     /// The URL of a database; empty means none.
     DatabaseUrl,
+    /// An address that begins with `http://` or `https://`; empty means none.
+    HttpUrl,
+    /// Headers of requests: `name=value,…`.
+    HeaderList,
+    /// A text that can stand in a header; empty means none.
+    HeaderValue,
+    /// A number of 0 to 1.
+    Ratio,
 }
 
 /// A value as it was said, before its key's kind has looked at it.
@@ -63,6 +71,8 @@ pub(crate) enum Raw {
     Str(String),
     /// A TOML integer; one beyond 128 bits is given as the nearest.
     Int(i128),
+    /// A TOML number with a fraction.
+    Real(String),
     /// A TOML boolean.
     Bool(bool),
     /// A TOML array of strings.
@@ -79,6 +89,7 @@ impl Raw {
             Self::Untyped(_) => "text",
             Self::Str(_) => "a string",
             Self::Int(_) => "a number",
+            Self::Real(_) => "a number with a fraction",
             Self::Bool(_) => "a boolean",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
@@ -132,6 +143,12 @@ impl Kind {
             Self::Hosts => self.joined(raw).and_then(|it| judged(it, AllowedHosts::parse)),
             Self::ProxyFix => self.counts(raw).and_then(|it| judged(it, ProxyFix::parse)),
             Self::DatabaseUrl => self.text(raw, database_url).map(Value::Text),
+            Self::HttpUrl => self.text(raw, otel::http_url).map(Value::Text),
+            Self::HeaderList => self
+                .text(raw, |it| otel::headers(it).map(|_| it.trim().to_owned()))
+                .map(Value::Text),
+            Self::HeaderValue => self.text(raw, otel::header_value).map(Value::Text),
+            Self::Ratio => self.ratio(raw).map(Value::Ratio),
         };
         read.map_err(|wrong| Wrong { hint: wrong.hint.or_else(|| Some(self.accepts())), ..wrong })
     }
@@ -173,6 +190,10 @@ impl Kind {
             Self::DatabaseUrl => {
                 "use sqlite:FILE, postgres://USER:PASSWORD@HOST/NAME or mysql://…".to_owned()
             }
+            Self::HttpUrl => "use http://HOST:PORT or https://HOST, or \"\" for none".to_owned(),
+            Self::HeaderList => "use name=value,name=value".to_owned(),
+            Self::HeaderValue => "use a text of visible ASCII".to_owned(),
+            Self::Ratio => "use a number of 0 to 1, such as 0.25".to_owned(),
         }
     }
 
@@ -195,7 +216,10 @@ impl Kind {
             Self::Networks => "NETWORKS",
             Self::ProxyFix => "COUNTS",
             Self::Hosts => "HOSTS",
-            Self::DatabaseUrl => "URL",
+            Self::DatabaseUrl | Self::HttpUrl => "URL",
+            Self::HeaderList => "HEADERS",
+            Self::HeaderValue => "KEY",
+            Self::Ratio => "RATIO",
         }
     }
 
@@ -213,7 +237,11 @@ impl Kind {
             | Self::Target
             | Self::OneOf(_)
             | Self::AccessFormat
-            | Self::DatabaseUrl => "a string",
+            | Self::DatabaseUrl
+            | Self::HttpUrl
+            | Self::HeaderList
+            | Self::HeaderValue => "a string",
+            Self::Ratio => "a number of 0 to 1",
             Self::Networks | Self::Hosts => "a string or a list of strings",
             Self::ProxyFix => "a table of numbers",
             Self::Count { .. } => "a number",
@@ -288,6 +316,15 @@ impl Kind {
             Raw::Int(bytes) => units::bytes(&bytes.to_string()).map_err(wrong),
             _ => self.text(raw, units::bytes),
         }
+    }
+
+    fn ratio(&self, raw: &Raw) -> Result<String, Wrong> {
+        let text = match raw {
+            Raw::Int(number) => number.to_string(),
+            Raw::Real(number) => number.clone(),
+            _ => self.text(raw, |it| Ok(it.trim().to_owned()))?,
+        };
+        Ok(otel::ratio(&text).map_err(wrong)?.to_string())
     }
 
     fn binds(&self, raw: &Raw, port: u16) -> Result<Vec<Bind>, Wrong> {

@@ -263,6 +263,8 @@ pub(crate) enum Value {
     Bind(Option<Bind>),
     Level(Level),
     Target(LogTarget),
+    /// A number of 0 to 1, in the one way that Rust shows it.
+    Ratio(String),
 }
 
 impl Value {
@@ -287,6 +289,7 @@ impl Value {
             Self::Bind(bind) => bind.as_ref().map(Bind::to_string).unwrap_or_default().into(),
             Self::Level(level) => level.as_str().into(),
             Self::Target(target) => target.to_string().into(),
+            Self::Ratio(ratio) => ratio.parse::<f64>().unwrap_or_default().into(),
         }
     }
 

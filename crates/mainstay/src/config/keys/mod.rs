@@ -7,6 +7,7 @@ mod http;
 mod log;
 mod proxy;
 mod server;
+mod telemetry;
 mod workers;
 
 use super::kind::Kind;
@@ -151,6 +152,11 @@ pub(crate) static SECTIONS: &[Section] = &[
         keys: database::KEYS,
     },
     Section { name: "log", about: "What is written.", keys: log::KEYS },
+    Section {
+        name: "telemetry",
+        about: "What leaves the host: traces, metrics and logs over OTLP.",
+        keys: telemetry::KEYS,
+    },
 ];
 
 /// Every key, section by section.
