@@ -13,6 +13,7 @@ pub(crate) mod keys;
 mod kind;
 mod layers;
 pub(crate) mod load;
+pub(crate) mod otel;
 #[cfg(test)]
 mod page;
 pub(crate) mod render;
@@ -28,7 +29,7 @@ pub(crate) use env::variable;
 pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
 use sections::Values;
-pub use sections::{Database, Health, Http, Log, Proxy, Sentry, Server, Workers};
+pub use sections::{Database, Health, Http, Log, Proxy, Sentry, Server, Telemetry, Workers};
 use value::Value;
 pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};
 
@@ -70,8 +71,12 @@ pub struct Config {
     pub log: Log,
     /// Where errors are reported.
     pub sentry: Sentry,
+    /// What leaves the host.
+    pub telemetry: Telemetry,
     /// The application's own table. It may hold secrets, so `Debug` shows its names alone.
     pub app: toml::Table,
+    /// What follows from it and from the variables of OpenTelemetry.
+    pub(crate) otel: otel::Otel,
     pub(crate) effective: Vec<Effective>,
     pub(crate) app_origins: Vec<(String, Origin)>,
     pub(crate) warnings: Vec<String>,
@@ -122,6 +127,8 @@ impl Config {
             database: values.database(),
             log: values.log(),
             sentry: values.sentry(),
+            telemetry: values.telemetry(),
+            otel: otel::Otel::default(),
             app: layers.app,
             effective: layers.effective,
             app_origins: layers.app_origins,
@@ -129,10 +136,14 @@ impl Config {
         };
         let bad: HashSet<String> = problems.iter().map(|it| it.key.clone()).collect();
         problems.extend(check::problems(&config, &bad));
+        let mut reader = otel::Reader::new(&sources.env);
+        config.otel = reader.resolve(&config);
+        problems.extend(reader.problems);
         if !problems.is_empty() {
             return Err(ConfigError::new(problems));
         }
         config.warnings.extend(check::warnings(&config));
+        config.warnings.extend(reader.warnings);
         Ok(config)
     }
 
@@ -171,6 +182,7 @@ impl fmt::Debug for Config {
             .field("database", &self.database)
             .field("log", &self.log)
             .field("sentry", &self.sentry)
+            .field("telemetry", &self.telemetry)
             .field("app", &self.app.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

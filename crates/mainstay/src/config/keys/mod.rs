@@ -8,6 +8,7 @@ mod log;
 mod proxy;
 mod sentry;
 mod server;
+mod telemetry;
 mod workers;
 
 use super::kind::Kind;
@@ -156,6 +157,11 @@ pub(crate) static SECTIONS: &[Section] = &[
         name: "sentry",
         about: "Errors, reported to Sentry or whoever speaks its protocol.",
         keys: sentry::KEYS,
+    },
+    Section {
+        name: "telemetry",
+        about: "What leaves the host: traces, metrics and logs over OTLP.",
+        keys: telemetry::KEYS,
     },
 ];
 
