@@ -6,11 +6,13 @@
 mod mariadb;
 mod postgres;
 mod process;
+mod prometheus;
 mod relay;
 
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub(crate) use process::Server;
+pub use prometheus::{Prometheus, openmetrics, promtool};
 pub use relay::Relay;
 
 use std::path::{Path, PathBuf};

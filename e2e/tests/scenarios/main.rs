@@ -1,13 +1,14 @@
 //! The scenarios: real processes, real sockets, real load.
 //!
 //! `E2E_SECONDS` is the length of each steady phase (default 2), `E2E_REQUESTS` how many requests the
-//! scenario that kills workers sends (default 60,000). Figures are
+//! scenarios that kill workers send (default 60,000 and 40,000). Figures are
 //! written to standard error, past the test runner's capture.
 
 mod app_log;
 mod control;
 mod corpus;
 mod databases;
+mod exact;
 mod faults;
 mod figures;
 mod forgery;
@@ -20,6 +21,7 @@ mod logs;
 mod metrics;
 mod pages;
 mod pressure;
+mod prometheus;
 mod proxies;
 mod record;
 mod refusals;
