@@ -6,6 +6,7 @@
 //! | `FIXTURE_BOOT` | `ok` (default), `exit` (status 7), `hang`, `panic` or `error` at boot |
 //! | `FIXTURE_APP` | `any`: every request is read to its end and answered with 200, in place of the routes |
 //! | | `fail`: every request fails, and its decoded target stands in records of both facades and in the cause |
+//! | `FIXTURE_LEDGER` | file into which `/count` writes what it counts |
 //! | `FIXTURE_FILE` | file of lines `KEY=VALUE` with the two above, read at each boot of a worker; it wins over the environment, so that a reload meets another behaviour than the start did |
 
 use axum::Router;
@@ -15,10 +16,14 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{get, post};
+use e2e::ledger::Ledger;
 use hyper::body::Frame;
 use hyper_util::rt::TokioIo;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,7 +35,14 @@ fn main() -> ExitCode {
 
 async fn app(worker: mainstay::Worker) -> Result<Router, BoxError> {
     let hellos = worker.counter_by("fixture_hellos_total", "Answers of /.", ["how"])?;
+    let odd = worker.counter_by(
+        "fixture_odd_total",
+        "With \\ and\na second line, \"quoted\".",
+        ["how"],
+    )?;
+    odd.with(["\"} \\n,=\n é"]).inc();
     let hellos = hellos.with(["warmly"]);
+    let counts = Arc::new(Counts::new(&worker)?);
     let boot: u64 = setting("FIXTURE_BOOT_MS").map_or(Ok(0), |ms| ms.parse())?;
     tokio::time::sleep(Duration::from_millis(boot)).await;
     match setting("FIXTURE_BOOT").as_deref() {
@@ -55,6 +67,7 @@ async fn app(worker: mainstay::Worker) -> Result<Router, BoxError> {
                 "hello\n"
             }),
         )
+        .route("/count", get(|| async move { counts.count().map_err(mainstay::Failure::from) }))
         .route("/log", get(log_both))
         .route("/slow", get(slow))
         .route("/block", get(|uri: Uri| async move { block(number(&uri, "ms")) }))
@@ -80,6 +93,44 @@ async fn name_route(request: Request, next: Next) -> Response {
         context.set_route(request.uri().path());
     }
     next.run(request).await
+}
+
+/// `/count`: counts by an amount from 1 to 5, in metrics of each kind and in a ledger that survives the kill
+/// of a worker.
+struct Counts {
+    ledger: Option<Ledger>,
+    requests: AtomicU64,
+    counted: mainstay::Counter,
+    amounts: mainstay::Histogram,
+    under_way: mainstay::Gauge,
+}
+
+impl Counts {
+    fn new(worker: &mainstay::Worker) -> Result<Counts, BoxError> {
+        let ledger = setting("FIXTURE_LEDGER").map(|path| Ledger::open(Path::new(&path)));
+        let sum = mainstay::Merge::Sum;
+        let under_way = worker.gauge("fixture_counting", "Under way in /count.", sum)?;
+        worker.gauge("fixture_lives", "Workers that live.", sum)?.set(1.0);
+        Ok(Counts {
+            ledger: ledger.transpose()?,
+            requests: AtomicU64::new(0),
+            counted: worker.counter("fixture_counted_total", "Amounts of /count.")?,
+            amounts: worker.histogram("fixture_amounts", "Amounts of /count.")?,
+            under_way,
+        })
+    }
+
+    /// Without an await, so that a kill finds a worker in one of these at most.
+    fn count(&self) -> std::io::Result<&'static str> {
+        let amount = 1 + (self.requests.fetch_add(1, Ordering::Relaxed) % 5) as u8;
+        self.ledger.as_ref().map_or(Ok(()), |ledger| ledger.begin(amount))?;
+        self.under_way.inc();
+        self.counted.add(amount.into());
+        self.amounts.observe(amount.into());
+        self.under_way.dec();
+        self.ledger.as_ref().map_or(Ok(()), |ledger| ledger.end(amount))?;
+        Ok("counted\n")
+    }
 }
 
 /// `/slow?ms=N`: answers after N milliseconds; the runtime stays free.

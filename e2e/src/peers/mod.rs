@@ -7,6 +7,7 @@ mod kent;
 mod mariadb;
 mod postgres;
 mod process;
+mod prometheus;
 mod python;
 mod relay;
 
@@ -14,6 +15,7 @@ pub use kent::Kent;
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub(crate) use process::Server;
+pub use prometheus::{Prometheus, openmetrics, promtool};
 pub use python::python;
 pub use relay::Relay;
 

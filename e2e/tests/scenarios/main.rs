@@ -1,7 +1,7 @@
 //! The scenarios: real processes, real sockets, real load.
 //!
 //! `E2E_SECONDS` is the length of each steady phase (default 2), `E2E_REQUESTS` how many requests the
-//! scenario that kills workers sends (default 60,000). Figures are
+//! scenarios that kill workers send (default 60,000 and 40,000). Figures are
 //! written to standard error, past the test runner's capture.
 
 mod app_log;
@@ -9,6 +9,7 @@ mod control;
 mod corpus;
 mod databases;
 mod errors;
+mod exact;
 mod faults;
 mod figures;
 mod forgery;
@@ -21,6 +22,7 @@ mod logs;
 mod metrics;
 mod pages;
 mod pressure;
+mod prometheus;
 mod proxies;
 mod record;
 mod refusals;

@@ -12,9 +12,9 @@ use std::time::Duration;
 const SCRAPE: Duration = Duration::from_millis(100);
 
 /// One scrape: series and values.
-type Scrape = BTreeMap<String, f64>;
+pub(crate) type Scrape = BTreeMap<String, f64>;
 
-fn scrape(service: &Service) -> Option<Scrape> {
+pub(crate) fn scrape(service: &Service) -> Option<Scrape> {
     let answer = service.get_admin("/metrics").ok().filter(|answer| answer.status == 200)?;
     let text = answer.text();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
@@ -32,7 +32,7 @@ fn is_total(series: &str) -> bool {
 }
 
 /// Holds each scrape against the one before until `over`, and returns how many there were.
-fn watch_totals(service: &Service, over: &AtomicBool) -> usize {
+pub(crate) fn watch_totals(service: &Service, over: &AtomicBool) -> usize {
     let (mut before, mut scrapes) = (Scrape::new(), 0);
     poll_every(SCRAPE, Duration::from_secs(3_600), || {
         // A scrape that fails is one that was lost: watch is never away here.
@@ -48,7 +48,7 @@ fn watch_totals(service: &Service, over: &AtomicBool) -> usize {
 }
 
 /// The sum of all series of this name whose labels have `part`.
-fn sum(scrape: &Scrape, name: &str, part: &str) -> f64 {
+pub(crate) fn sum(scrape: &Scrape, name: &str, part: &str) -> f64 {
     let of_name = |series: &str| series.split('{').next() == Some(name) && series.contains(part);
     scrape.iter().filter(|(series, _)| of_name(series)).map(|(_, value)| value).sum()
 }

@@ -123,7 +123,7 @@ impl Killer {
 }
 
 /// Ready workers that may be killed without their successor having to wait.
-fn old(status: &Status) -> Vec<Pid> {
+pub(crate) fn old(status: &Status) -> Vec<Pid> {
     let rows = status.json["workers"].as_array().expect("rows of workers");
     let old = rows.iter().filter(|row| {
         row["state"] == "ready" && row["age_seconds"].as_f64().is_some_and(|age| age > OLD)

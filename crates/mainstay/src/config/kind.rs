@@ -61,7 +61,7 @@ pub(crate) enum Kind {
     HeaderList,
     /// A text that can stand in a header; empty means none.
     HeaderValue,
-    /// A number of 0 to 1.
+    /// A number from 0 to 1.
     Ratio,
 }
 
@@ -198,7 +198,7 @@ impl Kind {
             Self::HttpUrl => "use http://HOST:PORT or https://HOST, or \"\" for none".to_owned(),
             Self::HeaderList => "use name=value,name=value".to_owned(),
             Self::HeaderValue => "use a text of visible ASCII".to_owned(),
-            Self::Ratio => "use a number of 0 to 1, such as 0.25".to_owned(),
+            Self::Ratio => "use a number from 0 to 1, such as 0.25".to_owned(),
         }
     }
 
@@ -247,7 +247,7 @@ impl Kind {
             | Self::HttpUrl
             | Self::HeaderList
             | Self::HeaderValue => "a string",
-            Self::Ratio => "a number of 0 to 1",
+            Self::Ratio => "a number from 0 to 1",
             Self::Networks | Self::Hosts => "a string or a list of strings",
             Self::ProxyFix => "a table of numbers",
             Self::Count { .. } => "a number",

@@ -53,9 +53,11 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let directories = Arc::new(Directories::new(config.server.uploads.as_deref()));
     let admin = Admin::new(log.clone(), name, version, config, Arc::clone(&directories));
-    runtime.block_on(attend(listeners, Arc::new(admin), &directories, &log, &stop, &writers))?;
-    writers.finish();
-    Ok(())
+    runtime.block_on(async {
+        attend(listeners, Arc::new(admin), &directories, &log, &stop, &writers).await?;
+        // Under load the last lines take a while, and probes and scrapers are answered meanwhile.
+        tokio::task::spawn_blocking(move || writers.finish()).await.map_err(io::Error::other)
+    })
 }
 
 async fn attend(

@@ -1,0 +1,110 @@
+//! Expositions as others read them: promtool, a real Prometheus, and Python's reader of OpenMetrics.
+
+use crate::support::*;
+use e2e::harness::Service;
+use e2e::load::{Load, send};
+use e2e::peers::{Prometheus, openmetrics, promtool};
+use rustix::process::{Signal, kill_process};
+use std::time::Duration;
+
+const SCRAPE: Duration = Duration::from_millis(200);
+
+fn exposition(service: &Service, accept: &str) -> Vec<u8> {
+    let text = format!(
+        "GET /metrics HTTP/1.1\r\nHost: e2e\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+    );
+    let answer = send(&service.admin.into(), text.as_bytes(), START).expect("an answer");
+    assert_eq!(answer.status, 200);
+    answer.body
+}
+
+/// A service that has measured something of everything.
+fn used() -> Service {
+    let service = service("workers.count = 2");
+    for path in ["/", "/count", "/none", "/failure"] {
+        service.get(path).expect("an answer");
+    }
+    service
+}
+
+#[test]
+fn promtool_finds_nothing_to_say() {
+    let _together = together();
+    let text = exposition(&used(), "text/plain");
+    if let Some(said) = promtool(&text) {
+        assert_eq!(said, "");
+        // It does say something where something is wrong.
+        assert_ne!(promtool(b"# TYPE x counter\nx 1\n").expect("it is installed"), "");
+    }
+}
+
+#[test]
+fn a_strict_reader_of_openmetrics_takes_all_of_it() {
+    let _together = together();
+    let text = exposition(&used(), "application/openmetrics-text");
+    let Some(read) = openmetrics(&text) else { return };
+    let heads = text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"# TYPE "));
+    assert_eq!(read, Ok(heads.count()));
+    assert!(openmetrics(&text[..text.len() - 6]).expect("it is there").is_err(), "without its end");
+}
+
+#[test]
+fn prometheus_sees_no_reset_over_kills_recycling_upgrade_and_reload() {
+    let _together = together();
+    let service = service("workers.count = 2\nworkers.max_requests = 3000");
+    service.wait_workers(2, START);
+    let Some(prometheus) = Prometheus::start(service.admin, SCRAPE) else { return };
+    prometheus.wait("mainstay_workers{state=\"ready\"}", &[2.0]);
+    let before = prometheus.query("mainstay_http_requests_total")[0];
+    let load = Load::new(service.target()).start();
+    for deed in 0..5 {
+        load.run_for(steady());
+        match deed {
+            0 | 3 => {
+                kill_process(pid(service.status().pids()[0]), Signal::KILL).expect("it lives");
+                service.wait_workers(2, START);
+            }
+            1 => service.signal(Signal::USR2),
+            2 => {
+                service.wait_log(&["took over in place"], START);
+                service.control_ok(&["reload", "--wait"]);
+            }
+            _ => {}
+        }
+    }
+    let report = load.stop();
+    service.wait_status("nothing in flight", START, |status| {
+        status.workers.iter().all(|it| it.connections == 0 && it.in_flight == 0)
+    });
+    let (requests, hellos) =
+        (service.status().counter("http_requests") as f64, "fixture_hellos_total{how=\"warmly\"}");
+    prometheus.wait("mainstay_http_requests_total", &[requests]);
+    for series in ["mainstay_http_requests_total", hellos] {
+        assert_eq!(prometheus.query(&format!("resets({series}[1h])")), [0.0], "{series}");
+    }
+    // What a function takes over time loses its name, so that it is to be a label.
+    let totals = "{__name__=~\".+_(total|count|bucket|sum)\",job=\"e2e\"}";
+    let named = format!("label_replace({totals},\"name\",\"$1\",\"__name__\",\"(.*)\")");
+    let resets = prometheus.query(&format!("resets({named}[1h:200ms])"));
+    assert!(resets.len() > 100 && resets.iter().all(|it| *it == 0.0), "of all totals: {resets:?}");
+    assert_eq!(prometheus.complaints(), [""; 0], "every scrape is answered");
+    assert_eq!(prometheus.query("min_over_time(up[1h])"), [1.0]);
+    // Without a reset this is the increase, without guesses at what was before and after.
+    let increase = |series: &str| {
+        let expression = format!("max_over_time({series}[1h]) - min_over_time({series}[1h])");
+        prometheus.query(&expression)[0]
+    };
+    say(format_args!(
+        "{} answered, {} failed, {} totals without a reset in {} scrapes",
+        report.ok(),
+        report.lost(),
+        resets.len(),
+        prometheus.query("count_over_time(up[1h])")[0]
+    ));
+    assert_eq!(increase("mainstay_http_requests_total"), requests - before);
+    let (answered, failed) = (report.ok() as f64, report.lost() as f64);
+    for series in ["mainstay_http_requests_total", hellos] {
+        let grown = increase(series);
+        assert!(grown >= answered && grown <= answered + failed, "{series}: {grown}, {report}");
+    }
+}
