@@ -63,11 +63,6 @@ pub(crate) fn runtime_dir() -> Option<PathBuf> {
     env::var_os("XDG_RUNTIME_DIR").filter(|it| !it.is_empty()).map(PathBuf::from)
 }
 
-/// A variable of OpenTelemetry's, when it is set and not empty.
-pub(crate) fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|it| !it.trim().is_empty())
-}
-
 /// Whether tests are to write the files that they compare.
 #[cfg(test)]
 pub(crate) fn blessed() -> bool {

@@ -25,7 +25,6 @@ mod value;
 
 use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 
-pub(crate) use env::variable;
 pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
 use sections::Values;

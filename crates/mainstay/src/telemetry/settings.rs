@@ -1,13 +1,8 @@
 //! What is recorded, and of which requests.
 
-use crate::config::{Config, variable};
+use crate::config::Config;
+use crate::config::otel::{Otel, Sampler};
 use std::time::Duration;
-
-/// Methods that a span may name, by the conventions.
-const METHODS: &[&str] =
-    &["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
-/// A request that took longer is kept, sampled or not.
-const SLOW: Duration = Duration::from_secs(1);
 
 /// What is recorded in this process.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,52 +16,18 @@ pub(crate) struct Settings {
     pub(crate) methods: Vec<String>,
 }
 
-/// Which traces are recorded from their beginning.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Sampler {
-    All,
-    None,
-    /// This part of them, judged by their ids.
-    Ratio(f64),
-    /// As the caller has decided; of those that begin here all, none, or a part.
-    Parent(Root),
-}
-
-/// Which of the traces that begin here.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Root {
-    All,
-    None,
-    Ratio(f64),
-}
-
 impl Settings {
     /// What the configuration and OpenTelemetry's variables ask for.
-    pub(crate) fn of(_: &Config) -> Settings {
-        Settings::read(variable)
-    }
-
-    fn read(variable: impl Fn(&str) -> Option<String>) -> Settings {
-        let is = |name: &str, value: &str| variable(name).is_some_and(|it| it.trim() == value);
-        let is_on = |signal: &str| {
-            let endpoints = ["", "TRACES_", "LOGS_"].into_iter();
-            endpoints
-                .filter(|it| it.is_empty() || it.starts_with(signal))
-                .any(|it| variable(&format!("OTEL_EXPORTER_OTLP_{it}ENDPOINT")).is_some())
-                && !is(&format!("OTEL_{signal}_EXPORTER"), "none")
-                && !variable("OTEL_SDK_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true"))
-        };
-        let name = variable("OTEL_TRACES_SAMPLER").unwrap_or_default();
-        let argument = variable("OTEL_TRACES_SAMPLER_ARG").unwrap_or_default();
-        let sampler = Sampler::named(name.trim(), argument.trim());
-        let methods = variable("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS");
-        let methods = methods.map(|list| list.split(',').map(|it| it.trim().to_owned()).collect());
+    pub(crate) fn of(config: &Config) -> Settings {
+        let Otel { traces, logs, sampler, methods, .. } = &config.otel;
+        // Who wants no trace at all does not want those of failures either.
+        let records = sampler.parent_based || sampler.ratio > 0.0;
         Settings {
-            traces: is_on("TRACES") && sampler != Sampler::None,
-            logs: is_on("LOGS"),
-            sampler,
-            keep_slow: Some(SLOW),
-            methods: methods.unwrap_or_else(|| METHODS.iter().map(|&it| it.into()).collect()),
+            traces: traces.is_some() && records,
+            logs: logs.is_some(),
+            sampler: *sampler,
+            keep_slow: config.telemetry.keep_slow,
+            methods: methods.clone(),
         }
     }
 
@@ -82,30 +43,12 @@ impl Settings {
 }
 
 impl Sampler {
-    /// The sampler of this name in OpenTelemetry's variables. What is not known is the default, and a
-    /// part that cannot be read is all, as the specification has it.
-    fn named(name: &str, argument: &str) -> Sampler {
-        let ratio = argument.parse::<f64>().ok().filter(|it| (0.0..=1.0).contains(it));
-        let ratio = ratio.unwrap_or(1.0);
-        match name {
-            "always_on" => Sampler::All,
-            "always_off" => Sampler::None,
-            "traceidratio" => Sampler::Ratio(ratio),
-            "parentbased_always_off" => Sampler::Parent(Root::None),
-            "parentbased_traceidratio" => Sampler::Parent(Root::Ratio(ratio)),
-            _ => Sampler::Parent(Root::All),
-        }
-    }
-
-    /// Whether this trace is recorded. `parent` is what its caller has decided, if it has one.
+    /// Whether this trace is recorded from its beginning. `parent` is what its caller has decided, if it
+    /// has one.
     pub(crate) fn samples(self, trace: &[u8; 16], parent: Option<bool>) -> bool {
-        match (self, parent) {
-            (Sampler::All, _) | (Sampler::Parent(Root::All), None) => true,
-            (Sampler::None, _) | (Sampler::Parent(Root::None), None) => false,
-            (Sampler::Parent(_), Some(decided)) => decided,
-            (Sampler::Ratio(ratio) | Sampler::Parent(Root::Ratio(ratio)), _) => {
-                is_within(trace, ratio)
-            }
+        match parent {
+            Some(decided) if self.parent_based => decided,
+            _ => is_within(trace, self.ratio),
         }
     }
 }
@@ -120,12 +63,11 @@ fn is_within(trace: &[u8; 16], ratio: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Sources;
 
     fn read(variables: &[(&str, &str)]) -> Settings {
-        Settings::read(|name| {
-            let found = variables.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
-        })
+        let env = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Settings::of(&Config::resolve(&Sources { env, ..Sources::default() }).unwrap())
     }
 
     #[test]
@@ -138,8 +80,9 @@ mod tests {
             (&[("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://a")], false, true),
             (&[ALL, ("OTEL_TRACES_EXPORTER", "none")], false, true),
             (&[ALL, ("OTEL_LOGS_EXPORTER", "none")], true, false),
-            (&[ALL, ("OTEL_SDK_DISABLED", "True")], false, false),
+            (&[ALL, ("OTEL_SDK_DISABLED", "true")], false, false),
             (&[ALL, ("OTEL_TRACES_SAMPLER", "always_off")], false, true),
+            (&[ALL, ("OTEL_TRACES_SAMPLER", "parentbased_always_off")], true, true),
         ] {
             let found = read(variables);
             assert_eq!((found.traces, found.logs), (traces, logs), "{variables:?}");
@@ -155,8 +98,8 @@ mod tests {
         };
         let (small, large) = (low(1 << 60), low(u64::MAX));
         for (name, ratio, trace, parent, expected) in [
-            ("", "", small, None, true),
-            ("", "", small, Some(false), false),
+            ("parentbased_always_on", "", small, None, true),
+            ("parentbased_always_on", "", small, Some(false), false),
             ("always_on", "", small, Some(false), true),
             ("parentbased_always_off", "", small, None, false),
             ("parentbased_always_off", "", small, Some(true), true),
@@ -164,11 +107,11 @@ mod tests {
             ("traceidratio", "0.5", large, Some(true), false),
             ("traceidratio", "0", small, None, false),
             ("traceidratio", "1", large, None, true),
-            ("traceidratio", "much", large, None, true),
             ("parentbased_traceidratio", "0.5", large, None, false),
             ("parentbased_traceidratio", "0.5", large, Some(true), true),
         ] {
-            let found = Sampler::named(name, ratio).samples(&trace, parent);
+            let variables = [("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", ratio)];
+            let found = read(&variables).sampler.samples(&trace, parent);
             assert_eq!(found, expected, "{name} {ratio} {parent:?}");
         }
     }

@@ -122,6 +122,7 @@ fn start(
         shows_trace: ["ecs", "trace", "span"].iter().any(|it| format.contains(it)),
         shows_first_byte: format.contains("^FB") || format.contains("first_byte"),
         quiet: (!config.log.probes).then(|| Arc::clone(&paths)),
+        ignores_trace: !config.otel.propagates,
         generation: passport.generation,
         limit: request_limit(&config),
         per_connection: config.http.keep_alive_requests.unwrap_or(0),

@@ -16,6 +16,9 @@ pub(crate) use text::{header_value, headers, http_url, ratio};
 /// Where OTLP goes when its variables ask for it and name no place.
 const LOCAL: &str = "http://localhost:4318";
 
+/// Methods that spans name, by the conventions.
+const METHODS: &str = "GET,HEAD,POST,PUT,DELETE,CONNECT,OPTIONS,TRACE,PATCH,QUERY";
+
 /// What is sent, and how.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Otel {
@@ -31,7 +34,9 @@ pub(crate) struct Otel {
     /// Between two exports of metrics.
     pub(crate) interval: Duration,
     pub(crate) sampler: Sampler,
-    /// Traces are taken up and passed on (W3C Trace Context).
+    /// Methods that spans name.
+    pub(crate) methods: Vec<String>,
+    /// The traces of callers are taken up (W3C Trace Context).
     pub(crate) propagates: bool,
     /// The variables that were set, and their values as they may be shown.
     pub(crate) said: Vec<(&'static str, String)>,
@@ -130,6 +135,7 @@ impl<'a> Reader<'a> {
             delta: self.delta().unwrap_or(preset.delta),
             interval: self.millis("OTEL_METRIC_EXPORT_INTERVAL").unwrap_or(Duration::from_secs(60)),
             sampler: self.sampler(config),
+            methods: self.methods(),
             propagates: self.propagates(),
             said: self.said(),
             ..Otel::default()
@@ -237,6 +243,11 @@ impl<'a> Reader<'a> {
             _ => arg.unwrap_or(config.telemetry.sample),
         };
         Sampler { parent_based: kind.is_some(), ratio }
+    }
+
+    fn methods(&self) -> Vec<String> {
+        let own = self.value("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS");
+        own.unwrap_or(METHODS).split(',').map(|it| it.trim().to_owned()).collect()
     }
 
     fn propagates(&mut self) -> bool {

@@ -90,6 +90,9 @@ variables! {
     "OTEL_BLRP_SCHEDULE_DELAY";
     /// Most log records in one request, 1 to 512.
     "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE";
-    /// `tracecontext`, or `none`; others are not spoken, which is told.
+    /// Methods that spans name, joined by commas, in place of those that are known; others are
+    /// `_OTHER`.
+    "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS";
+    /// `tracecontext`, or `none`: callers' traces are not taken up. Others are not spoken, which is told.
     "OTEL_PROPAGATORS";
 }

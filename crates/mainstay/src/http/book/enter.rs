@@ -55,7 +55,8 @@ impl Recorder {
         let id = seen.id.filter(|_| client::trusts(&self.book.trust, conn.peer()));
         let id = id.and_then(|id| RequestId::accept(id.as_bytes()));
         let id = id.unwrap_or_else(|| RequestId::new(wall));
-        let trace = seen.trace.and_then(|it| traceparent::parse(it.as_bytes()));
+        let trace = seen.trace.filter(|_| !self.book.ignores_trace);
+        let trace = trace.and_then(|it| traceparent::parse(it.as_bytes()));
         let trace = trace.map_or_else(TraceContext::begin, |trace| {
             TraceContext::within(trace.trace, trace.parent, trace.flags)
         });

@@ -39,6 +39,8 @@ pub(crate) struct Book {
     pub(crate) shows_first_byte: bool,
     /// Where health checks are, if those that succeed have no lines.
     pub(crate) quiet: Option<Arc<Paths>>,
+    /// A trace that the client names is not taken up.
+    pub(crate) ignores_trace: bool,
     pub(crate) generation: u64,
     /// Call when so many requests have ended; 0 never.
     pub(crate) limit: u64,
