@@ -150,7 +150,7 @@ impl Drop for Observed {
         if let Some(request) = self.request.as_deref()
             && self.book.log().makes_reports()
         {
-            let (rows, failed) = (self.rows, self.failed.as_deref());
+            let (rows, failed) = (self.rows, self.failed.as_ref().map(|it| it.told.as_str()));
             remember(request, &self.book.name, &self.fingerprint.text, self.run, rows, failed);
         }
         let is_quiet = self.book.echo == Echo::Off && !slow && self.failed.is_none() && !repeated;
