@@ -232,9 +232,12 @@ impl Child {
         if result != 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: zeroed bytes are valid for both, and the call may have filled them; without an ended
-        // child the pid is zero.
-        let (ended, usage) = unsafe { (info.assume_init().si_pid() != 0, usage.assume_init()) };
+        // SAFETY: zeroed bytes are a valid siginfo, and the call may have filled it.
+        let info = unsafe { info.assume_init() };
+        // SAFETY: after waitid the pid field is set, or zero when the child has not ended.
+        let ended = unsafe { info.si_pid() } != 0;
+        // SAFETY: zeroed bytes are a valid rusage, and the call may have filled it.
+        let usage = unsafe { usage.assume_init() };
         Ok(ended.then(|| Usage::from(usage)))
     }
 

@@ -30,7 +30,7 @@ fn what_a_process_used_is_known_before_it_is_reaped() {
         let child = start("signalled", &[], &[], Signal::Kill);
         assert_eq!(child.peek_usage().unwrap(), None, "it has not ended");
         child.signal(Signal::Kill).unwrap();
-        drop(end_of(&child));
+        assert_eq!(end_of(&child).0, Ended::Signal(Signal::Kill.number()));
         let child = start("worker", &[(CODE, "0".to_owned())], &[], Signal::Kill);
         assert!(is_readable(&child, PATIENCE));
         let seen = child.peek_usage().unwrap().expect("it has ended");

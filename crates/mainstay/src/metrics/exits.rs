@@ -60,9 +60,9 @@ exits! {
     /// It left with the code of a panic.
     Panic "panic" false;
     /// It left with code 0 without having been told to.
-    ExitZero "exit_0" false;
+    CodeZero "exit_0" false;
     /// It left with another code.
-    ExitCode "exit_code" false;
+    OtherCode "exit_code" false;
     /// Somebody killed it.
     SigKill "sigkill" false;
     /// It ended itself, or somebody else did.

@@ -63,6 +63,12 @@ impl Recorder {
         (id, trace)
     }
 
+    /// How long it waited before it came here, as a proxy says that is trusted.
+    fn waited(&self, since: &HeaderValue, conn: &Watched, wall: u64) -> Option<u64> {
+        let trusted = client::trusts(&self.book.trust, conn.peer());
+        trusted.then(|| waited::read(since.as_bytes(), wall)).flatten()
+    }
+
     /// Writes what is known of a request into its page and its entry.
     #[inline]
     pub(super) fn enter(
@@ -82,10 +88,7 @@ impl Recorder {
             Origin::of(conn.peer())
         };
         let (id, mut trace) = self.names(&seen, conn, wall);
-        if let Some(since) = seen.since {
-            let trusted = client::trusts(&self.book.trust, conn.peer());
-            page.waited = trusted.then(|| waited::read(since.as_bytes(), wall)).flatten();
-        }
+        page.waited = seen.since.and_then(|since| self.waited(since, conn, wall));
         if let Some(refused) = origin.refused {
             self.refuse_forwarded(conn, refused, number);
         }

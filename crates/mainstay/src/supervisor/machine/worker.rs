@@ -96,9 +96,9 @@ impl Worker {
 /// Why a process has ended that nobody had told to.
 pub(crate) fn by_end(ended: Ended, out_of_memory: bool) -> Exit {
     let signal = match ended {
-        Ended::Code(0) => return Exit::ExitZero,
+        Ended::Code(0) => return Exit::CodeZero,
         Ended::Code(PANIC) => return Exit::Panic,
-        Ended::Code(_) => return Exit::ExitCode,
+        Ended::Code(_) => return Exit::OtherCode,
         Ended::Signal(signal) => signal,
     };
     match signals::name_of(signal).as_str() {
