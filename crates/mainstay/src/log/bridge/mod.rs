@@ -171,5 +171,12 @@ fn tell(log: &Log, level: Level, target: &str, from_log: bool, fields: &mut Fiel
     });
 }
 
+/// A subscriber as workers have it, over `log`.
+#[cfg(test)]
+pub(crate) fn subscriber(log: &Log) -> Dispatch {
+    let outlet = Outlet::Log(log.clone());
+    Dispatch::new(Registry::default().with(Bridge(outlet.clone())).with(Gate(outlet)))
+}
+
 #[cfg(test)]
 mod tests;

@@ -41,9 +41,7 @@ impl Rig {
 
     /// Runs `work` with a subscriber as workers have it.
     fn traced<T>(&self, work: impl FnOnce() -> T) -> T {
-        let outlet = Outlet::Log(self.log.clone());
-        let ours = Registry::default().with(Bridge(outlet.clone())).with(Gate(outlet));
-        dispatcher::with_default(&Dispatch::new(ours), work)
+        dispatcher::with_default(&subscriber(&self.log), work)
     }
 
     /// Makes a record of the `log` facade.
