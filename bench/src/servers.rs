@@ -204,13 +204,16 @@ impl Launch {
             .collect()
     }
 
-    /// Sees nothing of this program's environment and writes to the log.
+    /// Sees nothing of this program's environment but OpenTelemetry's variables, and writes to the log.
     fn command(&self) -> Fallible<Command> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.path);
         command.env_clear().current_dir(self.home.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        // So that the cost of traces can be measured: OTEL_EXPORTER_OTLP_ENDPOINT switches them on.
+        let of_traces = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("OTEL_");
+        command.envs(std::env::vars_os().filter(|(name, _)| of_traces(name)));
         command.envs(self.role.map(|role| (ROLE, role.name())));
         command.envs(self.counting.as_ref().map(|results| (callgrind::RESULTS, results)));
         command.envs(self.stands_for.as_ref().map(|program| (PROGRAM, program)));

@@ -193,3 +193,68 @@ impl Supervisor {
         count
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::TELEMETRY;
+    use crate::telemetry::settings::Sampler;
+    use crate::telemetry::tests::{attribute, spans_of};
+    use mainstay_os::segment::{Capacity, Layout, Segment};
+
+    #[test]
+    fn a_request_whose_worker_died_has_a_span_that_failed() {
+        let layout = Layout {
+            slots: 1,
+            counters: names::CELLS,
+            in_flight: 1,
+            ring_bytes: [4_096; 3],
+            metrics: Capacity::NONE,
+        };
+        let log = Log::new(Segment::on_heap(layout), 0);
+        let settings = Settings {
+            traces: true,
+            logs: false,
+            sampler: Sampler::All,
+            keep_slow: None,
+            methods: vec!["POST".into()],
+        };
+        let mut request = InFlight {
+            started: 1_000,
+            started_wall: 1_795_342_250_000_000_000,
+            peer: Some(([192, 0, 2, 1], 80).into()),
+            client: None,
+            trace: [0xab; 16],
+            span: [7; 8],
+            method: b"POST".to_vec(),
+            path: b"/orders?token=hunter2".to_vec(),
+            id: b"one".to_vec(),
+            agent: b"curl/8".to_vec(),
+            referrer: Vec::new(),
+            user: Vec::new(),
+            partial: false,
+        };
+        tell_span(&log, &settings, &request, Mono(5_000));
+        request.trace = [0; 16];
+        tell_span(&log, &settings, &request, Mono(5_000));
+        let mut buffer = Vec::new();
+        let record = log.slot().ring(TELEMETRY).pop(&mut buffer).unwrap();
+        assert_eq!(record.kind, Parcel::Spans as u16);
+        let [span] = &spans_of(record.bytes)[..] else { panic!("one span") };
+        assert_eq!((&span.trace_id[..], &span.span_id[..]), (&[0xab; 16][..], &[7; 8][..]));
+        assert_eq!((span.name.as_str(), span.status.as_ref().unwrap().code), ("POST", 2));
+        assert_eq!(span.end_time_unix_nano - span.start_time_unix_nano, 4_000);
+        let told = |key| attribute(&span.attributes, key).unwrap_or_default();
+        assert_eq!(
+            (told("error.type"), told("url.path")),
+            ("worker_lost".into(), "/orders".into())
+        );
+        assert_eq!(
+            (told("url.query"), told("client.address")),
+            ("token=REDACTED".into(), "192.0.2.1".into())
+        );
+        assert_eq!(told("http.response.status_code"), "", "the client got none");
+        assert!(log.slot().ring(TELEMETRY).pop(&mut buffer).is_none(), "no trace, no span");
+        assert_eq!(log.slot().counter(names::SPANS), 1);
+    }
+}

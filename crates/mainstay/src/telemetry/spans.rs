@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// As many bytes of spans are handed over at once.
 const PARCEL: usize = 16 << 10;
+/// As many bytes are taken for the first span; most requests have few.
+const FIRST: usize = 1 << 10;
 /// As many bytes wait for the end of a trace that may not be kept. With a longest span behind them they
 /// fit the smallest ring.
 const WAITING: usize = 64 << 10;
@@ -43,6 +45,15 @@ struct Buffer {
     surplus: u64,
     /// Set at the end: whether what comes later is kept.
     kept: Option<bool>,
+}
+
+impl Buffer {
+    /// Makes room for a first span at once.
+    fn prepare(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes.reserve(FIRST);
+        }
+    }
 }
 
 impl fmt::Debug for Spans {
@@ -104,6 +115,7 @@ impl Spans {
                 return;
             }
         }
+        buffer.prepare();
         let span = Span { trace: self.trace, state: &self.state, flags: self.flags, ..*span };
         span.write(&mut buffer.bytes, attributes);
         buffer.count += 1;
@@ -125,6 +137,7 @@ impl Spans {
             buffer.bytes = Vec::new();
             return;
         }
+        buffer.prepare();
         write(&mut buffer.bytes);
         buffer.count += 1;
         self.hand_over(&mut buffer);
@@ -190,6 +203,7 @@ impl Running {
     }
 
     /// Takes back the beginning of one that is told of at its end.
+    #[cfg(feature = "database")]
     pub(crate) fn ago(mut self, took: std::time::Duration) -> Running {
         self.start = self.start.saturating_sub(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         self.began = self.began - took;

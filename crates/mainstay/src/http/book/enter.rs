@@ -16,7 +16,6 @@ use crate::log::RecordContext;
 use crate::log::access::{self, AccessFormat, Facts, Protocol};
 use crate::log::levels::CHAINS;
 use crate::metrics::names;
-use crate::telemetry::state;
 use http::header::{HeaderMap, HeaderValue};
 use http::{Request, Version};
 use mainstay_os::segment::Started;
@@ -103,12 +102,8 @@ impl Recorder {
         let host = host.or_else(|| seen.host?.to_str().ok()).unwrap_or_default();
         let method = request.method().as_str();
         page.quiet = self.is_quiet(path);
-        let state = seen.state.as_deref().filter(|_| trace.parent.is_some()).map(state::kept);
-        let state = state.unwrap_or_default();
         let tracing = self.log.tracing().filter(|_| !page.quiet);
-        let spans = tracing.map(|settings| {
-            self.begin_spans(settings, &mut trace, (&seen, &state), target, request.version())
-        });
+        let (state, spans) = self.carry(tracing, &mut trace, &seen, target, request.version());
         let context = Context::begin(|context| {
             context.client = origin.client;
             context.peer = conn.peer();

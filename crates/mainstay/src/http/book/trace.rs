@@ -5,17 +5,36 @@ use super::Recorder;
 use crate::http::context::{Context, TraceContext};
 use crate::http::page::Page;
 use crate::http::seen::Seen;
+use crate::metrics::names;
 use crate::telemetry::server::{AGENT, Asked, Served};
 use crate::telemetry::span::Span;
-use crate::telemetry::{Settings, Spans, redact};
+use crate::telemetry::{Settings, Spans, redact, state};
 use http::Version;
 use std::sync::Arc;
 
 impl Recorder {
+    /// What is passed on of the caller's `tracestate`, and the request's spans where they are wanted.
+    #[inline]
+    pub(super) fn carry(
+        &self,
+        tracing: Option<&Settings>,
+        trace: &mut TraceContext,
+        seen: &Seen<'_>,
+        target: &str,
+        version: Version,
+    ) -> (String, Option<Arc<Spans>>) {
+        // It means nothing without a trace.
+        let state = seen.state.as_deref().filter(|_| trace.parent.is_some());
+        let state = state.map(state::kept).unwrap_or_default();
+        let spans = tracing
+            .map(|settings| self.begin_spans(settings, trace, (seen, &state), target, version));
+        (state, spans)
+    }
+
     /// Begins the spans of a request, and says in `trace` whether it is sampled. `target` is as logs may
     /// show it, `state` what is passed on of the caller's.
     #[cold]
-    pub(super) fn begin_spans(
+    fn begin_spans(
         &self,
         settings: &Settings,
         trace: &mut TraceContext,
@@ -61,12 +80,9 @@ impl Recorder {
             client: context.client,
             peer: context.peer,
             id: context.id.as_str(),
-            status: page.status,
-            reason: match page.reason {
-                // Whoever left first has no answer.
-                "" if page.status == 0 => "abandoned",
-                reason => reason,
-            },
+            // A client that left has seen none.
+            status: if page.status == names::CLIENT_GONE { 0 } else { page.status },
+            reason: page.reason,
             kept: "",
         };
         let kept = match (spans.is_sampled(), served.has_failed(), settings.is_slow(took)) {

@@ -69,3 +69,26 @@ impl Outgoing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_headers_of_another_request_get_this_trace_in_place_of_theirs() {
+        let context = Context::begin(|context| {
+            context.trace = TraceContext::within([0xab; 16], [7; 8], 1);
+            context.state.push_str("a=1");
+        });
+        let mut headers = HeaderMap::new();
+        headers.insert(TRACESTATE, HeaderValue::from_static("old=1"));
+        headers.insert(TRACEPARENT, HeaderValue::from_static("old"));
+        Outgoing::of(&context).put(&mut headers);
+        assert_eq!(headers["traceparent"], context.trace.to_string());
+        assert_eq!((headers["tracestate"].as_bytes(), headers.len()), (&b"a=1"[..], 2));
+
+        let mut none = HeaderMap::new();
+        Outgoing::of(&Context::begin(|_| {})).put(&mut none);
+        assert!(none.is_empty(), "no trace is no header");
+    }
+}

@@ -27,6 +27,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Bridge {
         attributes.record(&mut Visitor(&mut fields));
         let Some(span) = context.span(id) else { return fields.give() };
         let open = self.0.log().and_then(|log| spans::begin(log, &span, attributes.is_root()));
+        if open.is_none() && fields.is_empty() {
+            return fields.give();
+        }
         let mut extensions = span.extensions_mut();
         if let Some(open) = open {
             extensions.insert(open);
@@ -61,7 +64,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Bridge {
                 if metadata.target() == statements::TARGET && statements::is_heard() {
                     return statements::pass(log, fields);
                 }
-                if level == Level::Error {
+                if level == Level::Error && log.tracing().is_some() {
                     spans::note_error(&context, event, fields);
                 }
                 let own = fields.len();
@@ -82,6 +85,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Bridge {
         let mut extensions = span.extensions_mut();
         let (fields, open) = (extensions.remove::<Fields>(), extensions.remove::<Open>());
         drop(extensions);
+        if fields.is_none() && open.is_none() {
+            return;
+        }
         let fields = fields.unwrap_or_default();
         if let Some(open) = open {
             let metadata = span.metadata();

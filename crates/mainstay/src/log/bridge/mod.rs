@@ -196,5 +196,12 @@ fn report(
     }
 }
 
+/// A subscriber as workers have it, over `log`.
+#[cfg(test)]
+pub(crate) fn subscriber(log: &Log) -> Dispatch {
+    let outlet = Outlet::Log(log.clone());
+    Dispatch::new(Registry::default().with(Bridge(outlet.clone())).with(Gate(outlet)))
+}
+
 #[cfg(test)]
 mod tests;

@@ -41,9 +41,7 @@ impl Rig {
 
     /// Runs `work` with a subscriber as workers have it.
     fn traced<T>(&self, work: impl FnOnce() -> T) -> T {
-        let outlet = Outlet::Log(self.log.clone());
-        let ours = Registry::default().with(Bridge(outlet.clone())).with(Gate(outlet));
-        dispatcher::with_default(&Dispatch::new(ours), work)
+        dispatcher::with_default(&subscriber(&self.log), work)
     }
 
     /// Makes a record of the `log` facade.
@@ -382,4 +380,29 @@ proptest! {
         prop_assert_eq!(text.lines().count(), 2);
         prop_assert_eq!(text.matches(['\n', '\r', '\u{2028}', '\u{85}', '\u{1b}']).count(), 2);
     }
+}
+
+#[test]
+fn the_layer_in_a_subscriber_of_the_application_s_own_knows_the_current_span() {
+    use crate::telemetry::Settings;
+    use crate::telemetry::settings::Sampler;
+    let rig = Rig::new();
+    let (sampler, methods) = (Sampler::All, Vec::new());
+    let settings = Settings { traces: true, logs: false, sampler, keep_slow: None, methods };
+    rig.log.set_telemetry(&settings);
+    let outlet = Outlet::Log(rig.log.clone());
+    let layer = Bridge(outlet.clone()).with_filter(Gate(outlet));
+    let ours = Registry::default().with(layer);
+    dispatcher::with_default(&Dispatch::new(ours), || {
+        assert_eq!(crate::Outgoing::current(), None);
+        let outer = tracing::info_span!("outer");
+        let known = outer.in_scope(|| {
+            // One that is not asked for is none of ours.
+            tracing::debug_span!("detail").in_scope(crate::Outgoing::current)
+        });
+        assert_eq!(known, outer.in_scope(crate::Outgoing::current));
+        let inner =
+            outer.in_scope(|| tracing::info_span!("inner").in_scope(crate::Outgoing::current));
+        assert!(known.is_some() && inner.is_some() && inner != known);
+    });
 }

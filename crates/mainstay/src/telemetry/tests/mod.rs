@@ -1,5 +1,8 @@
 //! What is written, read by the decoders that OpenTelemetry's own crates have.
 
+#[cfg(all(feature = "axum", feature = "sqlite"))]
+mod app;
+
 use super::attributes::Attributes;
 use super::record::LogRecord;
 use super::span::{Exception, Span, SpanKind, Status};
