@@ -38,6 +38,11 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
             found.push(about(config, "log.max_line", format!("is too short: {error}"), hint));
         }
     }
+    let room = &config.telemetry.spool_size;
+    if good(&["telemetry.spool_size"]) && !(1 << 20..=64 << 30).contains(room) {
+        let message = "is out of range".to_owned();
+        found.push(about(config, "telemetry.spool_size", message, "use 1 MiB to 64 GiB"));
+    }
     let proxy = &config.proxy;
     if good(&["proxy.fix", "proxy.header"]) && !proxy.fix.is_empty() && proxy.header == "forwarded"
     {
@@ -74,12 +79,12 @@ fn chosen_by_system(bind: &Bind) -> bool {
     matches!(bind, Bind::Tcp { port: 0, .. })
 }
 
-fn origin(config: &Config, path: &str) -> Origin {
+pub(super) fn origin(config: &Config, path: &str) -> Origin {
     let entry = config.effective().iter().find(|it| it.key.path == path);
     entry.expect("every key is effective").origin.clone()
 }
 
-fn about(config: &Config, path: &str, message: String, hint: &str) -> Problem {
+pub(super) fn about(config: &Config, path: &str, message: String, hint: &str) -> Problem {
     let entry = config.effective().iter().find(|it| it.key.path == path);
     let entry = entry.expect("every key is effective");
     Problem {

@@ -6,6 +6,7 @@ use std::{env, ffi::OsString, path::PathBuf, time::Duration};
 use super::{
     error::{ConfigError, Origin, Problem},
     keys::{self, FILE_VARIABLE, PREFIX},
+    otel,
 };
 
 /// All variables that concern the configuration: those that begin with `MAINSTAY_`, and the
@@ -90,7 +91,9 @@ fn pick(
 }
 
 fn concerns(name: &str) -> bool {
-    name.starts_with(PREFIX) || keys::all().flat_map(|key| key.aliases).any(|it| it.var == name)
+    name.starts_with(PREFIX)
+        || keys::all().flat_map(|key| key.aliases).any(|it| it.var == name)
+        || otel::VARIABLES.iter().any(|it| it.name == name)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::telemetry::sentry::Dsn;
 
 use super::{
     error::Wrong,
-    units,
+    otel, units,
     value::{AutoDuration, Bind, Count, LogTarget, Value},
 };
 
@@ -55,7 +55,13 @@ pub(crate) enum Kind {
     DatabaseUrl,
     /// Where Sentry takes reports; empty means nowhere.
     Dsn,
-    /// A part of a whole, 0 to 1.
+    /// An address that begins with `http://` or `https://`; empty means none.
+    HttpUrl,
+    /// Headers of requests: `name=value,…`.
+    HeaderList,
+    /// A text that can stand in a header; empty means none.
+    HeaderValue,
+    /// A number of 0 to 1.
     Ratio,
 }
 
@@ -141,6 +147,11 @@ impl Kind {
             Self::ProxyFix => self.counts(raw).and_then(|it| judged(it, ProxyFix::parse)),
             Self::DatabaseUrl => self.text(raw, database_url).map(Value::Text),
             Self::Dsn => self.text(raw, dsn).map(Value::Text),
+            Self::HttpUrl => self.text(raw, otel::http_url).map(Value::Text),
+            Self::HeaderList => self
+                .text(raw, |it| otel::headers(it).map(|_| it.trim().to_owned()))
+                .map(Value::Text),
+            Self::HeaderValue => self.text(raw, otel::header_value).map(Value::Text),
             Self::Ratio => self.ratio(raw).map(Value::Ratio),
         };
         read.map_err(|wrong| Wrong { hint: wrong.hint.or_else(|| Some(self.accepts())), ..wrong })
@@ -184,7 +195,10 @@ impl Kind {
                 "use sqlite:FILE, postgres://USER:PASSWORD@HOST/NAME or mysql://…".to_owned()
             }
             Self::Dsn => "use https://KEY@HOST/PROJECT, or \"\" for none".to_owned(),
-            Self::Ratio => "use a number from 0 to 1, such as 0.25".to_owned(),
+            Self::HttpUrl => "use http://HOST:PORT or https://HOST, or \"\" for none".to_owned(),
+            Self::HeaderList => "use name=value,name=value".to_owned(),
+            Self::HeaderValue => "use a text of visible ASCII".to_owned(),
+            Self::Ratio => "use a number of 0 to 1, such as 0.25".to_owned(),
         }
     }
 
@@ -207,7 +221,9 @@ impl Kind {
             Self::Networks => "NETWORKS",
             Self::ProxyFix => "COUNTS",
             Self::Hosts => "HOSTS",
-            Self::DatabaseUrl | Self::Dsn => "URL",
+            Self::DatabaseUrl | Self::Dsn | Self::HttpUrl => "URL",
+            Self::HeaderList => "HEADERS",
+            Self::HeaderValue => "KEY",
             Self::Ratio => "RATIO",
         }
     }
@@ -227,10 +243,14 @@ impl Kind {
             | Self::OneOf(_)
             | Self::AccessFormat
             | Self::DatabaseUrl
-            | Self::Dsn => "a string",
+            | Self::Dsn
+            | Self::HttpUrl
+            | Self::HeaderList
+            | Self::HeaderValue => "a string",
+            Self::Ratio => "a number of 0 to 1",
             Self::Networks | Self::Hosts => "a string or a list of strings",
             Self::ProxyFix => "a table of numbers",
-            Self::Count { .. } | Self::Ratio => "a number",
+            Self::Count { .. } => "a number",
             Self::CountOrAuto { .. } => "a number or \"auto\"",
             Self::Bool => "a boolean",
             Self::Duration { .. } | Self::DurationOrAuto => "a duration",
@@ -270,16 +290,6 @@ impl Kind {
         inside.ok_or_else(|| wrong("is out of range"))
     }
 
-    fn ratio(&self, raw: &Raw) -> Result<String, Wrong> {
-        let text = match raw {
-            Raw::Int(number) => number.to_string(),
-            Raw::Real(number) => number.clone(),
-            Raw::Untyped(text) => text.trim().to_owned(),
-            _ => return Err(self.mismatch(raw)),
-        };
-        Ok(ratio(&text).map_err(wrong)?.to_string())
-    }
-
     fn boolean(&self, raw: &Raw) -> Result<bool, Wrong> {
         match raw {
             Raw::Bool(yes) => Ok(*yes),
@@ -312,6 +322,15 @@ impl Kind {
             Raw::Int(bytes) => units::bytes(&bytes.to_string()).map_err(wrong),
             _ => self.text(raw, units::bytes),
         }
+    }
+
+    fn ratio(&self, raw: &Raw) -> Result<String, Wrong> {
+        let text = match raw {
+            Raw::Int(number) => number.to_string(),
+            Raw::Real(number) => number.clone(),
+            _ => self.text(raw, |it| Ok(it.trim().to_owned()))?,
+        };
+        Ok(otel::ratio(&text).map_err(wrong)?.to_string())
     }
 
     fn binds(&self, raw: &Raw, port: u16) -> Result<Vec<Bind>, Wrong> {
@@ -380,15 +399,6 @@ impl Kind {
         };
         self.text(raw, read)
     }
-}
-
-/// A number of 0 to 1.
-///
-/// # Errors
-/// The predicate of a sentence.
-pub(super) fn ratio(text: &str) -> Result<f64, &'static str> {
-    let number: f64 = text.replace('_', "").parse().map_err(|_| "is not a number")?;
-    if (0.0..=1.0).contains(&number) { Ok(number) } else { Err("is out of range") }
 }
 
 fn wrong(message: impl Into<String>) -> Wrong {

@@ -13,6 +13,7 @@ pub(crate) mod keys;
 mod kind;
 mod layers;
 pub(crate) mod load;
+pub(crate) mod otel;
 #[cfg(test)]
 mod page;
 pub(crate) mod render;
@@ -27,7 +28,7 @@ use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
 use sections::Values;
-pub use sections::{Database, Health, Http, Log, Proxy, Sentry, Server, Workers};
+pub use sections::{Database, Health, Http, Log, Proxy, Sentry, Server, Telemetry, Workers};
 use value::Value;
 pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};
 
@@ -67,10 +68,14 @@ pub struct Config {
     pub database: Database,
     /// What is written.
     pub log: Log,
+    /// What leaves the host.
+    pub telemetry: Telemetry,
     /// Where errors are reported.
     pub sentry: Sentry,
     /// The application's own table. It may hold secrets, so `Debug` shows its names alone.
     pub app: toml::Table,
+    /// What follows from it and from the variables of OpenTelemetry.
+    pub(crate) otel: otel::Otel,
     pub(crate) effective: Vec<Effective>,
     pub(crate) app_origins: Vec<(String, Origin)>,
     pub(crate) warnings: Vec<String>,
@@ -120,6 +125,8 @@ impl Config {
             health: values.health(),
             database: values.database(),
             log: values.log(),
+            telemetry: values.telemetry(),
+            otel: otel::Otel::default(),
             sentry: values.sentry(),
             app: layers.app,
             effective: layers.effective,
@@ -128,10 +135,14 @@ impl Config {
         };
         let bad: HashSet<String> = problems.iter().map(|it| it.key.clone()).collect();
         problems.extend(check::problems(&config, &bad));
+        let mut reader = otel::Reader::new(&sources.env);
+        config.otel = reader.resolve(&config);
+        problems.extend(reader.problems);
         if !problems.is_empty() {
             return Err(ConfigError::new(problems));
         }
         config.warnings.extend(check::warnings(&config));
+        config.warnings.extend(reader.warnings);
         Ok(config)
     }
 
@@ -169,6 +180,7 @@ impl fmt::Debug for Config {
             .field("health", &self.health)
             .field("database", &self.database)
             .field("log", &self.log)
+            .field("telemetry", &self.telemetry)
             .field("sentry", &self.sentry)
             .field("app", &self.app.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()

@@ -3,6 +3,7 @@
 use super::{
     Effective,
     keys::{SECTIONS, Section},
+    otel::{VARIABLES, Variable},
     render::{defaults, line, takes, ways},
 };
 
@@ -25,6 +26,10 @@ pub(crate) fn markdown() -> String {
                 format!("| `{path}` | `{default}` | {takes} | {ways} | {change} | {} |", key.doc);
             line(&mut text, &row);
         }
+    }
+    text.push_str(OTEL_PART);
+    for Variable { name, doc, .. } in VARIABLES {
+        line(&mut text, &format!("| `{name}` | {} |", doc.trim()));
     }
     text.push_str(APP_PART);
     text
@@ -51,6 +56,16 @@ Lists are replaced, never joined.
   each value; `config --default` prints a file of all defaults.
 - A mistake at start ends the program with exit code 78. A mistake at reload is reported, and the
   old configuration stays in force.
+";
+
+const OTEL_PART: &str = "
+### Variables of OpenTelemetry
+
+They count beside the keys of `[telemetry]`; what they mean is told in [telemetry.md](telemetry.md). One
+that is empty is not set. `OTEL_EXPORTER_OTLP_ENDPOINT` and `OTEL_EXPORTER_OTLP_HEADERS` are aliases of keys.
+
+| variable | what it says |
+|---|---|
 ";
 
 const APP_PART: &str = "

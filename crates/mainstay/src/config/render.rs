@@ -8,6 +8,9 @@ use super::{
     keys::{APP, Key, SECTIONS, Section},
 };
 
+/// The section beside which the variables of OpenTelemetry are shown.
+const TELEMETRY: &str = "telemetry";
+
 /// The configuration in force as TOML, the origin of each value beside it.
 pub(crate) fn effective_toml(config: &Config) -> String {
     let mut text = String::new();
@@ -19,6 +22,11 @@ pub(crate) fn effective_toml(config: &Config) -> String {
         let width = of_section.iter().map(|it| said(it).chars().count()).max().unwrap_or(0);
         for entry in &of_section {
             line(&mut text, &format!("{:<width$}  # {}", said(entry), entry.origin));
+        }
+        if *section == TELEMETRY {
+            for (name, value) in &config.otel.said {
+                line(&mut text, &format!("# {name} = {value:?}"));
+            }
         }
         line(&mut text, "");
     }
@@ -41,6 +49,9 @@ pub(crate) fn effective_json(config: &Config) -> String {
             entry.key.path.to_owned(),
             serde_json::json!({ "value": value, "origin": origin }),
         );
+    }
+    for (name, value) in &config.otel.said {
+        all.insert((*name).to_owned(), serde_json::json!({ "value": value, "origin": name }));
     }
     for (path, origin) in &config.app_origins {
         all.insert(

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Effective, kind,
+    Effective, otel,
     value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, Value},
 };
 
@@ -167,6 +167,30 @@ pub struct Log {
     pub probes: bool,
 }
 
+/// `[telemetry]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Telemetry {
+    /// Where OTLP is sent; none means the preset's place, or nowhere.
+    pub endpoint: Option<String>,
+    /// Headers of every request to it, which may hold keys.
+    pub headers: Option<Secret>,
+    /// `none`, `elastic`, `datadog-agent`, `datadog`, `newrelic` or `sentry`.
+    pub preset: String,
+    /// The key that the preset's receiver asks for.
+    pub key: Option<Secret>,
+    /// File in which the key stands.
+    pub key_file: Option<PathBuf>,
+    /// Part of the traces begun here that is kept, 0 to 1.
+    pub sample: f64,
+    /// Time from which a request is kept in any case.
+    pub keep_slow: Option<Duration>,
+    /// Directory for what has not been taken yet; none means memory.
+    pub spool: Option<PathBuf>,
+    /// Room in it for each receiver, bytes.
+    pub spool_size: u64,
+}
+
 /// `[sentry]`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -296,7 +320,7 @@ impl Values<'_> {
             dsn: Some(self.text("sentry.dsn")).filter(|it| !it.is_empty()).map(Secret::new),
             release: Some(self.text("sentry.release")).filter(|it| !it.is_empty()),
             sample_rate: match self.get("sentry.sample_rate") {
-                Value::Ratio(number) => kind::ratio(number).unwrap_or(1.0),
+                Value::Ratio(number) => otel::ratio(number).unwrap_or(1.0),
                 other => mistaken("sentry.sample_rate", other),
             },
             send_pii: self.yes("sentry.send_pii"),
@@ -316,6 +340,24 @@ impl Values<'_> {
             max_line: self.small("log.max_line"),
             buffer: self.number("log.buffer"),
             probes: self.yes("log.probes"),
+        }
+    }
+
+    pub(super) fn telemetry(&self) -> Telemetry {
+        let text = |path| Some(self.text(path)).filter(|it| !it.is_empty());
+        Telemetry {
+            endpoint: text("telemetry.endpoint"),
+            headers: text("telemetry.headers").map(Secret::new),
+            preset: self.text("telemetry.preset"),
+            key: text("telemetry.key").map(Secret::new),
+            key_file: self.path("telemetry.key_file"),
+            sample: match self.get("telemetry.sample") {
+                Value::Ratio(ratio) => otel::ratio(ratio).unwrap_or(1.0),
+                other => mistaken("telemetry.sample", other),
+            },
+            keep_slow: above_zero(self.duration("telemetry.keep_slow")),
+            spool: self.path("telemetry.spool"),
+            spool_size: self.number("telemetry.spool_size"),
         }
     }
 

@@ -240,7 +240,9 @@ fn the_printed_defaults_and_the_effective_configuration_resolve_to_themselves() 
     // A secret is told by its key alone, and each key's has a form of its own.
     let printed = printed
         .replace("url = \"(hidden)\"", &format!("url = {secret:?}"))
-        .replace("dsn = \"(hidden)\"", "dsn = \"https://hunter2@sentry.example/1\"");
+        .replace("dsn = \"(hidden)\"", "dsn = \"https://hunter2@sentry.example/1\"")
+        .replace("headers = \"(hidden)\"", "headers = \"api-key=hunter2\"")
+        .replace("key = \"(hidden)\"", "key = \"hunter2\"");
     let again = Config::resolve(&of_file(&printed)).unwrap();
     assert!(config.changed(&again).is_empty());
     assert_eq!(config.changed(&defaults).len(), keys::all().count(), "every_key misses a key");

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::Ipv6Addr, path::PathBuf, str::FromStr, time::Duration};
 
-use super::{kind::ratio, units};
+use super::units;
 
 /// A text that nothing shows: passwords, tokens, addresses that hold them.
 #[derive(Clone, PartialEq, Eq)]
@@ -263,7 +263,7 @@ pub(crate) enum Value {
     Bind(Option<Bind>),
     Level(Level),
     Target(LogTarget),
-    /// A number of 0 to 1, as it was said.
+    /// A number of 0 to 1, in the one way that Rust shows it.
     Ratio(String),
 }
 
@@ -289,7 +289,7 @@ impl Value {
             Self::Bind(bind) => bind.as_ref().map(Bind::to_string).unwrap_or_default().into(),
             Self::Level(level) => level.as_str().into(),
             Self::Target(target) => target.to_string().into(),
-            Self::Ratio(number) => ratio(number).map_or(number.as_str().into(), Into::into),
+            Self::Ratio(ratio) => ratio.parse::<f64>().unwrap_or_default().into(),
         }
     }
 

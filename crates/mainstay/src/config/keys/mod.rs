@@ -8,6 +8,7 @@ mod log;
 mod proxy;
 mod sentry;
 mod server;
+mod telemetry;
 mod workers;
 
 use super::kind::Kind;
@@ -152,6 +153,11 @@ pub(crate) static SECTIONS: &[Section] = &[
         keys: database::KEYS,
     },
     Section { name: "log", about: "What is written.", keys: log::KEYS },
+    Section {
+        name: "telemetry",
+        about: "What leaves the host: traces, metrics and logs over OTLP.",
+        keys: telemetry::KEYS,
+    },
     Section {
         name: "sentry",
         about: "Errors, reported to Sentry or whoever speaks its protocol.",
