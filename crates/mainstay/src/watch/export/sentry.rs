@@ -112,10 +112,6 @@ impl Receiver for Sentry {
         Parcel::Report
     }
 
-    fn most(&self) -> usize {
-        1
-    }
-
     fn post(&mut self, parcels: &[&[u8]]) -> Option<Post> {
         if self.paused.is_some_and(|until| clock::mono() < until) {
             self.held_back += parcels.len() as u64;
