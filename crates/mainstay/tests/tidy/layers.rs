@@ -173,6 +173,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::panics",
             "crate::passport",
             "crate::status",
+            "crate::telemetry",
             "crate::voice",
             "crate::watch",
         ],
