@@ -1,6 +1,7 @@
 //! Watch's life: write logs on a thread, answer probes, leave when told.
 
 use super::admin::{self, Admin};
+use super::export::Exporters;
 use super::logs::LogWriters;
 use crate::clock;
 use crate::config::Config;
@@ -47,11 +48,18 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     let writers = LogWriters::start(&log, config)?;
     listen(source, log.clone(), Arc::clone(&stop), writers.reopener())?;
     let listeners = passport.take_listeners()?;
+    let exporters = Exporters::start(&log, config, &name, &version)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin = Admin::new(log.clone(), name, version, config);
-    runtime.block_on(attend(listeners, Arc::new(admin), &log, &stop, &writers))?;
-    writers.finish();
-    Ok(())
+    runtime.block_on(async {
+        attend(listeners, Arc::new(admin), &log, &stop, (&writers, &exporters)).await?;
+        // The last telemetry and the last lines take a while, and probes and scrapers are answered meanwhile.
+        let end = move || {
+            exporters.finish();
+            writers.finish();
+        };
+        tokio::task::spawn_blocking(end).await.map_err(io::Error::other)
+    })
 }
 
 async fn attend(
@@ -59,7 +67,7 @@ async fn attend(
     admin: Arc<Admin>,
     log: &Log,
     stop: &Notify,
-    writers: &LogWriters,
+    (writers, exporters): (&LogWriters, &Exporters),
 ) -> io::Result<()> {
     for (fd, _) in listeners {
         admin::listen(fd, Arc::clone(&admin))?;
@@ -83,6 +91,9 @@ async fn attend(
         }
         if writers.has_failed() {
             return Err(io::Error::other("a log's thread has failed"));
+        }
+        if exporters.has_failed() {
+            return Err(io::Error::other("a thread of telemetry has failed"));
         }
         log.slot().beat(clock::mono().0, crate::memory::resident());
     }

@@ -30,8 +30,10 @@ pub(crate) struct Otel {
     pub(crate) delta: bool,
     /// Between two exports of metrics.
     pub(crate) interval: Duration,
+    #[cfg_attr(not(test), allow(dead_code, reason = "for those who begin traces"))]
     pub(crate) sampler: Sampler,
     /// Traces are taken up and passed on (W3C Trace Context).
+    #[cfg_attr(not(test), allow(dead_code, reason = "for those who begin traces"))]
     pub(crate) propagates: bool,
     /// The variables that were set, and their values as they may be shown.
     pub(crate) said: Vec<(&'static str, String)>,
@@ -54,8 +56,10 @@ pub(crate) struct Route {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sampler {
     /// Whoever calls with a trace has decided.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for those who begin traces"))]
     pub(crate) parent_based: bool,
     /// Part of the traces that begin here.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for those who begin traces"))]
     pub(crate) ratio: f64,
 }
 
