@@ -352,6 +352,24 @@ events! {
     /// each worker. What has no series of its own is in `overflow="true"`.
     MetricOverflow { metric: String, limit: u64 } "metrics.overflow" Warning
         "Metric {metric} has no room for another series (at most {limit}); it is counted as overflow";
+    /// A receiver of telemetry has taken nothing for ten seconds; what is for it waits in its spool.
+    TelemetryAway { receiver: &'static str, reason: String, waiting: u64 } "telemetry.away" Warning
+        "The receiver of {receiver} takes nothing: {reason}; {waiting} items wait";
+    /// A receiver that was away takes telemetry again.
+    TelemetryBack { receiver: &'static str, after: Time } "telemetry.back" Info
+        "The receiver of {receiver} takes telemetry again after {after}";
+    /// A receiver refused some of what was sent, which is lost; told once a minute at most.
+    TelemetryRefused { receiver: &'static str, items: u64, reason: String } "telemetry.refused" Warning
+        "The receiver of {receiver} refused {items} items: {reason}";
+    /// A spool of telemetry takes nothing, or has lost something; told once, until it takes something again.
+    TelemetryLost { receiver: &'static str, reason: String } "telemetry.lost" Warning
+        "The spool of {receiver} loses telemetry: {reason}";
+    /// The directory of a spool cannot be used; what waits is kept in memory.
+    TelemetryUnspooled { receiver: &'static str, reason: String } "telemetry.unspooled" Warning
+        "No spool for {receiver}, telemetry waits in memory: {reason}";
+    /// A process handed over more telemetry than its ring had room for.
+    TelemetryDropped { parcels: u64, process: String } "telemetry.dropped" Warning
+        "{parcels} hand-overs of telemetry of {process} were dropped";
 }
 
 impl Event {

@@ -144,7 +144,7 @@ fn of_one_fault_ten_are_reported_and_the_rest_is_told_with_the_next_event() {
             assert_eq!(
                 (&it["reason"], &it["category"]),
                 (&"event_processor".into(), &"error".into())
-            )
+            );
         })
         .filter_map(|it| it["quantity"].as_u64())
         .sum();

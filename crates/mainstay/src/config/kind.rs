@@ -61,7 +61,7 @@ pub(crate) enum Kind {
     HeaderList,
     /// A text that can stand in a header; empty means none.
     HeaderValue,
-    /// A number from 0 to 1.
+    /// A number of 0 to 1.
     Ratio,
 }
 
@@ -198,7 +198,7 @@ impl Kind {
             Self::HttpUrl => "use http://HOST:PORT or https://HOST, or \"\" for none".to_owned(),
             Self::HeaderList => "use name=value,name=value".to_owned(),
             Self::HeaderValue => "use a text of visible ASCII".to_owned(),
-            Self::Ratio => "use a number from 0 to 1, such as 0.25".to_owned(),
+            Self::Ratio => "use a number of 0 to 1, such as 0.25".to_owned(),
         }
     }
 
@@ -247,7 +247,7 @@ impl Kind {
             | Self::HttpUrl
             | Self::HeaderList
             | Self::HeaderValue => "a string",
-            Self::Ratio => "a number from 0 to 1",
+            Self::Ratio => "a number of 0 to 1",
             Self::Networks | Self::Hosts => "a string or a list of strings",
             Self::ProxyFix => "a table of numbers",
             Self::Count { .. } => "a number",
@@ -290,16 +290,6 @@ impl Kind {
         inside.ok_or_else(|| wrong("is out of range"))
     }
 
-    fn ratio(&self, raw: &Raw) -> Result<String, Wrong> {
-        let text = match raw {
-            Raw::Int(number) => number.to_string(),
-            Raw::Real(number) => number.clone(),
-            Raw::Untyped(text) => text.trim().to_owned(),
-            _ => return Err(self.mismatch(raw)),
-        };
-        Ok(otel::ratio(&text).map_err(wrong)?.to_string())
-    }
-
     fn boolean(&self, raw: &Raw) -> Result<bool, Wrong> {
         match raw {
             Raw::Bool(yes) => Ok(*yes),
@@ -332,6 +322,15 @@ impl Kind {
             Raw::Int(bytes) => units::bytes(&bytes.to_string()).map_err(wrong),
             _ => self.text(raw, units::bytes),
         }
+    }
+
+    fn ratio(&self, raw: &Raw) -> Result<String, Wrong> {
+        let text = match raw {
+            Raw::Int(number) => number.to_string(),
+            Raw::Real(number) => number.clone(),
+            _ => self.text(raw, |it| Ok(it.trim().to_owned()))?,
+        };
+        Ok(otel::ratio(&text).map_err(wrong)?.to_string())
     }
 
     fn binds(&self, raw: &Raw, port: u16) -> Result<Vec<Bind>, Wrong> {

@@ -68,10 +68,10 @@ pub struct Config {
     pub database: Database,
     /// What is written.
     pub log: Log,
-    /// Where errors are reported.
-    pub sentry: Sentry,
     /// What leaves the host.
     pub telemetry: Telemetry,
+    /// Where errors are reported.
+    pub sentry: Sentry,
     /// The application's own table. It may hold secrets, so `Debug` shows its names alone.
     pub app: toml::Table,
     /// What follows from it and from the variables of OpenTelemetry.
@@ -125,9 +125,9 @@ impl Config {
             health: values.health(),
             database: values.database(),
             log: values.log(),
-            sentry: values.sentry(),
             telemetry: values.telemetry(),
             otel: otel::Otel::default(),
+            sentry: values.sentry(),
             app: layers.app,
             effective: layers.effective,
             app_origins: layers.app_origins,
@@ -180,8 +180,8 @@ impl fmt::Debug for Config {
             .field("health", &self.health)
             .field("database", &self.database)
             .field("log", &self.log)
-            .field("sentry", &self.sentry)
             .field("telemetry", &self.telemetry)
+            .field("sentry", &self.sentry)
             .field("app", &self.app.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

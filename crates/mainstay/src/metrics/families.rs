@@ -152,4 +152,19 @@ families! {
     POOL_FAILED "mainstay_pool_statements_failed_total" Counter ["pool", "kind"];
     /// Statements that took longer than `database.slow_query`.
     POOL_SLOW "mainstay_pool_statements_slow_total" Counter ["pool", "kind"];
+    /// Hand-overs of spans, log records and reports for which a worker had no room, as telemetry is not drained
+    /// or comes too fast.
+    TELEMETRY_DROPPED "mainstay_telemetry_dropped_total" Counter [];
+    /// Spans, log records and reports that watch took over for each receiver: those that were sent, those that
+    /// were lost, and those that wait.
+    TELEMETRY_TAKEN "mainstay_telemetry_taken_total" Counter ["receiver"];
+    /// Of these, what the receiver has.
+    TELEMETRY_SENT "mainstay_telemetry_sent_total" Counter ["receiver"];
+    /// Of these, what nobody will have, by reason: `spool_full`, `spool_failed`, `malformed`, `refused`,
+    /// `rejected`, `held_back`, `watch_died`, `unreadable`.
+    TELEMETRY_LOST "mainstay_telemetry_lost_total" Counter ["receiver", "reason"];
+    /// What waits for each receiver.
+    TELEMETRY_SPOOL "mainstay_telemetry_spool_bytes" Gauge ["receiver"];
+    /// When each receiver last took something, seconds since the Unix epoch.
+    TELEMETRY_LAST "mainstay_telemetry_last_success_timestamp_seconds" Gauge ["receiver"];
 }

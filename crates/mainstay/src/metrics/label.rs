@@ -50,6 +50,29 @@ pub(crate) fn escape(text: &str, quotes: bool, out: &mut String) {
     }
 }
 
+/// The labels that [`render`] wrote. What it did not write is left out.
+pub(crate) fn parse(mut text: &str) -> Vec<(String, String)> {
+    let mut labels = Vec::new();
+    while let Some((name, rest)) = text.split_once("=\"") {
+        let (mut value, mut characters) = (String::new(), rest.char_indices());
+        let end = loop {
+            match characters.next() {
+                None => return labels,
+                Some((at, '"')) => break at + 1,
+                Some((_, '\\')) => match characters.next() {
+                    None => return labels,
+                    Some((_, 'n')) => value.push('\n'),
+                    Some((_, other)) => value.push(other),
+                },
+                Some((_, other)) => value.push(other),
+            }
+        };
+        labels.push((name.to_owned(), value));
+        text = rest[end..].trim_start_matches(',');
+    }
+    labels
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +87,12 @@ mod tests {
         }
         assert_eq!(only("a=\"1\",b=\"2\"", "a"), None);
         let labels = [("a", "1"), ("b", "x\"\\\n\u{e9}")];
-        assert_eq!(render(labels.into_iter()), "a=\"1\",b=\"x\\\"\\\\\\n\u{e9}\"");
+        let text = render(labels.into_iter());
+        assert_eq!(text, "a=\"1\",b=\"x\\\"\\\\\\n\u{e9}\"");
+        let read = parse(&text);
+        assert!(read.iter().map(|(name, value)| (&**name, &**value)).eq(labels));
+        for torn in ["", "a", "a=\"", "a=\"b", "a=\"b\\"] {
+            assert_eq!(parse(torn), []);
+        }
     }
 }

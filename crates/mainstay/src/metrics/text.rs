@@ -5,7 +5,7 @@ use mainstay_os::segment::{Tally, bin_of};
 use std::fmt::Write as _;
 
 /// Billionths in a unit.
-const BILLION: f64 = 1e9;
+pub(crate) const BILLION: f64 = 1e9;
 /// Bounds that durations are shown with, milliseconds: those of client libraries.
 const TIMES: [u64; 14] =
     [5, 10, 25, 50, 75, 100, 250, 500, 750, 1_000, 2_500, 5_000, 7_500, 10_000];
@@ -85,6 +85,16 @@ pub(crate) enum Value {
     Real(f64),
 }
 
+/// Who is shown everything that is measured, family by family.
+pub(crate) trait Sink {
+    /// Begins a family; its samples follow before the next one.
+    fn family(&mut self, name: &str, shape: Shape, help: &str);
+    /// A sample of the family; `labels` are rendered.
+    fn sample(&mut self, name: &str, labels: &str, value: Value);
+    /// A histogram of the family.
+    fn histogram(&mut self, name: &str, labels: &str, tally: &Tally);
+}
+
 /// An exposition that is being written.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -97,8 +107,17 @@ impl Page {
         Page { format, text: String::with_capacity(16 * 1_024) }
     }
 
-    /// Begins a family; its samples follow before the next one.
-    pub(crate) fn family(&mut self, name: &str, shape: Shape, help: &str) {
+    /// The whole text.
+    pub(crate) fn finish(mut self) -> String {
+        if self.format == Format::OpenMetrics {
+            self.text.push_str("# EOF\n");
+        }
+        self.text
+    }
+}
+
+impl Sink for Page {
+    fn family(&mut self, name: &str, shape: Shape, help: &str) {
         let open = self.format == Format::OpenMetrics;
         let end = match shape {
             Shape::Counter if open => "_total",
@@ -125,8 +144,7 @@ impl Page {
         }
     }
 
-    /// A sample of the family; `labels` are rendered.
-    pub(crate) fn sample(&mut self, name: &str, labels: &str, value: Value) {
+    fn sample(&mut self, name: &str, labels: &str, value: Value) {
         self.text.push_str(name);
         if !labels.is_empty() {
             write!(self.text, "{{{labels}}}").ok();
@@ -141,8 +159,7 @@ impl Page {
         self.text.push('\n');
     }
 
-    /// The samples of a histogram.
-    pub(crate) fn histogram(&mut self, name: &str, labels: &str, tally: &Tally) {
+    fn histogram(&mut self, name: &str, labels: &str, tally: &Tally) {
         let comma = if labels.is_empty() { "" } else { "," };
         let bucket = format!("{name}_bucket");
         let (mut below, mut sum) = (0, 0_u64);
@@ -159,18 +176,10 @@ impl Page {
         self.sample(&format!("{name}_count"), labels, Value::Whole(count));
         self.sample(&format!("{name}_sum"), labels, Value::Real(tally.sum / BILLION));
     }
-
-    /// The whole text.
-    pub(crate) fn finish(mut self) -> String {
-        if self.format == Format::OpenMetrics {
-            self.text.push_str("# EOF\n");
-        }
-        self.text
-    }
 }
 
 /// The bounds that a histogram is shown with, billionths.
-fn bounds(name: &str) -> Vec<u64> {
+pub(crate) fn bounds(name: &str) -> Vec<u64> {
     if name.ends_with("_seconds") {
         return TIMES.map(|millis| millis * 1_000_000).into();
     }

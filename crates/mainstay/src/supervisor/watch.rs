@@ -19,8 +19,8 @@ use std::time::Duration;
 /// The wait after watch's first death, 1.5 times as long after each further one in a row.
 const BASE: Duration = Duration::from_millis(100);
 const CAP: Duration = Duration::from_secs(30);
-/// A watch that makes room for another has this long to write what is left.
-const LEAVE: Duration = Duration::from_secs(4);
+/// A watch that makes room for another has this long to send and to write what is left.
+const LEAVE: Duration = Duration::from_secs(6);
 /// A watch that has lived this long was well.
 const STEADY: Duration = Duration::from_secs(10);
 

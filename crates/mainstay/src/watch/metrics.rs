@@ -3,12 +3,13 @@
 use super::directories::Directories;
 use super::series;
 use crate::health::State;
+use crate::log::TELEMETRY;
 use crate::metrics::Merge;
 use crate::metrics::families::{self, Family};
 use crate::metrics::label::render;
 use crate::metrics::names;
 use crate::metrics::registry::of_nature;
-use crate::metrics::text::{Format, Page, Shape, Value};
+use crate::metrics::text::{Format, Page, Shape, Sink, Value};
 use crate::status::Status;
 use bytes::Bytes;
 use http::Response;
@@ -37,41 +38,54 @@ pub(crate) fn answer(
 /// The whole exposition.
 fn expose(segment: &Segment, status: &Status, directories: &Directories, format: Format) -> String {
     let mut page = Page::new(format);
-    service(&mut page, status);
-    workers(&mut page, status);
+    walk(segment, status, directories, &mut page);
+    page.finish()
+}
+
+/// Shows everything that is measured, in the order of the exposition.
+pub(crate) fn walk(
+    segment: &Segment,
+    status: &Status,
+    directories: &Directories,
+    page: &mut dyn Sink,
+) {
+    service(page, status);
+    workers(page, status);
     for ((name, help), cell) in names::TABLE.iter().zip(0..) {
         page.family(name, Shape::Counter, help.trim());
         page.sample(name, "", Value::Whole(segment.total(cell)));
     }
-    begin(&mut page, &families::EVENTS);
+    begin(page, &families::EVENTS);
     for (name, cell) in names::event_cells() {
         let total = Value::Whole(segment.total(cell));
-        one(&mut page, &families::EVENTS, &[("event", name)], total);
+        one(page, &families::EVENTS, &[("event", name)], total);
     }
-    series::expose(&mut page, segment, status);
-    directories.expose(&mut page);
-    checks(&mut page, status);
+    series::expose(page, segment, status);
+    directories.expose(page);
+    let slots = segment.slots().filter(|slot| slot.epoch() != 0);
+    let dropped = slots.map(|slot| slot.ring(TELEMETRY).dropped()).sum();
+    alone(page, &families::TELEMETRY_DROPPED, Value::Whole(dropped));
+    checks(page, status);
     #[cfg(feature = "database")]
-    pools(&mut page, status);
-    registered(&mut page, segment);
-    page.finish()
+    pools(page, status);
+    registered(page, segment);
 }
 
-pub(super) fn begin(page: &mut Page, family: &Family) {
+pub(super) fn begin(page: &mut dyn Sink, family: &Family) {
     page.family(family.name, family.shape, family.help.trim());
 }
 
-pub(super) fn one(page: &mut Page, family: &Family, labels: &[(&str, &str)], value: Value) {
+pub(super) fn one(page: &mut dyn Sink, family: &Family, labels: &[(&str, &str)], value: Value) {
     page.sample(family.name, &render(labels.iter().copied()), value);
 }
 
 /// A family of one sample without labels.
-pub(super) fn alone(page: &mut Page, family: &Family, value: Value) {
+pub(super) fn alone(page: &mut dyn Sink, family: &Family, value: Value) {
     begin(page, family);
     one(page, family, &[], value);
 }
 
-fn service(page: &mut Page, status: &Status) {
+fn service(page: &mut dyn Sink, status: &Status) {
     begin(page, &families::BUILD);
     let facts = [
         ("service", &*status.name),
@@ -90,7 +104,7 @@ fn service(page: &mut Page, status: &Status) {
     }
 }
 
-fn workers(page: &mut Page, status: &Status) {
+fn workers(page: &mut dyn Sink, status: &Status) {
     begin(page, &families::WORKERS);
     for state in ["booting", "ready", "draining", "dying"] {
         let count = status.workers.iter().filter(|worker| worker.state == state).count();
@@ -100,7 +114,7 @@ fn workers(page: &mut Page, status: &Status) {
     alone(page, &families::IN_FLIGHT, Value::Whole(status.in_flight));
     let open = status.workers.iter().map(|worker| worker.connections).sum();
     alone(page, &families::CONNECTIONS_OPEN, Value::Whole(open));
-    let of_each = |page: &mut Page, family: &Family, values: Vec<Value>| {
+    let of_each = |page: &mut dyn Sink, family: &Family, values: Vec<Value>| {
         begin(page, family);
         for (worker, value) in status.workers.iter().zip(values) {
             one(page, family, &[("slot", &worker.slot.to_string())], value);
@@ -115,7 +129,7 @@ fn workers(page: &mut Page, status: &Status) {
     of_each(page, &families::WORKER_HEARTBEAT, heartbeat);
 }
 
-fn checks(page: &mut Page, status: &Status) {
+fn checks(page: &mut dyn Sink, status: &Status) {
     begin(page, &families::CHECK_UP);
     for check in &status.checks {
         let labels = [("check", &*check.name), ("kind", check.kind)];
@@ -136,7 +150,7 @@ fn checks(page: &mut Page, status: &Status) {
 }
 
 #[cfg(feature = "database")]
-fn pools(page: &mut Page, status: &Status) {
+fn pools(page: &mut dyn Sink, status: &Status) {
     begin(page, &families::POOL_CONNECTIONS);
     for pool in &status.pools {
         for (state, count) in [("used", pool.in_use), ("idle", pool.idle)] {
@@ -144,7 +158,7 @@ fn pools(page: &mut Page, status: &Status) {
             one(page, &families::POOL_CONNECTIONS, &labels, Value::Whole(count));
         }
     }
-    let of_each = |page: &mut Page, family: &Family, values: Vec<u64>| {
+    let of_each = |page: &mut dyn Sink, family: &Family, values: Vec<u64>| {
         begin(page, family);
         for (pool, value) in status.pools.iter().zip(values) {
             let labels = [("pool", &*pool.name), ("kind", pool.kind)];
@@ -163,7 +177,7 @@ fn pools(page: &mut Page, status: &Status) {
 }
 
 /// What stands in the register: the application's metrics, and those of mainstay with labels.
-fn registered(page: &mut Page, segment: &Segment) {
+fn registered(page: &mut dyn Sink, segment: &Segment) {
     let register = segment.register();
     // A slot that nobody ever held has measured nothing, and looking at it would take memory.
     let slots: Vec<Slot<'_>> = segment.slots().filter(|slot| slot.epoch() != 0).collect();
@@ -231,7 +245,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::metrics::registry::Metrics;
     use crate::metrics::{Counter, Gauge, Histogram, Labelled};
@@ -254,6 +268,11 @@ mod tests {
         let mut status = Status::read(segment, "sh\"op", "1.2");
         status.uptime_seconds = 1.5;
         expose(segment, &status, &Directories::default(), format)
+    }
+
+    /// The whole text, for the tests of whoever counts.
+    pub(crate) fn exposed(segment: &Segment) -> String {
+        page(segment, Format::Prometheus)
     }
 
     /// The lines of a family.
@@ -315,10 +334,12 @@ mod tests {
             assert!(page.contains(&format!("mainstay_events_total{{event=\"{name}\"}} 0\n")));
         }
         // What is in the register is there once a process has declared it.
-        let declared = ["mainstay_listener_", "mainstay_directory_wanted"];
+        let declared = ["_taken_", "_sent_", "_lost_", "_spool_", "_last_"];
+        let declared = declared.map(|part| format!("mainstay_telemetry{part}"));
+        let others = ["mainstay_listener_", "mainstay_directory_wanted"].map(str::to_owned);
         let listed = |family: &&Family| {
-            family.shape != Shape::Histogram
-                && !declared.iter().any(|name| family.name.starts_with(name))
+            let is_declared = |it: &String| family.name.starts_with(it.as_str());
+            family.shape != Shape::Histogram && !declared.iter().chain(&others).any(is_declared)
         };
         for family in families::TABLE.iter().filter(listed) {
             let known = cfg!(feature = "database") || !family.name.contains("_pool_");

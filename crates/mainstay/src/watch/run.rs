@@ -2,6 +2,7 @@
 
 use super::admin::{self, Admin};
 use super::directories::Directories;
+use super::export::Exporters;
 use super::logs::LogWriters;
 use crate::clock;
 use crate::config::Config;
@@ -50,13 +51,18 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     let writers = LogWriters::start(&log, config)?;
     listen(source, log.clone(), Arc::clone(&stop), writers.reopener())?;
     let listeners = passport.take_listeners()?;
+    let exporters = Exporters::start(&log, config, &name, &version)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let directories = Arc::new(Directories::new(config.server.uploads.as_deref()));
     let admin = Admin::new(log.clone(), name, version, config, Arc::clone(&directories));
     runtime.block_on(async {
-        attend(listeners, Arc::new(admin), &directories, &log, &stop, &writers).await?;
-        // Under load the last lines take a while, and probes and scrapers are answered meanwhile.
-        tokio::task::spawn_blocking(move || writers.finish()).await.map_err(io::Error::other)
+        attend(listeners, Arc::new(admin), &directories, &log, &stop, (&writers, &exporters)).await?;
+        // The last telemetry and the last lines take a while, and probes and scrapers are answered meanwhile.
+        let end = move || {
+            exporters.finish();
+            writers.finish();
+        };
+        tokio::task::spawn_blocking(end).await.map_err(io::Error::other)
     })
 }
 
@@ -66,7 +72,7 @@ async fn attend(
     directories: &Directories,
     log: &Log,
     stop: &Notify,
-    writers: &LogWriters,
+    (writers, exporters): (&LogWriters, &Exporters),
 ) -> io::Result<()> {
     for (fd, _) in listeners {
         admin::listen(fd, Arc::clone(&admin))?;
@@ -93,6 +99,9 @@ async fn attend(
         }
         // What found no room for a thread is tried again at the next tick.
         directories.settle(log.segment()).ok();
+        if exporters.has_failed() {
+            return Err(io::Error::other("a thread of telemetry has failed"));
+        }
         log.slot().beat(clock::mono().0, crate::memory::resident());
     }
 }

@@ -154,14 +154,14 @@ pub(crate) static SECTIONS: &[Section] = &[
     },
     Section { name: "log", about: "What is written.", keys: log::KEYS },
     Section {
-        name: "sentry",
-        about: "Errors, reported to Sentry or whoever speaks its protocol.",
-        keys: sentry::KEYS,
-    },
-    Section {
         name: "telemetry",
         about: "What leaves the host: traces, metrics and logs over OTLP.",
         keys: telemetry::KEYS,
+    },
+    Section {
+        name: "sentry",
+        about: "Errors, reported to Sentry or whoever speaks its protocol.",
+        keys: sentry::KEYS,
     },
 ];
 

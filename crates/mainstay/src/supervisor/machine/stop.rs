@@ -8,7 +8,7 @@ use mainstay_os::signals::Signal;
 use std::time::Duration;
 
 /// Watch has this long to write what is left.
-const WATCH_GRACE: Duration = Duration::from_secs(3);
+const WATCH_GRACE: Duration = Duration::from_secs(5);
 
 /// How far the stop is.
 #[derive(Clone, Debug)]

@@ -29,6 +29,9 @@ const NOT_OURS: &[&str] = &[
     "start_thread",
 ];
 
+/// File, line and column.
+type Place = (String, u32, u32);
+
 /// A place in the source as the one frame that is known.
 pub(super) fn of_place(file: &str, line: u32, column: u32) -> Value {
     let frame = json!({ "filename": file, "lineno": line, "colno": column, "in_app": true });
@@ -38,7 +41,7 @@ pub(super) fn of_place(file: &str, line: u32, column: u32) -> Value {
 /// The frames of a backtrace of std's, as its text tells them; none when it tells none. The frames of
 /// the panic itself are left out.
 pub(super) fn of_backtrace(text: &str) -> Option<Value> {
-    let mut frames: Vec<(String, Option<(String, u32, u32)>)> = Vec::new();
+    let mut frames: Vec<(String, Option<Place>)> = Vec::new();
     for line in text.lines() {
         let line = line.trim();
         if let Some(place) = line.strip_prefix("at ") {
@@ -68,7 +71,7 @@ pub(super) fn of_backtrace(text: &str) -> Option<Value> {
     (!told.is_empty()).then(|| json!({ "frames": told }))
 }
 
-fn frame((function, place): &(String, Option<(String, u32, u32)>)) -> Value {
+fn frame((function, place): &(String, Option<Place>)) -> Value {
     let plain = function.trim_start_matches('<');
     let ours = !NOT_OURS.iter().any(|begin| plain.starts_with(begin));
     match place {
@@ -80,7 +83,7 @@ fn frame((function, place): &(String, Option<(String, u32, u32)>)) -> Value {
 }
 
 /// `file:line:column`.
-fn place_of(text: &str) -> Option<(String, u32, u32)> {
+fn place_of(text: &str) -> Option<Place> {
     let mut parts = text.rsplitn(3, ':');
     let column = parts.next()?.parse().ok()?;
     let line = parts.next()?.parse().ok()?;

@@ -44,10 +44,6 @@ pub(crate) trait Receiver: Send {
     fn name(&self) -> &'static str;
     /// What it takes.
     fn takes(&self) -> Parcel;
-    /// How many parcels one request may hold.
-    fn most(&self) -> usize {
-        usize::MAX
-    }
     /// The request for these parcels, which are not empty; `None` when none is to be made now, and the
     /// parcels are lost (a receiver that said to hold back).
     fn post(&mut self, parcels: &[&[u8]]) -> Option<Post>;

@@ -12,6 +12,8 @@ use crate::telemetry::sentry::envelope::{CLIENT, Losses, envelope};
 use std::fmt;
 use std::time::Duration;
 
+/// For an answer.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server is left alone that says too many requests and not for how long.
 const PAUSE: Duration = Duration::from_secs(60);
 /// The longest that it may ask for.
@@ -110,10 +112,6 @@ impl Receiver for Sentry {
 
     fn takes(&self) -> Parcel {
         Parcel::Report
-    }
-
-    fn most(&self) -> usize {
-        1
     }
 
     fn post(&mut self, parcels: &[&[u8]]) -> Option<Post> {
