@@ -3,15 +3,19 @@
 //!
 //! One that is not installed is a skip that is printed, and a failure where `CI` is set.
 
+mod collector;
 mod mariadb;
 mod postgres;
 mod process;
 mod relay;
+mod test_agent;
 
+pub use collector::{Collector, SILENCE, Total};
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub(crate) use process::Server;
 pub use relay::Relay;
+pub use test_agent::TestAgent;
 
 use std::path::{Path, PathBuf};
 

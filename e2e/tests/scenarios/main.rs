@@ -29,4 +29,5 @@ mod site;
 mod storm;
 mod support;
 mod systemd;
+mod telemetry;
 mod wire;

@@ -288,9 +288,17 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         part: "crates/mainstay/src/log/",
-        may: &["crate::clock", "crate::config", "crate::event", "crate::log", "crate::metrics"],
+        may: &[
+            "crate::clock",
+            "crate::config",
+            "crate::event",
+            "crate::log",
+            "crate::metrics",
+            "crate::telemetry",
+        ],
         never: SERVING,
     },
+    Layer { part: "crates/mainstay/src/telemetry/", may: &["crate::telemetry"], never: IMPURE },
     Layer {
         part: "crates/mainstay/src/metrics/",
         may: &["crate::clock", "crate::event", "crate::metrics"],

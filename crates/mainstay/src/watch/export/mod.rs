@@ -230,7 +230,7 @@ fn open(log: &Log, target: &Target, room: &Room) -> Way {
     let spool = spool.unwrap_or_else(|| Spool::in_memory(room.bytes));
     let totals = Totals::new(segment, log.slot_index(), name);
     totals.reconcile(spool.waiting());
-    totals.set_spool(spool.used());
+    totals.set_spool(spool.unsent());
     let takes = target.receiver.takes();
     Way { name, takes, spool: Mutex::new(spool), bell: Condvar::new(), totals }
 }
