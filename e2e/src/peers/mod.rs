@@ -3,6 +3,7 @@
 //!
 //! One that is not installed is a skip that is printed, and a failure where `CI` is set.
 
+mod collector;
 mod kent;
 mod mariadb;
 mod postgres;
@@ -10,7 +11,9 @@ mod process;
 mod prometheus;
 mod python;
 mod relay;
+mod test_agent;
 
+pub use collector::{Collector, SILENCE, Total};
 pub use kent::Kent;
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
@@ -18,6 +21,7 @@ pub(crate) use process::Server;
 pub use prometheus::{Prometheus, openmetrics, promtool};
 pub use python::python;
 pub use relay::Relay;
+pub use test_agent::TestAgent;
 
 use std::path::{Path, PathBuf};
 

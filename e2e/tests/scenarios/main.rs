@@ -32,4 +32,5 @@ mod site;
 mod storm;
 mod support;
 mod systemd;
+mod telemetry;
 mod wire;

@@ -128,7 +128,7 @@ impl Directories {
     }
 
     /// Appends what is known.
-    pub(super) fn expose(&self, page: &mut Page) {
+    pub(super) fn expose(&self, page: &mut dyn Sink) {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let now = clock::mono();
         let all: Vec<(&String, Found, f64)> = known

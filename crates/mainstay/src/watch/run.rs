@@ -51,9 +51,9 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     let writers = LogWriters::start(&log, config)?;
     listen(source, log.clone(), Arc::clone(&stop), writers.reopener())?;
     let listeners = passport.take_listeners()?;
-    let exporters = Exporters::start(&log, config, &name, &version)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let directories = Arc::new(Directories::new(config.server.uploads.as_deref()));
+    let exporters = Exporters::start(&log, config, &directories, (&name, &version))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin = Admin::new(log.clone(), name, version, config, Arc::clone(&directories));
     runtime.block_on(async {
         attend(listeners, Arc::new(admin), &directories, &log, &stop, (&writers, &exporters)).await?;

@@ -16,7 +16,7 @@ const MILLION: f64 = 1e6;
 const WORDS: [&str; 2] = ["false", "true"];
 
 /// Appends all of it.
-pub(super) fn expose(page: &mut Page, segment: &Segment, status: &Status) {
+pub(super) fn expose(page: &mut dyn Sink, segment: &Segment, status: &Status) {
     exits(page, segment);
     readiness(page, segment);
     begin(page, &families::REQUESTS_BEGUN);
@@ -27,7 +27,7 @@ pub(super) fn expose(page: &mut Page, segment: &Segment, status: &Status) {
     of_processes(page, segment, status);
 }
 
-fn exits(page: &mut Page, segment: &Segment) {
+fn exits(page: &mut dyn Sink, segment: &Segment) {
     begin(page, &families::WORKER_EXITS);
     for (row, cell) in names::exit_cells() {
         let labels = [("planned", WORDS[usize::from(row.planned)]), ("reason", row.name)];
@@ -40,7 +40,7 @@ fn exits(page: &mut Page, segment: &Segment) {
     }
 }
 
-fn readiness(page: &mut Page, segment: &Segment) {
+fn readiness(page: &mut dyn Sink, segment: &Segment) {
     let now = clock::mono();
     let ready = checks::state(segment, now) == State::Ready && makes_progress(segment, now);
     alone(page, &families::READY, Value::Whole(ready.into()));
@@ -52,7 +52,7 @@ fn readiness(page: &mut Page, segment: &Segment) {
     alone(page, &families::READINESS_RUN, Value::Whole(segment.header().bad_run()));
 }
 
-fn of_processes(page: &mut Page, segment: &Segment, status: &Status) {
+fn of_processes(page: &mut dyn Sink, segment: &Segment, status: &Status) {
     let parts = processes::look(segment);
     let roles =
         [("supervisor", parts.supervisor), ("watch", parts.watch), ("worker", parts.workers)];

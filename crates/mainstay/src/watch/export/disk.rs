@@ -96,6 +96,11 @@ impl Disk {
         self.files.iter().map(|part| part.len).sum()
     }
 
+    /// Of these, what is still to be sent.
+    pub(super) fn unsent(&self) -> u64 {
+        self.used().saturating_sub(self.sent)
+    }
+
     /// Appends whole frames.
     ///
     /// # Errors

@@ -171,7 +171,7 @@ impl<'a> Drain<'a> {
         way.totals.lost(Reason::SpoolFull, found.refused);
         way.totals.lost(Reason::SpoolFailed, failed);
         way.totals.lost(Reason::Malformed, found.malformed);
-        way.totals.set_spool(spool.used());
+        way.totals.set_spool(spool.unsent());
         let mut bytes = found.bytes;
         bytes.clear();
         self.found[at].bytes = bytes;

@@ -26,6 +26,7 @@ use crate::config::otel::Route;
 use crate::event::Event;
 use crate::log::Log;
 use crate::telemetry::Parcel;
+use crate::watch::directories::Directories;
 use drain::{Drain, Way};
 use otlp::{Origin, Otlp};
 use push::Push;
@@ -98,8 +99,8 @@ impl Exporters {
     pub(crate) fn start(
         log: &Log,
         config: &Config,
-        name: &str,
-        version: &str,
+        directories: &Arc<Directories>,
+        (name, version): (&str, &str),
     ) -> io::Result<Exporters> {
         let orders = Arc::new(Orders::default());
         let mut threads = Vec::new();
@@ -115,6 +116,7 @@ impl Exporters {
         if let Some(route) = config.otel.metrics.clone() {
             let push = Push {
                 log: log.clone(),
+                directories: Arc::clone(directories),
                 name: name.to_owned(),
                 version: version.to_owned(),
                 origin,
@@ -236,7 +238,7 @@ fn open(log: &Log, target: &Target, room: &Room) -> Way {
     let spool = spool.unwrap_or_else(|| Spool::in_memory(room.bytes));
     let totals = Totals::new(segment, log.slot_index(), name);
     totals.reconcile(spool.waiting());
-    totals.set_spool(spool.used());
+    totals.set_spool(spool.unsent());
     let takes = target.receiver.takes();
     Way { name, takes, spool: Mutex::new(spool), bell: Condvar::new(), totals }
 }

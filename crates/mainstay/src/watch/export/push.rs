@@ -17,8 +17,10 @@ use crate::config::otel::Route;
 use crate::event::{Event, Time};
 use crate::log::Log;
 use crate::status::Status;
+use crate::watch::directories::Directories;
 use crate::watch::metrics;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io, thread};
 
@@ -34,6 +36,7 @@ const TELL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Push {
     pub(super) log: Log,
+    pub(super) directories: Arc<Directories>,
     pub(super) name: String,
     pub(super) version: String,
     pub(super) origin: Origin,
@@ -92,7 +95,7 @@ impl Push {
         let mut figures = Figures::default();
         let segment = self.log.segment();
         let status = Status::read(segment, &self.name, &self.version);
-        metrics::walk(segment, &status, &mut figures);
+        metrics::walk(segment, &status, &self.directories, &mut figures);
         figures
     }
 

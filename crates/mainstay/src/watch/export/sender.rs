@@ -84,7 +84,7 @@ impl<'a> Sender<'a> {
     fn wait_for(&mut self, now: Mono, is_end: bool) -> Option<Duration> {
         let (waiting, bytes) = {
             let spool = self.way.spool();
-            (spool.waiting(), spool.used())
+            (spool.waiting(), spool.unsent())
         };
         if waiting == 0 {
             self.since = None;
@@ -172,7 +172,7 @@ impl<'a> Sender<'a> {
         let mut spool = self.way.spool();
         // Otherwise it is sent again after a restart, and nothing else can be done.
         spool.done(batch).ok();
-        self.way.totals.set_spool(spool.used());
+        self.way.totals.set_spool(spool.unsent());
     }
 
     fn failed(&mut self, reason: &str, after: Option<Duration>) {

@@ -94,7 +94,15 @@ impl Spool {
         self.waiting
     }
 
-    /// Bytes in it.
+    /// Bytes that wait.
+    pub(super) fn unsent(&self) -> u64 {
+        match &self.store {
+            Store::Disk(disk) => disk.unsent(),
+            Store::Memory(bytes, sent) => (bytes.len() - sent) as u64,
+        }
+    }
+
+    /// Bytes that it takes: a file is given back as a whole.
     pub(super) fn used(&self) -> u64 {
         match &self.store {
             Store::Disk(disk) => disk.used(),

@@ -77,7 +77,9 @@ fn a_spool_is_a_bounded_queue_that_a_restart_does_not_disturb() {
                 }
                 _ => {}
             }
-            assert!(spool.used() <= 2_000);
+            assert!(spool.unsent() <= spool.used() && spool.used() <= 2_000);
+            let bytes: usize = queue.iter().map(|text: &String| 32 + text.len()).sum();
+            assert_eq!(spool.unsent(), bytes as u64);
             assert_eq!(spool.waiting(), queue.len() as u64 * 3, "seed {seed}");
         }
         assert!(drained(&mut spool).into_iter().eq(queue));
