@@ -2,6 +2,8 @@
 //! the application.
 
 mod check;
+#[cfg(feature = "metrics")]
+pub(crate) mod facade;
 pub(crate) mod families;
 mod handle;
 pub(crate) mod label;
