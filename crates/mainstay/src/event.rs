@@ -29,7 +29,7 @@ macro_rules! events {
         /// Something that an operator wants to know.
         #[derive(Clone, Debug, PartialEq)]
         #[cfg_attr(
-            not(all(feature = "database", feature = "login")),
+            not(all(feature = "database", feature = "login", feature = "metrics")),
             allow(dead_code, reason = "events keep their places without their parts")
         )]
         pub(crate) enum Event {
@@ -370,6 +370,13 @@ events! {
     /// A process handed over more telemetry than its ring had room for.
     TelemetryDropped { parcels: u64, process: String } "telemetry.dropped" Warning
         "{parcels} hand-overs of telemetry of {process} were dropped";
+    /// Something was measured by the crate `metrics` that cannot be; told once for each name.
+    MetricRefused { reason: String } "metrics.refused" Warning
+        "A library's metric is not measured: {reason}";
+    /// The application has installed a recorder of the crate `metrics` before its worker began: what that
+    /// crate's macros measure goes there.
+    RecorderTaken {} "metrics.recorder_taken" Warning
+        "Another recorder of the crate metrics is installed; what libraries measure goes there";
 }
 
 impl Event {

@@ -187,7 +187,8 @@ impl<'a> Register<'a> {
     }
 
     /// Finds the metric of this name, or adds it. `nature` says what it is; who says it first is
-    /// believed, and its meaning is its users' affair. The last help stands.
+    /// believed, and its meaning is its users' affair. The last help stands; an empty one changes
+    /// nothing.
     ///
     /// # Errors
     /// [`Declined`] when there is no room for it, or it is something else already.
@@ -204,7 +205,9 @@ impl<'a> Register<'a> {
             Err(found) if found != said => return Err(Declined::Other(found as u32)),
             _ => {}
         }
-        metric.set_help(&help[..help.len().min(MAX_HELP)]);
+        if !help.is_empty() {
+            metric.set_help(&help[..help.len().min(MAX_HELP)]);
+        }
         Ok(index)
     }
 
@@ -362,6 +365,7 @@ mod tests {
         assert_eq!(register.declare(b"orders_total", 8, b""), Err(Declined::Other(7)));
         let metric = register.metric(0).unwrap();
         assert_eq!((metric.name(), metric.nature()), (b"orders_total".to_vec(), 7));
+        assert_eq!(register.declare(b"orders_total", 7, b""), Ok(0));
         assert_eq!(metric.help(), b"Orders placed.");
         assert_eq!(register.declare(b"", 1, b""), Err(Declined::Full));
         assert_eq!(register.declare(&[b'x'; 97], 1, b""), Err(Declined::Full));

@@ -3,6 +3,8 @@
 
 mod check;
 pub(crate) mod exits;
+#[cfg(feature = "metrics")]
+pub(crate) mod facade;
 pub(crate) mod families;
 mod handle;
 pub(crate) mod label;

@@ -27,8 +27,8 @@ const PREFACE: &str = "\
 # Metrics
 
 `GET /metrics` on the admin listener (`server.admin`) answers with the metrics of the whole service, in
-Prometheus text 0.0.4, or in OpenMetrics 1.0 where the scraper asks for it. One scrape is enough for all
-workers:
+Prometheus text 0.0.4, or in OpenMetrics 1.0 where the scraper asks for it, in gzip where it asks for that.
+One scrape is enough for all workers:
 
 ```yaml
 scrape_configs:
@@ -81,6 +81,19 @@ fn use_them(metrics: &Metrics) {
 - A histogram keeps bins that are at most a tenth of their size wide, so that their middle is within 5 % of the
   true value. It is shown with bounds from 0.005 to 10 when its name ends with `_seconds`, else with 1, 2.5 and 5 of each power
   of ten to 10⁹; counts at these bounds are exact.
+
+## Metrics of libraries
+With the feature `metrics` each worker installs a recorder of the crate of that name before the application
+begins, so that what other crates measure by its macros is in `/metrics`, as exact as the rest.
+
+- What is no letter, digit or `_` in a name becomes `_`, and a counter's name gets `_total` if it lacks it. Units
+  are not appended. So a histogram of times is shown with bounds of times only when its name ends with
+  `_seconds`.
+- A gauge is the sum over the workers that live.
+- `absolute` is a total of one process, which begins at 0 with it; the total of all processes goes on.
+- Limits are those above. What cannot be measured (a name that is taken, no more room) is told in the log, once
+  for each name: `metrics.refused`.
+- If the application has installed a recorder of its own before, that one stays, and the log says so.
 
 ## Requests
 `mainstay_http_request_duration_seconds` has a series for each method (ten known ones, else `OTHER`), route, and

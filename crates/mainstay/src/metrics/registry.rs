@@ -7,6 +7,8 @@ use super::label;
 use crate::event::Event;
 use mainstay_os::segment::{Declined, Kind, Segment};
 use std::collections::HashMap;
+#[cfg(feature = "metrics")]
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +25,19 @@ pub(crate) struct Metrics {
     /// Names with their labels, joined by commas.
     declared: Mutex<HashMap<String, String>>,
     tell: Box<dyn Fn(&Event) + Send + Sync>,
+    /// Metrics of loose labels whose overflow was told.
+    #[cfg(feature = "metrics")]
+    told: Mutex<HashSet<usize>>,
+}
+
+/// What a handle stands for.
+#[cfg(feature = "metrics")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// The series that was asked for.
+    Own,
+    /// That of everything for which there is no room.
+    Shared,
 }
 
 impl fmt::Debug for Metrics {
@@ -51,7 +66,14 @@ impl Metrics {
         slot: usize,
         tell: impl Fn(&Event) + Send + Sync + 'static,
     ) -> Arc<Metrics> {
-        Arc::new(Metrics { segment, slot, declared: Mutex::default(), tell: Box::new(tell) })
+        Arc::new(Metrics {
+            segment,
+            slot,
+            declared: Mutex::default(),
+            tell: Box::new(tell),
+            #[cfg(feature = "metrics")]
+            told: Mutex::default(),
+        })
     }
 
     /// A metric without labels.
@@ -118,6 +140,63 @@ impl Metrics {
         })
     }
 
+    /// A series of a metric whose series may have different labels, sorted by their names; the one of
+    /// the overflow where there is no room for it.
+    ///
+    /// # Errors
+    /// [`MetricError`].
+    #[cfg(feature = "metrics")]
+    pub(crate) fn loose<M: Measure>(
+        &self,
+        name: &str,
+        help: &str,
+        merge: Merge,
+        labels: &[(&str, &str)],
+    ) -> Result<(M, Room), MetricError> {
+        check::name(name, M::kind())?;
+        let names: Vec<_> = labels.iter().map(|(name, _)| *name).collect();
+        check::labels(name, &names)?;
+        let index = self.enter(name, help, M::kind(), merge)?;
+        if labels.is_empty() {
+            return Ok((self.reserve(name, index, merge, "")?, Room::Own));
+        }
+        let overflow = self.reserve(name, index, merge, label::OVERFLOW)?;
+        let (text, limit) = (label::render(labels.iter().copied()), LIMITS[M::kind() as usize]);
+        let is_short = labels.iter().all(|(_, value)| value.len() <= MAX_VALUE);
+        let handle = is_short.then(|| self.handle(index, merge, &text, limit)).flatten();
+        if let Some(handle) = handle {
+            return Ok((handle, Room::Own));
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refuse(name, index, limit, told.insert(index));
+        Ok((overflow, Room::Shared))
+    }
+
+    /// Says what a metric means, if it is there.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn explain<M: Measure>(&self, name: &str, help: &str, merge: Merge) {
+        let mut metrics = self.segment.register().metrics();
+        if metrics.any(|(_, metric)| metric.name() == name.as_bytes()) {
+            // What it is was said before; whoever says otherwise explains something else.
+            self.enter(name, help, M::kind(), merge).ok();
+        }
+    }
+
+    /// Tells something of metrics.
+    pub(crate) fn tell(&self, event: &Event) {
+        (self.tell)(event);
+    }
+
+    #[cold]
+    fn refuse(&self, name: &str, index: usize, limit: u64, is_news: bool) {
+        if let Some(metric) = self.segment.register().metric(index) {
+            metric.refuse();
+        }
+        if is_news {
+            self.tell(&Event::MetricOverflow { metric: name.to_owned(), limit });
+        }
+    }
+
     fn declare(
         &self,
         name: &str,
@@ -134,15 +213,26 @@ impl Metrics {
             let why = format!("it has been registered with the labels [{known}], not [{labels}]");
             return Err(MetricError::new(name, why));
         }
+        let index = self.enter(name, help, kind, merge)?;
+        declared.insert(name.to_owned(), labels);
+        Ok(index)
+    }
+
+    /// Finds a metric in the register, or adds it.
+    fn enter(
+        &self,
+        name: &str,
+        help: &str,
+        kind: Kind,
+        merge: Merge,
+    ) -> Result<usize, MetricError> {
         if let Some(other) = self.clash(name) {
             let why = format!("{other} would have the same name in OpenMetrics");
             return Err(MetricError::new(name, why));
         }
         let nature = nature(kind, merge);
         let index = self.segment.register().declare(name.as_bytes(), nature, help.as_bytes());
-        let index = index.map_err(|declined| MetricError::new(name, why(declined)))?;
-        declared.insert(name.to_owned(), labels);
-        Ok(index)
+        index.map_err(|declined| MetricError::new(name, why(declined)))
     }
 
     /// OpenMetrics names a counter without its `_total`.
@@ -196,21 +286,12 @@ impl<M: Measure> Family<M> {
         let limit = LIMITS[M::kind() as usize];
         let handle = is_short.then(|| self.metrics.handle(self.index, self.merge, &labels, limit));
         let Some(handle) = handle.flatten() else {
-            self.tell_overflow(limit);
+            let is_news = !self.is_told.swap(true, Relaxed);
+            self.metrics.refuse(&self.name, self.index, limit, is_news);
             return self.overflow.clone();
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(labels).or_insert(handle).clone()
-    }
-
-    #[cold]
-    fn tell_overflow(&self, limit: u64) {
-        if let Some(metric) = self.metrics.segment.register().metric(self.index) {
-            metric.refuse();
-        }
-        if !self.is_told.swap(true, Relaxed) {
-            (self.metrics.tell)(&Event::MetricOverflow { metric: self.name.clone(), limit });
-        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::metrics::{begin, one};
 use crate::clock::{self, Mono};
-use crate::metrics::text::{Page, Value};
+use crate::metrics::text::{Sink, Value};
 use crate::metrics::{families, label};
 use crate::status::worker_slots;
 use mainstay_os::segment::{Kind, Phase, Segment};

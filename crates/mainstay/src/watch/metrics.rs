@@ -1,5 +1,6 @@
 //! `/metrics`: everything that is measured, of all slots together, as one text.
 
+use super::coding;
 use super::directories::Directories;
 use super::series;
 use crate::health::State;
@@ -27,11 +28,14 @@ pub(crate) fn answer(
     let accepts: Vec<_> =
         headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Format::of(&accepts.join(","));
-    let mut response = Response::new(Bytes::from(expose(segment, status, directories, format)));
+    let mut coded = HeaderMap::new();
+    let body = coding::code(expose(segment, status, directories, format), headers, &mut coded);
+    let mut response = Response::new(body);
+    *response.headers_mut() = coded;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     response
 }
 

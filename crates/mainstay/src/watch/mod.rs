@@ -5,6 +5,7 @@
 mod admin;
 #[cfg(feature = "database")]
 mod checks;
+mod coding;
 mod detail;
 mod directories;
 mod export;

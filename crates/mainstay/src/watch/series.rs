@@ -6,7 +6,7 @@ use crate::clock;
 use crate::health::{State, checks};
 use crate::metrics::families;
 use crate::metrics::names;
-use crate::metrics::text::{Page, Value};
+use crate::metrics::text::{Sink, Value};
 use crate::status::{Status, makes_progress};
 use mainstay_os::segment::Segment;
 

@@ -149,6 +149,8 @@ fn start(
         Box::new(move || checks.ask())
     };
     let metrics = Metrics::new(log.segment().clone(), log.slot_index(), log.teller());
+    #[cfg(feature = "metrics")]
+    crate::metrics::facade::install(&metrics);
     let shared = Arc::new(Shared {
         name,
         version,

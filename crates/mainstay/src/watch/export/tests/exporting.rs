@@ -14,7 +14,8 @@ fn start(segment: &Segment, server: &Server, keys: &str, env: &[(&str, &str)]) -
     let traces = format!("{}/v1/traces", server.url);
     let mut env = env.to_vec();
     env.extend([QUICK, ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &traces)]);
-    Exporters::start(&watch(segment), &config(keys, &env), "shop", "1.2").unwrap()
+    Exporters::start(&watch(segment), &config(keys, &env), &Arc::default(), ("shop", "1.2"))
+        .unwrap()
 }
 
 fn names(name: &str, spans: usize) -> Vec<String> {

@@ -12,7 +12,8 @@ fn start(segment: &Segment, server: &Server, keys: &str, temporality: &str) -> E
         ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", temporality),
     ];
-    Exporters::start(&watch(segment), &config(keys, &env), "shop", "1.2").unwrap()
+    Exporters::start(&watch(segment), &config(keys, &env), &Arc::default(), ("shop", "1.2"))
+        .unwrap()
 }
 
 /// The points of a metric in all requests that were taken, each as its beginning and its value.
