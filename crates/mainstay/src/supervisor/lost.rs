@@ -197,8 +197,8 @@ impl Supervisor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::otel::Sampler;
     use crate::log::TELEMETRY;
-    use crate::telemetry::settings::Sampler;
     use crate::telemetry::tests::{attribute, spans_of};
     use mainstay_os::segment::{Capacity, Layout, Segment};
 
@@ -215,7 +215,7 @@ mod tests {
         let settings = Settings {
             traces: true,
             logs: false,
-            sampler: Sampler::All,
+            sampler: Sampler::ALL,
             keep_slow: None,
             methods: vec!["POST".into()],
         };

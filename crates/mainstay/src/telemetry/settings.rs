@@ -43,6 +43,10 @@ impl Settings {
 }
 
 impl Sampler {
+    /// Every trace, whatever its caller has decided.
+    #[cfg(test)]
+    pub(crate) const ALL: Sampler = Sampler { parent_based: false, ratio: 1.0 };
+
     /// Whether this trace is recorded from its beginning. `parent` is what its caller has decided, if it
     /// has one.
     pub(crate) fn samples(self, trace: &[u8; 16], parent: Option<bool>) -> bool {

@@ -197,7 +197,7 @@ fn wanted(segment: &Segment) -> BTreeSet<String> {
 mod tests {
     use super::*;
     use crate::metrics::registry::Metrics;
-    use crate::metrics::text::Format;
+    use crate::metrics::text::{Format, Page};
     use crate::metrics::{Merge, names};
     use mainstay_os::segment::Layout;
 

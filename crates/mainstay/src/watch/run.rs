@@ -56,7 +56,8 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin = Admin::new(log.clone(), name, version, config, Arc::clone(&directories));
     runtime.block_on(async {
-        attend(listeners, Arc::new(admin), &directories, &log, &stop, (&writers, &exporters)).await?;
+        attend(listeners, Arc::new(admin), &directories, &log, &stop, (&writers, &exporters))
+            .await?;
         // The last telemetry and the last lines take a while, and probes and scrapers are answered meanwhile.
         let end = move || {
             exporters.finish();

@@ -84,7 +84,7 @@ fn of_processes(page: &mut dyn Sink, segment: &Segment, status: &Status) {
 mod tests {
     use super::*;
     use crate::metrics::exits::Exit;
-    use crate::metrics::text::Format;
+    use crate::metrics::text::{Format, Page};
     use mainstay_os::segment::Layout;
 
     #[test]

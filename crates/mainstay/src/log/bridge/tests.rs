@@ -384,10 +384,10 @@ proptest! {
 
 #[test]
 fn the_layer_in_a_subscriber_of_the_application_s_own_knows_the_current_span() {
+    use crate::config::otel::Sampler;
     use crate::telemetry::Settings;
-    use crate::telemetry::settings::Sampler;
     let rig = Rig::new();
-    let (sampler, methods) = (Sampler::All, Vec::new());
+    let (sampler, methods) = (Sampler::ALL, Vec::new());
     let settings = Settings { traces: true, logs: false, sampler, keep_slow: None, methods };
     rig.log.set_telemetry(&settings);
     let outlet = Outlet::Log(rig.log.clone());

@@ -3,6 +3,7 @@
 use super::{Decoded, attribute, spans_of};
 use crate::clock;
 use crate::config::Level;
+use crate::config::otel::Sampler;
 use crate::db::{Book as PoolBook, Foreign, Pool, Settings as PoolSettings};
 use crate::health::checks::Kind;
 use crate::http::Body;
@@ -15,7 +16,6 @@ use crate::http::watched::Watched;
 use crate::log::bridge::statements::{Listener, Told};
 use crate::log::{Log, TELEMETRY, bridge, level_word};
 use crate::metrics::names;
-use crate::telemetry::settings::{Root, Sampler};
 use crate::telemetry::{Parcel, Settings};
 use crate::{Outgoing, RequestContext};
 use axum::Router;
@@ -225,7 +225,7 @@ fn told(span: &Decoded, key: &str) -> String {
 
 #[test]
 fn a_request_and_what_happens_in_it_are_one_tree() {
-    let rig = Rig::sampling(Sampler::Parent(Root::All));
+    let rig = Rig::sampling(Sampler::default());
     let answers = rig.ask(vec![called("/orders/7?page=2&access_token=hunter2", "01")]);
     let spans = rig.spans();
     let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
@@ -281,7 +281,7 @@ fn a_request_and_what_happens_in_it_are_one_tree() {
 
 #[test]
 fn what_is_not_sampled_is_kept_when_it_fails_or_is_slow_and_is_nothing_otherwise() {
-    let rig = Rig::sampling(Sampler::Parent(Root::All));
+    let rig = Rig::sampling(Sampler::default());
     let answers = rig.ask(vec![called("/orders/7", "00"), bare("/healthz")]);
     assert!(
         answers[0].contains("-00 a=1,b=2"),
@@ -310,8 +310,10 @@ fn what_is_not_sampled_is_kept_when_it_fails_or_is_slow_and_is_nothing_otherwise
     assert_eq!(work.status.as_ref().unwrap().message, "no stock");
     assert_eq!(attribute(&work.events[0].attributes, "exception.message").unwrap(), "no stock");
 
-    let slow =
-        Settings { keep_slow: Some(Duration::ZERO), ..settings(Sampler::Parent(Root::None)) };
+    let slow = Settings {
+        keep_slow: Some(Duration::ZERO),
+        ..settings(Sampler { parent_based: true, ratio: 0.0 })
+    };
     let rig = Rig::new(Some(slow), 1 << 20);
     rig.ask(vec![bare("/orders/7")]);
     assert_eq!(told(named(&rig.spans(), "GET /orders/{id}"), "mainstay.kept"), "slow");
@@ -319,7 +321,7 @@ fn what_is_not_sampled_is_kept_when_it_fails_or_is_slow_and_is_nothing_otherwise
 
 #[test]
 fn a_method_that_is_not_known_and_a_path_that_met_no_route_name_nothing() {
-    let rig = Rig::sampling(Sampler::All);
+    let rig = Rig::sampling(Sampler::ALL);
     let strange = Request::builder().method("BREW").uri("/failing").version(Version::HTTP_2);
     rig.ask(vec![strange.body(Body::default()).unwrap(), bare("/nothing/here")]);
     let spans = rig.spans();
@@ -344,14 +346,14 @@ fn without_traces_nothing_is_recorded_and_the_trace_goes_on_all_the_same() {
 
 #[test]
 fn many_spans_come_in_several_parcels_and_each_is_there_or_counted() {
-    let rig = Rig::sampling(Sampler::All);
+    let rig = Rig::sampling(Sampler::ALL);
     rig.ask(vec![bare("/busy")]);
     let parcels = rig.parcels(Parcel::Spans);
     let spans: u64 = parcels.iter().map(|parcel| spans_of(parcel).len() as u64).sum();
     assert!(parcels.len() > 10 && spans == rig.count(names::SPANS));
     assert_eq!(spans + rig.count(names::SPANS_DROPPED), 10_001, "with a ring that is too small");
 
-    let rig = Rig::sampling(Sampler::Parent(Root::None));
+    let rig = Rig::sampling(Sampler { parent_based: true, ratio: 0.0 });
     rig.ask(vec![bare("/busy")]);
     let spans = rig.spans();
     assert_eq!(told(spans.last().unwrap(), "http.response.status_code"), "503");
@@ -362,7 +364,7 @@ fn many_spans_come_in_several_parcels_and_each_is_there_or_counted() {
 
 #[test]
 fn a_full_ring_costs_spans_that_are_counted_and_no_request() {
-    let rig = Rig::new(Some(settings(Sampler::All)), 2_048);
+    let rig = Rig::new(Some(settings(Sampler::ALL)), 2_048);
     let answers = rig.ask((0..20).map(|_| bare("/orders/7")).collect());
     assert_eq!(answers.len(), 20);
     let (made, dropped) = (rig.count(names::SPANS), rig.count(names::SPANS_DROPPED));
@@ -373,7 +375,7 @@ fn a_full_ring_costs_spans_that_are_counted_and_no_request() {
 #[test]
 fn a_span_that_ends_after_its_request_is_kept_as_the_request_was() {
     for (flags, expected) in [("01", 2), ("00", 0)] {
-        let rig = Rig::sampling(Sampler::Parent(Root::All));
+        let rig = Rig::sampling(Sampler::default());
         rig.ask(vec![called("/late", flags)]);
         let spans = rig.spans();
         assert_eq!(spans.len(), expected, "{spans:#?}");
@@ -385,7 +387,7 @@ fn a_span_that_ends_after_its_request_is_kept_as_the_request_was() {
 
 #[test]
 fn spans_outside_of_any_request_are_traces_of_their_own() {
-    let rig = Rig::sampling(Sampler::All);
+    let rig = Rig::sampling(Sampler::ALL);
     tracing::dispatcher::with_default(&bridge::subscriber(&rig.log), || {
         let job = tracing::info_span!("job");
         job.in_scope(|| drop(tracing::info_span!("step")));
@@ -403,7 +405,7 @@ fn spans_outside_of_any_request_are_traces_of_their_own() {
 
 #[test]
 fn records_of_the_log_carry_their_request_s_trace_to_receivers() {
-    let all = Settings { logs: true, ..settings(Sampler::All) };
+    let all = Settings { logs: true, ..settings(Sampler::ALL) };
     let rig = Rig::new(Some(all), 1 << 20);
     rig.ask(vec![called("/failing", "01")]);
     let parcels = rig.parcels(Parcel::Logs);
@@ -422,7 +424,7 @@ fn records_of_the_log_carry_their_request_s_trace_to_receivers() {
 
 #[test]
 fn statements_of_pools_of_sqlx_s_own_have_spans_that_begin_when_they_did() {
-    let rig = Rig::sampling(Sampler::All);
+    let rig = Rig::sampling(Sampler::ALL);
     let config = crate::Config::resolve(&crate::config::Sources::default()).unwrap();
     let pool = PoolSettings::of(&config.database, 1, "test", Duration::from_secs(30));
     let took = Duration::from_millis(250);

@@ -7,6 +7,7 @@ use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use std::io::Read;
 use std::net::TcpListener;
+use std::sync::Arc;
 
 const QUICK: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "5");
 

@@ -5,6 +5,7 @@ use super::super::{Exporters, proto};
 use super::server::{Deed, Server, ok};
 use super::*;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use std::sync::Arc;
 
 fn start(segment: &Segment, server: &Server, keys: &str, temporality: &str) -> Exporters {
     let env = [
