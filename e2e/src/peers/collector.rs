@@ -14,12 +14,15 @@ use std::thread;
 /// The status that means that nothing is answered.
 pub const SILENCE: u16 = 0;
 
+/// Path and body of each request that was taken.
+type Taken = Mutex<Vec<(String, Vec<u8>)>>;
+
 /// The receiver. It listens as long as the test runs.
 #[derive(Clone, Debug)]
 pub struct Collector {
     address: SocketAddr,
     status: Arc<AtomicU16>,
-    taken: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    taken: Arc<Taken>,
 }
 
 /// A point of a sum.

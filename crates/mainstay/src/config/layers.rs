@@ -160,6 +160,7 @@ impl Layers {
     }
 
     fn refuse(&mut self, key: &'static Key, shown: String, origin: Origin, wrong: Wrong) {
+        let shown = if may_hold_password(key, &shown) { "(hidden)".to_owned() } else { shown };
         self.problems.push(Problem::value(origin, key.path, shown, wrong));
     }
 }
@@ -186,7 +187,13 @@ fn parse_alias(key: &Key, alias: &Alias, said: &str) -> Result<Value, Wrong> {
 }
 
 fn quoted(key: &Key, said: &str) -> String {
-    if key.secret { "(hidden)".to_owned() } else { format!("{said:?}") }
+    let hides = key.secret || may_hold_password(key, said);
+    if hides { "(hidden)".to_owned() } else { format!("{said:?}") }
+}
+
+/// An address with a user in it is refused, for the password that may stand there.
+fn may_hold_password(key: &Key, said: &str) -> bool {
+    key.kind == Kind::HttpUrl && said.contains('@')
 }
 
 /// Lays one `[app]` table over another. Tables are joined, everything else is replaced; `x` and

@@ -327,7 +327,9 @@ impl<'a> Reader<'a> {
     /// A mistake is told once, however many look.
     fn refuse(&mut self, name: &str, value: &str, message: &str, hint: Option<String>) {
         let is_secret = VARIABLES.iter().any(|it| it.name == name && it.secret);
-        let shown = if is_secret { "(hidden)".to_owned() } else { format!("{value:?}") };
+        // An address may have been given with a password.
+        let hides = is_secret || name.ends_with("_ENDPOINT") && value.contains('@');
+        let shown = if hides { "(hidden)".to_owned() } else { format!("{value:?}") };
         let (key, message) = (name.to_owned(), message.to_owned());
         let problem = Problem { origin: None, key, value: Some(shown), message, hint };
         if !self.problems.contains(&problem) {

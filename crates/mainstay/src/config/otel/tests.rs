@@ -89,6 +89,15 @@ fn a_bad_value_is_one_error_with_its_variable_and_a_way_out() {
     }
     let shared = resolve("", &[("OTEL_EXPORTER_OTLP_HEADERS", "hunter2")]).unwrap_err();
     assert!(!shared.contains("hunter2") && shared.contains("telemetry.headers"), "{shared}");
+    let with_password = "http://me:hunter2@x";
+    for error in [
+        resolve("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", with_password)]),
+        resolve("", &[("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", with_password)]),
+        resolve(&format!("endpoint = {with_password:?}"), &[]),
+    ] {
+        let error = error.unwrap_err();
+        assert!(error.contains("(hidden) holds a user or a password"), "{error}");
+    }
 }
 
 #[test]
