@@ -27,7 +27,7 @@ use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
 use sections::Values;
-pub use sections::{Database, Health, Http, Log, Proxy, Server, Workers};
+pub use sections::{Database, Health, Http, Log, Metrics, Proxy, Server, Workers};
 use value::Value;
 pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};
 
@@ -67,6 +67,8 @@ pub struct Config {
     pub database: Database,
     /// What is written.
     pub log: Log,
+    /// Where metrics are pushed to.
+    pub metrics: Metrics,
     /// The application's own table. It may hold secrets, so `Debug` shows its names alone.
     pub app: toml::Table,
     pub(crate) effective: Vec<Effective>,
@@ -118,6 +120,7 @@ impl Config {
             health: values.health(),
             database: values.database(),
             log: values.log(),
+            metrics: values.metrics(),
             app: layers.app,
             effective: layers.effective,
             app_origins: layers.app_origins,
@@ -166,6 +169,7 @@ impl fmt::Debug for Config {
             .field("health", &self.health)
             .field("database", &self.database)
             .field("log", &self.log)
+            .field("metrics", &self.metrics)
             .field("app", &self.app.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

@@ -11,5 +11,6 @@ mod export;
 mod logs;
 mod metrics;
 mod run;
+mod statsd;
 
 pub(crate) use run::run;

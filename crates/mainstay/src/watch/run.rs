@@ -2,6 +2,7 @@
 
 use super::admin::{self, Admin};
 use super::logs::LogWriters;
+use super::statsd;
 use crate::clock;
 use crate::config::Config;
 use crate::event::Event;
@@ -15,8 +16,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
+/// How long the last metrics may take to be pushed.
+const LAST_PUSH: Duration = Duration::from_millis(500);
 /// Enough for a loop that reads a descriptor.
 const STACK: usize = 128 * 1024;
 
@@ -50,9 +53,14 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin = Admin::new(log.clone(), name, version, config);
     runtime.block_on(async {
+        let (leave, told) = oneshot::channel();
+        let push = tokio::spawn(statsd::run(log.clone(), config.metrics.clone(), told));
         attend(listeners, Arc::new(admin), &log, &stop, &writers).await?;
         // Under load the last lines take a while, and probes and scrapers are answered meanwhile.
-        tokio::task::spawn_blocking(move || writers.finish()).await.map_err(io::Error::other)
+        tokio::task::spawn_blocking(move || writers.finish()).await.map_err(io::Error::other)?;
+        drop(leave);
+        tokio::time::timeout(LAST_PUSH, push).await.ok();
+        Ok(())
     })
 }
 
