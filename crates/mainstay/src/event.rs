@@ -377,6 +377,10 @@ events! {
     /// crate's macros measure goes there.
     RecorderTaken {} "metrics.recorder_taken" Warning
         "Another recorder of the crate metrics is installed; what libraries measure goes there";
+    /// The statsd server does not take what is pushed; told when that begins. What is not taken at once is
+    /// kept for the next second.
+    StatsdAway { reason: String } "metrics.statsd_away" Warning
+        "Metrics cannot be pushed to statsd: {reason}";
 }
 
 impl Event {

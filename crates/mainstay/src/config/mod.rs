@@ -28,7 +28,9 @@ use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
 use sections::Values;
-pub use sections::{Database, Health, Http, Log, Proxy, Sentry, Server, Telemetry, Workers};
+pub use sections::{
+    Database, Health, Http, Log, Metrics, Proxy, Sentry, Server, Telemetry, Workers,
+};
 use value::Value;
 pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};
 
@@ -68,6 +70,8 @@ pub struct Config {
     pub database: Database,
     /// What is written.
     pub log: Log,
+    /// Where metrics are pushed to.
+    pub metrics: Metrics,
     /// What leaves the host.
     pub telemetry: Telemetry,
     /// Where errors are reported.
@@ -125,6 +129,7 @@ impl Config {
             health: values.health(),
             database: values.database(),
             log: values.log(),
+            metrics: values.metrics(),
             telemetry: values.telemetry(),
             otel: otel::Otel::default(),
             sentry: values.sentry(),
@@ -180,6 +185,7 @@ impl fmt::Debug for Config {
             .field("health", &self.health)
             .field("database", &self.database)
             .field("log", &self.log)
+            .field("metrics", &self.metrics)
             .field("telemetry", &self.telemetry)
             .field("sentry", &self.sentry)
             .field("app", &self.app.keys().collect::<Vec<_>>())

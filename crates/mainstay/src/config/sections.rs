@@ -169,6 +169,18 @@ pub struct Log {
     pub probes: bool,
 }
 
+/// `[metrics]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// The statsd server to which they are pushed.
+    pub statsd: Option<Bind>,
+    /// What stands before their names there.
+    pub statsd_prefix: String,
+    /// DogStatsD's tags, separated by commas.
+    pub dogstatsd_tags: String,
+}
+
 /// `[sentry]`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -340,6 +352,17 @@ impl Values<'_> {
             max_line: self.small("log.max_line"),
             buffer: self.number("log.buffer"),
             probes: self.yes("log.probes"),
+        }
+    }
+
+    pub(super) fn metrics(&self) -> Metrics {
+        Metrics {
+            statsd: match self.get("metrics.statsd") {
+                Value::Bind(bind) => bind.clone(),
+                other => mistaken("metrics.statsd", other),
+            },
+            statsd_prefix: self.text("metrics.statsd_prefix"),
+            dogstatsd_tags: self.text("metrics.dogstatsd_tags"),
         }
     }
 

@@ -95,6 +95,18 @@ begins, so that what other crates measure by its macros is in `/metrics`, as exa
   for each name: `metrics.refused`.
 - If the application has installed a recorder of its own before, that one stays, and the log says so.
 
+## Pushed to statsd
+With `metrics.statsd` set, to `HOST:PORT` or `unix:/path`, watch pushes each second what was added, by the names
+that Gunicorn has: `gunicorn.requests`, `gunicorn.request.status.2xx` and so on, `gunicorn.request.status.499` for
+clients that left, `gunicorn.request.duration` in milliseconds, `gunicorn.workers` (those that are ready), and
+`gunicorn.log.critical`, `error` and `warning`, which are mainstay's own events. `metrics.statsd_prefix` and
+`metrics.dogstatsd_tags` are as Gunicorn's.
+
+- Statuses are pushed by class, as they are counted, where Gunicorn has one name for each.
+- Durations come as the middle of a bin with the rate that stands for how many were in it: within 5 %.
+- Nothing is pushed twice. What is counted while watch is replaced, and what the network loses, is not pushed;
+  `/metrics` has it.
+
 ## Requests
 `mainstay_http_request_duration_seconds` has a series for each method (ten known ones, else `OTHER`), route, and
 class of status (`1xx` to `5xx`, or `abandoned`: the client left before it had an answer). Its count is

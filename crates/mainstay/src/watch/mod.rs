@@ -14,5 +14,6 @@ mod metrics;
 mod processes;
 mod run;
 mod series;
+mod statsd;
 
 pub(crate) use run::run;

@@ -4,6 +4,7 @@ use super::admin::{self, Admin};
 use super::directories::Directories;
 use super::export::Exporters;
 use super::logs::LogWriters;
+use super::statsd;
 use crate::clock;
 use crate::config::Config;
 use crate::event::Event;
@@ -18,8 +19,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
+/// How long the last metrics may take to be pushed.
+const LAST_PUSH: Duration = Duration::from_millis(500);
 /// Enough for a loop that reads a descriptor.
 const STACK: usize = 128 * 1024;
 
@@ -56,6 +59,8 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin = Admin::new(log.clone(), name, version, config, Arc::clone(&directories));
     runtime.block_on(async {
+        let (leave, told) = oneshot::channel();
+        let push = tokio::spawn(statsd::run(log.clone(), config.metrics.clone(), told));
         attend(listeners, Arc::new(admin), &directories, &log, &stop, (&writers, &exporters))
             .await?;
         // The last telemetry and the last lines take a while, and probes and scrapers are answered meanwhile.
@@ -63,7 +68,10 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
             exporters.finish();
             writers.finish();
         };
-        tokio::task::spawn_blocking(end).await.map_err(io::Error::other)
+        tokio::task::spawn_blocking(end).await.map_err(io::Error::other)?;
+        drop(leave);
+        tokio::time::timeout(LAST_PUSH, push).await.ok();
+        Ok(())
     })
 }
 

@@ -5,6 +5,7 @@ mod database;
 mod health;
 mod http;
 mod log;
+mod metrics;
 mod proxy;
 mod sentry;
 mod server;
@@ -153,6 +154,7 @@ pub(crate) static SECTIONS: &[Section] = &[
         keys: database::KEYS,
     },
     Section { name: "log", about: "What is written.", keys: log::KEYS },
+    Section { name: "metrics", about: "Where metrics are pushed to.", keys: metrics::KEYS },
     Section {
         name: "telemetry",
         about: "What leaves the host: traces, metrics and logs over OTLP.",
