@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p bench` prints the table of DESIGN §9 for the current tree. The program
 //! starts itself again as each of the servers, so that all of them are one build.
-//! `cargo run --release -p bench -- lines` prints what an access line costs (`bin/lines`).
+//! `cargo run --release -p bench -- lines` prints what an access line costs (`bin/lines`), and `-- metrics` what
+//! measuring costs (`bin/metrics.rs`).
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
@@ -45,8 +46,9 @@ fn main() -> ExitCode {
 }
 
 fn bench() -> Fallible<ExitCode> {
-    if std::env::args_os().nth(1).is_some_and(|first| first == "lines") {
-        return lines();
+    let first = std::env::args_os().nth(1).unwrap_or_default();
+    if let Some(program) = ["lines", "metrics"].into_iter().find(|it| first == *it) {
+        return other(program);
     }
     let options = args::parse(std::env::args_os().skip(1))?;
     let programs = options.programs();
@@ -56,10 +58,10 @@ fn bench() -> Fallible<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The other program: its allocator counts, for which no server of this one should pay.
-fn lines() -> Fallible<ExitCode> {
+/// Another program: the allocator of one counts, for which no server of this one should pay.
+fn other(program: &str) -> Fallible<ExitCode> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["run", "--release", "--quiet", "--package", "bench", "--bin", "lines", "--"]);
+    command.args(["run", "--release", "--quiet", "--package", "bench", "--bin", program, "--"]);
     Err(command.args(std::env::args_os().skip(2)).exec().into())
 }

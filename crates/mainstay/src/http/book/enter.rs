@@ -62,6 +62,16 @@ impl Recorder {
         (id, trace)
     }
 
+    /// Who sent it.
+    #[inline(always)]
+    fn origin(&self, seen: &Seen<'_>, conn: &Watched, headers: &HeaderMap) -> Origin {
+        if seen.forwarded {
+            client::resolve(&self.book.trust, conn.peer(), headers)
+        } else {
+            Origin::of(conn.peer())
+        }
+    }
+
     /// How long it waited before it came here, as a proxy says that is trusted.
     fn waited(&self, since: &HeaderValue, conn: &Watched, wall: u64) -> Option<u64> {
         let trusted = client::trusts(&self.book.trust, conn.peer());
@@ -81,11 +91,7 @@ impl Recorder {
         page.protocol = protocol(request.version());
         let headers = request.headers();
         let seen = Seen::of(headers);
-        let origin = if seen.forwarded {
-            client::resolve(&self.book.trust, conn.peer(), headers)
-        } else {
-            Origin::of(conn.peer())
-        };
+        let origin = self.origin(&seen, conn, headers);
         let (id, mut trace) = self.names(&seen, conn, wall);
         page.waited = seen.since.and_then(|since| self.waited(since, conn, wall));
         if let Some(refused) = origin.refused {

@@ -390,7 +390,7 @@ fn the_layer_in_a_subscriber_of_the_application_s_own_knows_the_current_span() {
     let (sampler, methods) = (Sampler::ALL, Vec::new());
     let settings = Settings { traces: true, logs: false, sampler, keep_slow: None, methods };
     rig.log.set_telemetry(&settings);
-    let outlet = Outlet::Log(rig.log.clone());
+    let outlet = Outlet::Log(rig.log);
     let layer = Bridge(outlet.clone()).with_filter(Gate(outlet));
     let ours = Registry::default().with(layer);
     dispatcher::with_default(&Dispatch::new(ours), || {
