@@ -43,6 +43,12 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
         let message = "is out of range".to_owned();
         found.push(about(config, "telemetry.spool_size", message, "use 1 MiB to 64 GiB"));
     }
+    let dsn = config.sentry.dsn.as_ref().filter(|it| it.expose().starts_with("https:"));
+    if good(&["sentry.dsn"]) && dsn.is_some() && !cfg!(feature = "tls") {
+        let message = "needs the feature tls, which this program was built without".to_owned();
+        let hint = "build it with features = [\"tls\"], or use http://";
+        found.push(about(config, "sentry.dsn", message, hint));
+    }
     let proxy = &config.proxy;
     if good(&["proxy.fix", "proxy.header"]) && !proxy.fix.is_empty() && proxy.header == "forwarded"
     {

@@ -240,7 +240,7 @@ fn the_printed_defaults_and_the_effective_configuration_resolve_to_themselves() 
     // A secret is told by its key alone, and each key's has a form of its own.
     let printed = printed
         .replace("url = \"(hidden)\"", &format!("url = {secret:?}"))
-        .replace("dsn = \"(hidden)\"", "dsn = \"https://hunter2@sentry.example/1\"")
+        .replace("dsn = \"(hidden)\"", "dsn = \"http://hunter2@sentry.example/1\"")
         .replace("headers = \"(hidden)\"", "headers = \"api-key=hunter2\"")
         .replace("key = \"(hidden)\"", "key = \"hunter2\"");
     let again = Config::resolve(&of_file(&printed)).unwrap();
@@ -336,4 +336,13 @@ proptest! {
             prop_assert!(error.to_string().starts_with("error: MAINSTAY_"));
         }
     }
+}
+
+#[test]
+#[cfg(not(feature = "tls"))]
+fn a_dsn_of_https_names_the_feature_that_it_needs() {
+    let error = Config::resolve(&of_file("[sentry]\ndsn = \"https://hunter2@a.example/1\"\n"));
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("sentry.dsn") && error.contains("feature tls"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
 }
