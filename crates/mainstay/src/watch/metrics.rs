@@ -200,7 +200,10 @@ fn registered(page: &mut dyn Sink, segment: &Segment) {
     for (index, metric) in register.metrics() {
         let Some((kind, merge)) = of_nature(metric.nature()) else { continue };
         let name = text(&metric.name());
-        page.family(&name, shape(kind), &text(&metric.help()));
+        let help = text(&metric.help());
+        // Libraries need not explain theirs, and readers ask for a help.
+        let help = if help.is_empty() { "Nobody has said what it means." } else { &help };
+        page.family(&name, shape(kind), help);
         for series in series.remove(&(kind, index)).unwrap_or_default() {
             let labels = text(&series.labels);
             match kind {
