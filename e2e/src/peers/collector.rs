@@ -2,8 +2,10 @@
 //! OpenTelemetry's own messages.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -102,6 +104,19 @@ impl Collector {
             let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
             stream.write_all(answer.as_bytes()).ok()?;
         }
+    }
+
+    /// The spans that came, as they came.
+    ///
+    /// # Panics
+    /// When what came is no OTLP.
+    #[must_use]
+    pub fn spans(&self) -> Vec<Span> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let bodies = taken.iter().filter(|(path, _)| path == "/v1/traces");
+        let requests = bodies.map(|(_, body)| ExportTraceServiceRequest::decode(&body[..]));
+        let resources = requests.flat_map(|it| it.expect("OTLP").resource_spans);
+        resources.flat_map(|it| it.scope_spans).flat_map(|it| it.spans).collect()
     }
 
     /// The points of the sum `name` without labels, in the order in which they came.

@@ -1,17 +1,14 @@
-//! Datadog's test agent, a receiver of OTLP in Python. It is installed once, into a virtual environment
-//! below the target directory.
+//! Datadog's test agent, a receiver of OTLP in Python.
 
 use super::process::Server;
-use super::{find, missing};
+use super::python;
 use crate::harness::{free_port, poll};
 use crate::load::{Target, get};
+use base64ct::{Base64, Encoding};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-const PACKAGE: &str = "ddapm-test-agent==1.69.1";
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// A test agent that runs.
@@ -29,10 +26,7 @@ impl TestAgent {
     /// When it does not start.
     #[must_use]
     pub fn start() -> Option<TestAgent> {
-        let Some(program) = installed() else {
-            missing("ddapm-test-agent");
-            return None;
-        };
+        let program = python("ddapm-test-agent", "1.69.1")?.join("ddapm-test-agent");
         let directory = tempfile::Builder::new().prefix("e2e-agent-").tempdir();
         let directory = directory.expect("a temporary directory");
         let port = free_port();
@@ -52,6 +46,21 @@ impl TestAgent {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The bodies of the requests that came at a path.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn bodies(&self, path: &str) -> Vec<Vec<u8>> {
+        let text = poll(ANSWER, || ask(self.port, "/test/session/requests"));
+        let all = serde_json::from_str::<serde_json::Value>(&text.expect("the agent answers"));
+        let all = all.expect("JSON");
+        let requests = all.as_array().expect("a list").iter();
+        let at_path = requests.filter(|it| it["url"].as_str().is_some_and(|it| it.ends_with(path)));
+        let body = |it: &serde_json::Value| Base64::decode_vec(it["body"].as_str()?).ok();
+        at_path.map(|it| body(it).expect("a body")).collect()
+    }
+
     /// What it has understood of one kind, `metrics`, `traces` or `logs`, as its JSON.
     ///
     /// # Panics
@@ -68,30 +77,4 @@ fn ask(port: u16, path: &str) -> Option<String> {
     let address = (Ipv4Addr::LOCALHOST, port).into();
     let answer = get(&Target::Tcp(address), path, ANSWER).ok()?;
     (answer.status == 200).then(|| answer.text())
-}
-
-/// The program, installed if need be.
-fn installed() -> Option<PathBuf> {
-    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PROGRAM.get_or_init(install).clone()
-}
-
-fn install() -> Option<PathBuf> {
-    // target/PROFILE/deps/scenarios
-    let here = std::env::current_exe().ok()?;
-    let target = here.ancestors().nth(3)?;
-    let place = target.join("peers").join(PACKAGE.replace("==", "-"));
-    let program = place.join("bin/ddapm-test-agent");
-    if program.is_file() {
-        return Some(program);
-    }
-    let python = find("python3")?;
-    // What an interrupted attempt left is made whole by the next one.
-    run(Command::new(python).arg("-m").arg("venv").arg(&place))?;
-    run(Command::new(place.join("bin/pip")).args(["install", "--quiet", PACKAGE]))?;
-    Some(program).filter(|program| program.is_file())
-}
-
-fn run(command: &mut Command) -> Option<()> {
-    command.output().ok().filter(|output| output.status.success()).map(|_| ())
 }

@@ -63,7 +63,7 @@ fn a_panic_a_failure_with_causes_and_a_killed_worker_arrive_once_each_and_withou
     let problem: Value = serde_json::from_slice(&failed.body).expect("a problem");
     assert_eq!(ask(&service, "/panic-in-task").status, 200);
     // A panic of a task is told when its thread next goes idle, and a worker that is killed does not.
-    kent.wait_events(3, ARRIVE);
+    assert_eq!(kent.wait_events(3, ARRIVE).len(), 3);
     kill_process(pid(workers[0].pid), Signal::KILL).expect("a worker to be killed");
     let events = kent.wait_events(4, ARRIVE);
     service.signal(Signal::TERM);

@@ -2,10 +2,17 @@
 //! nobody who serves anything.
 
 use crate::support::*;
+use base64ct::{Base64, Encoding};
 use e2e::harness::{Launch, Service, poll};
 use e2e::load::Load;
 use e2e::peers::{Collector, SILENCE, TestAgent, Total};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value as Any};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
 use rustix::process::{Signal, kill_process};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 const REQUESTS: &str = "mainstay_http_requests_total";
@@ -114,6 +121,74 @@ fn a_key_for_the_receiver_is_shown_nowhere() {
     }
 }
 
+/// Waits until the sender has nothing left, and gives the spans of requests, each once.
+fn served(service: &Service, collector: &Collector) -> HashMap<Vec<u8>, Span> {
+    let of = |page: &str, series: &str| {
+        page.lines().find_map(|it| it.strip_prefix(series)?.trim().parse::<u64>().ok())
+    };
+    let sent = || {
+        let page = service.get_admin("/metrics").ok()?.text();
+        let made = of(&page, "mainstay_spans_total")?;
+        let sent = of(&page, "mainstay_telemetry_sent_total{receiver=\"traces\"}")?;
+        (made > 0 && made <= sent).then_some(())
+    };
+    poll(START, sent).expect("everything is sent");
+    let spans = collector.spans().into_iter().filter(|span| span.kind == 2);
+    spans.map(|span| (span.span_id.clone(), span)).collect()
+}
+
+#[test]
+fn every_request_is_one_span_over_an_outage_a_killed_worker_a_killed_watch_and_a_reload() {
+    let _together = together();
+    let collector = Collector::start();
+    let mut service = measured(&collector.url(), "cumulative", "telemetry.sample = 1.0");
+    let load = Load::new(service.target()).start();
+    load.run_for(steady());
+    collector.answer(503);
+    load.run_for(steady());
+    kill_process(pid(service.status().pids()[0]), Signal::KILL).expect("it lives");
+    kill_watch(&service);
+    load.run_for(steady());
+    collector.answer(200);
+    service.control_ok(&["reload", "--wait"]);
+    load.run_for(steady());
+    drop(load.stop());
+    service.wait_status("nothing in flight", START, |status| {
+        status.workers.iter().all(|it| it.connections == 0 && it.in_flight == 0)
+    });
+    let spans = served(&service, &collector);
+    let lines = ended(&mut service);
+    let lost = lines.abs_diff(spans.len() as u64);
+    say(format_args!("{lines} requests, {} spans, {lost} lost by the kill", spans.len()));
+    // One that a worker had settled and not handed over when it was killed.
+    assert!(lost <= 1, "{lines} requests, {} spans", spans.len());
+    for span in spans.values() {
+        assert!(span.name == "GET /" || span.name == "GET", "{span:?}");
+        assert!(span.trace_id.len() == 16 && span.start_time_unix_nano <= span.end_time_unix_nano);
+    }
+}
+
+#[test]
+fn two_decoders_read_the_same_in_every_field_of_a_span() {
+    let _together = together();
+    let Some(agent) = TestAgent::start() else { return };
+    let mut service = measured(&agent.url(), "delta", "");
+    for path in ["/", "/nowhere?page=2&token=hunter2", "/panic"] {
+        drop(service.get(path).expect("an answer"));
+    }
+    ended(&mut service);
+    let theirs = agent.understood("traces");
+    let ours = agent.bodies("/v1/traces");
+    assert!(!theirs.to_string().contains("hunter2"), "{theirs}");
+    let mut compared = 0;
+    for (theirs, body) in theirs.as_array().expect("a list").iter().zip(ours) {
+        let ours = ExportTraceServiceRequest::decode(&body[..]).expect("OTLP");
+        compared += agree(&ours, theirs);
+    }
+    say(format_args!("{compared} spans agree in every field"));
+    assert!(compared >= 3, "{theirs}");
+}
+
 #[test]
 fn datadogs_test_agent_understands_the_metrics() {
     let _together = together();
@@ -134,4 +209,62 @@ fn datadogs_test_agent_understands_the_metrics() {
     ] {
         assert!(understood.contains(name), "{name} is not in {understood:.2000}");
     }
+}
+
+/// Compares what two decoders have read, span by span and field by field; how many spans that were.
+fn agree(ours: &ExportTraceServiceRequest, theirs: &Value) -> usize {
+    let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
+    let resources = list(theirs, "resource_spans");
+    let their_scopes = resources.iter().flat_map(|it| list(it, "scope_spans"));
+    let their_spans: Vec<_> = their_scopes.flat_map(|it| list(&it, "spans")).collect();
+    let our_scopes = ours.resource_spans.iter().flat_map(|it| &it.scope_spans);
+    let our_spans: Vec<_> = our_scopes.flat_map(|it| &it.spans).map(shown).collect();
+    assert_eq!(our_spans, their_spans);
+    let resource = ours.resource_spans[0].resource.as_ref().expect("a resource");
+    assert_eq!(attributes(&resource.attributes), resources[0]["resource"]["attributes"]);
+    our_spans.len()
+}
+
+/// A span as protobuf's JSON has it: what is as it is by default is left out.
+fn shown(span: &Span) -> Value {
+    const KINDS: [&str; 4] = ["", "SPAN_KIND_INTERNAL", "SPAN_KIND_SERVER", "SPAN_KIND_CLIENT"];
+    let status = span.status.as_ref().map_or(Value::Null, |status| {
+        let code = ["", "STATUS_CODE_OK", "STATUS_CODE_ERROR"][status.code as usize];
+        without_defaults(json!({ "code": code, "message": status.message }))
+    });
+    assert!(span.events.is_empty() && span.links.is_empty(), "{span:?}");
+    without_defaults(json!({
+        "trace_id": Base64::encode_string(&span.trace_id),
+        "span_id": Base64::encode_string(&span.span_id),
+        "parent_span_id": Base64::encode_string(&span.parent_span_id),
+        "trace_state": span.trace_state,
+        "flags": span.flags,
+        "name": span.name,
+        "kind": KINDS[span.kind as usize],
+        "start_time_unix_nano": span.start_time_unix_nano.to_string(),
+        "end_time_unix_nano": span.end_time_unix_nano.to_string(),
+        "attributes": attributes(&span.attributes),
+        "dropped_attributes_count": span.dropped_attributes_count,
+        "status": status,
+    }))
+}
+
+fn attributes(all: &[KeyValue]) -> Value {
+    let one = |it: &KeyValue| {
+        let value = match it.value.as_ref().and_then(|it| it.value.as_ref()) {
+            Some(Any::StringValue(text)) => json!({ "string_value": text }),
+            Some(Any::IntValue(number)) => json!({ "int_value": number.to_string() }),
+            Some(Any::BoolValue(is)) => json!({ "bool_value": is }),
+            Some(Any::DoubleValue(number)) => json!({ "double_value": number }),
+            other => panic!("{other:?}"),
+        };
+        json!({ "key": it.key, "value": value })
+    };
+    all.iter().map(one).collect()
+}
+
+fn without_defaults(value: Value) -> Value {
+    let Value::Object(all) = value else { return value };
+    let is_default = |it: &Value| [json!(""), json!(0), json!([]), Value::Null].contains(it);
+    all.into_iter().filter(|(_, it)| !is_default(it)).collect::<Map<_, _>>().into()
 }
