@@ -144,6 +144,35 @@ fn a_full_worker_closes_idle_connections_for_those_who_wait() {
 }
 
 #[test]
+fn a_full_worker_leaves_idle_connections_open_while_nobody_waits() {
+    let _together = together();
+    let service = running("http.max_connections = 3");
+    let request = b"GET / HTTP/1.1\r\nHost: e2e\r\n\r\n";
+    let mut idle: Vec<_> = (0..3).map(|_| wire(&service)).collect();
+    for round in 0..20 {
+        for wire in &mut idle {
+            let status = wire.send(request).answer().map(|it| it.status);
+            assert_eq!(status, Ok(200), "round {round}");
+        }
+    }
+}
+
+#[test]
+fn a_full_worker_takes_who_waits_as_soon_as_somebody_is_idle() {
+    let _together = together();
+    let service = running("http.max_connections = 1");
+    let mut slow = wire(&service);
+    slow.send(b"GET /slow?ms=500 HTTP/1.1\r\nHost: e2e\r\n\r\n");
+    service.wait_status("the slow one is there", START, |status| {
+        status.workers.iter().any(|worker| worker.in_flight == 1)
+    });
+    // It waits while nobody is idle, and not for as long as connections are kept alive.
+    let (_, next) = ask(&service, "GET / HTTP/1.1\r\nHost: e2e\r\n\r\n");
+    assert_eq!(next.status, 200);
+    assert_eq!(slow.answer().map(|it| it.status), Ok(200), "it had its answer first");
+}
+
+#[test]
 fn a_request_id_is_taken_from_whom_is_trusted_and_echoed() {
     let _together = together();
     let asks = "GET /?id HTTP/1.1\r\nHost: e2e\r\nX-Request-Id: shop-42\r\n\r\n";

@@ -63,7 +63,7 @@ fn totals_are_exact_and_never_go_down_whatever_becomes_of_workers_and_supervisor
         let watching = scope.spawn(|| watch_totals(&service, &over));
         let load = Load::new(service.target()).start();
         load.run_for(steady());
-        kill_process(pid(service.status().pids()[0]), Signal::KILL).expect("it lives");
+        kill_a_worker(&service);
         service.wait_workers(2, START);
         load.run_for(steady());
         service.signal(Signal::USR2);

@@ -4,7 +4,7 @@ use crate::support::*;
 use e2e::harness::Service;
 use e2e::load::{Load, send};
 use e2e::peers::{Prometheus, openmetrics, promtool};
-use rustix::process::{Signal, kill_process};
+use rustix::process::Signal;
 use std::time::Duration;
 
 const SCRAPE: Duration = Duration::from_millis(200);
@@ -61,7 +61,7 @@ fn prometheus_sees_no_reset_over_kills_recycling_upgrade_and_reload() {
         load.run_for(steady());
         match deed {
             0 | 3 => {
-                kill_process(pid(service.status().pids()[0]), Signal::KILL).expect("it lives");
+                kill_a_worker(&service);
                 service.wait_workers(2, START);
             }
             1 => service.signal(Signal::USR2),

@@ -2,7 +2,7 @@
 
 use e2e::harness::{Service, Status};
 use e2e::load::{Load, Report, Running};
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::io::Write;
@@ -102,6 +102,14 @@ pub(crate) fn undisturbed(service: &Service, load: &Running) {
 /// A process of the status.
 pub(crate) fn pid(number: u32) -> Pid {
     i32::try_from(number).ok().and_then(Pid::from_raw).expect("a pid from the status")
+}
+
+/// Kills a worker of a service whose workers are recycled: who was listed may be gone by now.
+pub(crate) fn kill_a_worker(service: &Service) {
+    let end = Instant::now() + START;
+    while kill_process(pid(service.status().pids()[0]), Signal::KILL).is_err() {
+        assert!(Instant::now() < end, "nobody lives long enough to be killed");
+    }
 }
 
 /// Requests under way in all workers together.

@@ -7,13 +7,14 @@
 
 use super::Shared;
 use super::conn::{self, App};
+use super::io::registered;
 use crate::event::Event;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto::Builder;
 use rustix::net::SocketAddrAny;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -58,6 +59,20 @@ impl Listener {
         Ok(Listener { socket: Socket::Tcp(TcpListener::from_std(fd.into())?), ends })
     }
 
+    /// Resolves when somebody is in the queue; who cannot see it says so at once.
+    pub(super) async fn somebody_waits(&self) {
+        let fd = match &self.socket {
+            Socket::Tcp(listener) => listener.as_fd(),
+            Socket::Unix(listener) => listener.as_fd(),
+        };
+        // The runtime tells only those who accept. A descriptor of its own is told what there is
+        // already when it begins to listen.
+        let own = fd.try_clone_to_owned();
+        if let Ok(watched) = own.and_then(registered) {
+            watched.readable().await.map(|mut ready| ready.retain_ready()).ok();
+        }
+    }
+
     async fn accept(&self) -> io::Result<Stream> {
         match &self.socket {
             Socket::Tcp(listener) => {
@@ -83,7 +98,8 @@ pub(crate) async fn accept<A: App>(listener: Listener, shared: Arc<Shared>, app:
         let stream = {
             // What a full worker does not take, another does, or the queue keeps.
             let accepted = async {
-                shared.connections.wait_for_room(shared.config.http.max_connections).await;
+                let most = shared.config.http.max_connections;
+                shared.connections.wait_for_room(most, &listener).await;
                 listener.accept().await
             };
             tokio::pin!(accepted);

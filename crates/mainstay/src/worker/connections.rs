@@ -1,18 +1,24 @@
 //! The open connections, and the look that holds them to their deadlines.
 
 use super::Shared;
+use super::accept::Listener;
 use crate::clock::{self, Mono};
 use crate::event::Event;
 use crate::http::watched::{Verdict, Watched};
 use crate::metrics::names;
 use mainstay_os::fds;
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// A request that takes longer is worth asking whether its client is still there.
 const LONG: Duration = Duration::from_secs(1);
+/// A full worker whom somebody waits for looks this often whether a connection has become idle.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Every open connection of the worker.
 #[derive(Debug, Default)]
@@ -73,27 +79,45 @@ impl Connections {
         }
     }
 
-    /// Resolves when there are fewer than `most`. Until then idle connections are asked to close, the
-    /// longest idle first: whoever waits has something to ask.
-    pub(crate) async fn wait_for_room(&self, most: Option<u64>) {
+    /// Resolves when there are fewer than `most`. While somebody waits at `door` idle connections are
+    /// asked to close, the longest idle first: whoever waits has something to ask.
+    pub(crate) async fn wait_for_room(&self, most: Option<u64>, door: &Listener) {
         let Some(most) = most else { return };
-        loop {
-            let room = self.room.notified();
-            tokio::pin!(room);
+        let is_full = || self.len() as u64 >= most;
+        while is_full() {
+            let mut room = pin!(self.room.notified());
+            // Registered before the look, so that one who leaves between the two is not missed.
             room.as_mut().enable();
-            if (self.len() as u64) < most {
+            if !is_full() {
                 return;
             }
-            let now = clock::mono();
-            let longest_idle = {
-                let open = self.lock();
-                let idle = open.all.values().filter_map(|conn| Some((conn.idle_since()?, conn)));
-                idle.min_by_key(|(since, _)| *since).map(|(_, conn)| Arc::clone(conn))
-            };
-            if let Some(conn) = longest_idle {
-                conn.order(Verdict::Shutdown, now);
+            // A connection that nobody needs is left open: its client may ask on it at any time.
+            let mut waits = pin!(door.somebody_waits());
+            let there_is_room = poll_fn(|cx| match room.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(true),
+                Poll::Pending => waits.as_mut().poll(cx).map(|()| false),
+            });
+            if !there_is_room.await {
+                self.close_longest_idle();
+                // Where nobody is idle yet, somebody may soon be.
+                tokio::time::timeout(AGAIN, room).await.ok();
             }
-            room.await;
+        }
+    }
+
+    /// Asks the longest idle connection, the older one of two, to close.
+    fn close_longest_idle(&self) {
+        let now = clock::mono();
+        let longest_idle = {
+            let open = self.lock();
+            let idle = open.all.iter().filter_map(|(number, conn)| {
+                let since = conn.idle_since()?;
+                Some(((since, *number), conn))
+            });
+            idle.min_by_key(|(order, _)| *order).map(|(_, conn)| Arc::clone(conn))
+        };
+        if let Some(conn) = longest_idle {
+            conn.order(Verdict::Shutdown, now);
         }
     }
 

@@ -14,9 +14,11 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use pin_project_lite::pin_project;
 use std::cell::RefCell;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tokio::io::unix::AsyncFd;
 
 /// HTTP/2's connection preface.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -465,4 +467,14 @@ fn note<T>(conn: &Watched, poll: Poll<T>) -> Poll<T> {
         Poll::Ready(_) => conn.write_moved(),
     }
     poll
+}
+
+/// A descriptor on the runtime.
+pub(super) fn registered<T: AsRawFd>(owner: T) -> io::Result<AsyncFd<T>> {
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe to call, which nothing here may be; what it asks for \
+                  holds: all owners keep one open descriptor until they are dropped"
+    )]
+    AsyncFd::new(owner)
 }

@@ -8,6 +8,7 @@
 
 use super::Shared;
 use super::connections::sweep;
+use super::io::registered;
 use crate::clock::{self, Mono};
 use crate::event::Event;
 use crate::log::bridge;
@@ -19,7 +20,7 @@ use rustix::time::{
     timerfd_settime,
 };
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -171,16 +172,6 @@ impl Minder {
             alarm::set(limit + ALARM_MARGIN);
         }
     }
-}
-
-/// A descriptor on the runtime.
-fn registered<T: AsRawFd>(owner: T) -> io::Result<AsyncFd<T>> {
-    #[expect(
-        deprecated,
-        reason = "its successor is unsafe to call, which nothing here may be; what it asks for \
-                  holds: both owners keep one open descriptor until they are dropped"
-    )]
-    AsyncFd::new(owner)
 }
 
 fn handle(signal: Signal, shared: &Shared) {
