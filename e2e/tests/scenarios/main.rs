@@ -13,6 +13,7 @@ mod exact;
 mod faults;
 mod figures;
 mod forgery;
+mod guides;
 mod http2;
 mod http_floor;
 mod lifecycle;
