@@ -3,8 +3,8 @@
 
 use super::proto;
 use crate::metrics::label::parse;
-use crate::metrics::text::{BILLION, Shape, Sink, Value, bounds};
-use mainstay_os::segment::{Tally, bin_of};
+use crate::metrics::text::{BILLION, Shape, Sink, Value, buckets};
+use mainstay_os::segment::Tally;
 use std::collections::HashMap;
 
 /// Values of OTLP's `AggregationTemporality`.
@@ -69,7 +69,7 @@ impl Sink for Figures {
 
     fn histogram(&mut self, name: &str, labels: &str, tally: &Tally) {
         let (mut below, mut counts) = (0, Vec::new());
-        let ends = bounds(name).into_iter().map(|bound| bin_of(bound) + 1);
+        let ends = buckets(name).iter().map(|bucket| bucket.bins);
         for end in ends.chain([tally.bins.len()]) {
             counts
                 .push(tally.bins[below..end].iter().fold(0, |sum: u64, it| sum.wrapping_add(*it)));
@@ -212,9 +212,8 @@ fn write_point(
                     values.into_iter().flat_map(u64::to_le_bytes).collect()
                 };
                 proto::bytes(6, &packed(counts.clone()), out);
-                let bounds = bounds(&family.name).into_iter();
-                let bounds = bounds.map(|bound| (bound as f64 / BILLION).to_bits()).collect();
-                proto::bytes(7, &packed(bounds), out);
+                let bounds = buckets(&family.name).iter().map(|it| it.bound as f64 / BILLION);
+                proto::bytes(7, &packed(bounds.map(f64::to_bits).collect()), out);
                 9
             }
         };
@@ -227,6 +226,7 @@ fn write_point(
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use mainstay_os::segment::bin_of;
     use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
     use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
