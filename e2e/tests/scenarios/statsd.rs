@@ -39,7 +39,7 @@ fn a_statsd_server_adds_up_what_clients_counted_over_a_killed_watch_and_a_reload
     load.run_for(steady());
     let report = load.stop();
     assert_nothing_lost("watched by three, one after another", &report, &service);
-    for (path, status) in [("/nowhere", 404), ("/failure", 500)] {
+    for (path, status) in [("/nowhere", 404), ("/failure", 502)] {
         assert_eq!(service.get(path).expect("an answer").status, status);
     }
     idle(&service);
