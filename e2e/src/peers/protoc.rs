@@ -86,8 +86,25 @@ fn message_of(lines: &mut std::str::Lines<'_>) -> Value {
 
 /// Text does not tell whether a field may come again.
 fn is_repeated(name: &str) -> bool {
-    ["resource_spans", "scope_spans", "spans", "attributes", "events", "links"].contains(&name)
+    const NAMES: [&str; 11] = [
+        "resource_spans",
+        "scope_spans",
+        "spans",
+        "attributes",
+        "events",
+        "links",
+        "resource_metrics",
+        "scope_metrics",
+        "metrics",
+        "data_points",
+        "bucket_counts",
+    ];
+    NAMES.contains(&name)
 }
+
+/// Fields with whole numbers of 64 bits, and with real ones.
+const LONG: [&str; 5] = ["int_value", "as_int", "count", "zero_count", "bucket_counts"];
+const REAL: [&str; 4] = ["double_value", "as_double", "sum", "zero_threshold"];
 
 /// A value as protobuf's JSON has it: bytes in base 64, and whole numbers of 64 bits as texts.
 fn scalar(name: &str, text: &str) -> Value {
@@ -100,9 +117,10 @@ fn scalar(name: &str, text: &str) -> Value {
     }
     match text {
         "true" | "false" => json!(text == "true"),
-        _ if name == "int_value" || name.ends_with("_unix_nano") => json!(text),
-        _ if name == "double_value" => json!(text.parse::<f64>().expect("a number")),
-        _ => text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number)),
+        _ if name.ends_with("_unix_nano") => json!(text),
+        _ if LONG.contains(&name) => json!(text),
+        _ if REAL.contains(&name) => json!(text.parse::<f64>().expect("a number")),
+        _ => text.parse::<i64>().map_or_else(|_| json!(text), |number| json!(number)),
     }
 }
 

@@ -7,8 +7,11 @@ use base64ct::{Base64, Encoding};
 use e2e::harness::{Launch, Service, poll};
 use e2e::load::{Load, send};
 use e2e::peers::{Collector, SILENCE, TestAgent, Total, protoc};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value as Any};
+use opentelemetry_proto::tonic::metrics::v1::ExponentialHistogramDataPoint;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use rustix::process::{Signal, kill_process};
@@ -299,9 +302,80 @@ fn datadogs_test_agent_understands_the_metrics() {
     }
 }
 
+#[test]
+fn three_decoders_read_the_same_in_histograms_whose_buckets_grow_by_a_factor() {
+    const DURATION: &str = "mainstay_http_request_duration_seconds";
+    const MESSAGE: &str = "opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest";
+    let _together = together();
+    let Some(agent) = TestAgent::start() else { return };
+    let mut service = Launch::new(fixture())
+        .config("workers.count = 1")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &agent.url())
+        .env(
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "base2_exponential_bucket_histogram",
+        )
+        .start()
+        .ready(START);
+    for _ in 0..7 {
+        assert_eq!(service.get("/").expect("an answer").status, 200);
+    }
+    let lines = ended(&mut service);
+    let body = agent.bodies("/v1/metrics").pop().expect("the last export");
+    let definition = "opentelemetry/proto/collector/metrics/v1/metrics_service.proto";
+    let Some(third) = protoc(definition, MESSAGE, &body) else { return };
+    let second = agent.understood("metrics");
+    let second = second.as_array().and_then(|all| all.last()).expect("the last export");
+    let points = |whole: &Value| {
+        let scopes =
+            list(whole, "resource_metrics").into_iter().flat_map(|it| list(&it, "scope_metrics"));
+        let metrics = scopes.flat_map(|it| list(&it, "metrics"));
+        let found = metrics.into_iter().find(|it| it["name"] == DURATION).expect("it is sent");
+        list(&found["exponential_histogram"], "data_points")
+    };
+    assert_eq!(points(second), points(&third));
+    let ours = ExportMetricsServiceRequest::decode(&body[..]).expect("OTLP");
+    let scopes = ours.resource_metrics.into_iter().flat_map(|it| it.scope_metrics);
+    let found = scopes.flat_map(|it| it.metrics).find(|it| it.name == DURATION);
+    let Some(Data::ExponentialHistogram(ours)) = found.and_then(|it| it.data) else {
+        panic!("no such histogram");
+    };
+    let first: Vec<_> = ours.data_points.iter().map(grown).collect();
+    assert_eq!(first, points(&third));
+    let count: u64 = ours.data_points.iter().map(|it| it.count).sum();
+    assert_eq!(count, lines, "each request is in it once");
+}
+
+/// A point as protobuf's JSON has it.
+fn grown(point: &ExponentialHistogramDataPoint) -> Value {
+    let positive = point.positive.as_ref().map_or(Value::Null, |it| {
+        let counts = it.bucket_counts.iter().map(u64::to_string).collect::<Vec<_>>();
+        without_defaults(json!({ "offset": it.offset, "bucket_counts": counts }))
+    });
+    // What is there though it is zero is one that may be absent.
+    let mut shown = without_defaults(json!({
+        "attributes": attributes(&point.attributes),
+        "start_time_unix_nano": point.start_time_unix_nano.to_string(),
+        "time_unix_nano": point.time_unix_nano.to_string(),
+        "scale": point.scale,
+        "positive": positive,
+        "zero_threshold": point.zero_threshold,
+    }));
+    for (name, count) in [("count", point.count), ("zero_count", point.zero_count)] {
+        if count > 0 {
+            shown[name] = json!(count.to_string());
+        }
+    }
+    shown["sum"] = json!(point.sum);
+    shown
+}
+
+fn list(value: &Value, name: &str) -> Vec<Value> {
+    value[name].as_array().cloned().unwrap_or_default()
+}
+
 /// Compares what two decoders have read, span by span and field by field; how many spans that were.
 fn agree(ours: &ExportTraceServiceRequest, theirs: &Value) -> usize {
-    let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
     let resources = list(theirs, "resource_spans");
     let their_scopes = resources.iter().flat_map(|it| list(it, "scope_spans"));
     let their_spans: Vec<_> = their_scopes.flat_map(|it| list(&it, "spans")).collect();
