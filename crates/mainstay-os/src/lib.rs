@@ -10,6 +10,7 @@
 //! * [`memory`]: giving back what only the start needed.
 //! * [`zone`]: the local time zone.
 //! * [`listener`]: sealing a listener, so that its queue can be emptied before it is closed.
+//! * [`queue`](mod@queue): how long the queue of a listener is.
 //!
 //! Nothing here knows HTTP, configuration, log formats or metric names. Linux only.
 
@@ -25,6 +26,8 @@ pub mod fds;
 pub mod listener;
 #[cfg(not(loom))]
 pub mod memory;
+#[cfg(not(loom))]
+pub mod queue;
 #[cfg(not(loom))]
 pub mod signals;
 #[cfg(not(loom))]

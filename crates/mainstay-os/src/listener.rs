@@ -1,4 +1,4 @@
-//! What a listening socket alone can tell, and sealing one: from then on nobody new connects, while those who have connected wait in
+//! Sealing a listening socket: from then on nobody new connects, while those who have connected wait in
 //! the queue to be accepted. Closing a listener resets its queue; sealing first and accepting until
 //! the queue is empty loses nobody.
 
@@ -44,54 +44,12 @@ pub fn seal_tcp(listener: impl AsFd) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Connections of a listening TCP socket that nobody has accepted yet, and how many of them there may
-/// be.
-///
-/// # Errors
-/// What the system says, for instance when it is no TCP socket.
-pub fn tcp_queue(listener: impl AsFd) -> io::Result<(u32, u32)> {
-    let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
-    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
-    // SAFETY: the descriptor is open for the call; the kernel writes at most `length` bytes to where
-    // there are as many.
-    let result = unsafe {
-        libc::getsockopt(
-            listener.as_fd().as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            info.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: zeroed bytes are a valid tcp_info, and the call has filled as many as it knows.
-    let info = unsafe { info.assume_init() };
-    // Of a listening socket these two say its queue.
-    Ok((info.tcpi_unacked, info.tcpi_sacked))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
-
-    #[test]
-    #[cfg_attr(miri, ignore = "makes sockets")]
-    fn a_queue_is_as_long_as_there_are_connections_that_wait() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (empty, limit) = tcp_queue(&listener).unwrap();
-        let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
-        assert_eq!((empty, tcp_queue(&listener).unwrap()), (0, (3, limit)));
-        drop(listener.accept().unwrap());
-        assert_eq!(tcp_queue(&listener).unwrap().0, 2);
-        assert!(limit >= 3 && clients.len() == 3);
-        assert!(tcp_queue(std::os::unix::net::UnixStream::pair().unwrap().0).is_err());
-    }
 
     #[test]
     #[cfg_attr(miri, ignore = "makes sockets")]

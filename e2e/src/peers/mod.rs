@@ -9,8 +9,10 @@ mod mariadb;
 mod postgres;
 mod process;
 mod prometheus;
+mod protoc;
 mod python;
 mod relay;
+mod statsd;
 mod test_agent;
 
 pub use collector::{Collector, SILENCE, Total};
@@ -18,9 +20,11 @@ pub use kent::Kent;
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub(crate) use process::Server;
-pub use prometheus::{Prometheus, openmetrics, promtool};
+pub use prometheus::{Prometheus, Read, openmetrics, promtool};
+pub use protoc::protoc;
 pub use python::python;
 pub use relay::Relay;
+pub use statsd::{Navdoon, Statsd};
 pub use test_agent::TestAgent;
 
 use std::path::{Path, PathBuf};

@@ -20,7 +20,11 @@ const ANSWER: Duration = Duration::from_secs(10);
 const PARSE: &str = "
 import sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
-print(len(list(parse(sys.stdin.buffer.read().decode('utf-8')))))
+families = list(parse(sys.stdin.buffer.read().decode('utf-8')))
+print(len(families))
+for sample in (sample for family in families for sample in family.samples):
+    if sample.exemplar:
+        print(sample.name, sample.exemplar.labels['trace_id'], sample.exemplar.labels['span_id'])
 ";
 
 /// A Prometheus server.
@@ -120,22 +124,37 @@ pub fn promtool(text: &[u8]) -> Option<String> {
     Some(if output.status.success() { said } else { format!("{}\n{said}", output.status) })
 }
 
-/// How many families Python's client reads in an exposition in OpenMetrics, or why it does not take it.
-/// `None` where it is not there.
+/// What Python's client reads in an exposition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// How many families there are.
+    pub families: usize,
+    /// The exemplars: the sample's name, the trace and the span.
+    pub exemplars: Vec<[String; 3]>,
+}
+
+/// What Python's client reads in an exposition in OpenMetrics, or why it does not take it. `None` where it
+/// is not there.
 ///
 /// # Panics
 /// When Python cannot be started.
 #[must_use]
-pub fn openmetrics(text: &[u8]) -> Option<Result<usize, String>> {
+pub fn openmetrics(text: &[u8]) -> Option<Result<Read, String>> {
     let (Some(python), Some(client)) = (find("python3"), client()) else {
         missing("Python's prometheus_client (.ci/openmetrics fetches it)");
         return None;
     };
     let mut command = Command::new(python);
     let output = run(command.args(["-c", PARSE]).env("PYTHONPATH", client), text);
-    let said = String::from_utf8_lossy(&output.stdout);
-    let families = said.trim().parse().ok().filter(|_| output.status.success());
-    Some(families.ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned()))
+    if !output.status.success() {
+        return Some(Err(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut lines = said.lines();
+    let families = lines.next().and_then(|line| line.parse().ok()).expect("it counts them first");
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let exemplars = lines.filter_map(|line| words(line).try_into().ok()).collect();
+    Some(Ok(Read { families, exemplars }))
 }
 
 fn run(command: &mut Command, input: &[u8]) -> Output {

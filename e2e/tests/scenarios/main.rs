@@ -30,6 +30,7 @@ mod refusals;
 mod regressions;
 mod signals;
 mod site;
+mod statsd;
 mod storm;
 mod support;
 mod systemd;

@@ -5,6 +5,7 @@ use e2e::harness::{Service, poll_every};
 use e2e::load::{Load, send};
 use rustix::process::{Signal, kill_process};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -116,6 +117,39 @@ fn a_scraper_gets_the_format_that_it_asks_for() {
     assert_eq!(ask(""), (plain, false));
     let open = Some("application/openmetrics-text; version=1.0.0; charset=utf-8".to_owned());
     assert_eq!(ask("Accept: application/openmetrics-text; version=1.0.0\r\n"), (open, true));
+}
+
+#[test]
+fn gzip_holds_the_text_that_everybody_else_gets() {
+    let _together = together();
+    let service = service("workers.count = 1");
+    service.get("/count").expect("an answer");
+    let ask = |coding: &str| {
+        let text = format!(
+            "GET /metrics HTTP/1.1\r\nHost: e2e\r\n{coding}Accept: application/openmetrics-text\r\n\
+             Connection: close\r\n\r\n"
+        );
+        send(&service.admin.into(), text.as_bytes(), START).expect("an answer")
+    };
+    let coded = ask("Accept-Encoding: gzip\r\n");
+    assert_eq!(coded.header("content-encoding"), Some("gzip"));
+    assert_eq!(coded.header("vary"), Some("Accept, Accept-Encoding"));
+    let mut decoded = String::new();
+    let mut decoder = flate2::read::GzDecoder::new(&coded.body[..]);
+    decoder.read_to_string(&mut decoded).expect("gzip of text");
+    let plain = ask("");
+    assert_eq!(plain.header("content-encoding"), None);
+    assert!(coded.body.len() * 5 < plain.body.len(), "{} of it", coded.body.len());
+    // What the time between the two changes is values alone, and none of what the service has counted.
+    let still = |line: &str| line.starts_with("# ") || line.contains("_http_request");
+    let lines = |text: &str| -> Vec<String> {
+        let line = |line: &str| match still(line) {
+            true => line.to_owned(),
+            false => line.rsplit_once(' ').map_or(line, |(series, _)| series).to_owned(),
+        };
+        text.lines().map(line).collect()
+    };
+    assert_eq!(lines(&decoded), lines(&plain.text()));
 }
 
 /// Waits until the metrics are so.
@@ -259,6 +293,26 @@ fn connections_that_wait_for_a_worker_are_seen() {
         let seen =
             wait_scrape(&service, "waiting", |it| sum(it, "mainstay_listener_queue", "") >= 5.0);
         assert_eq!(sum(&seen, "mainstay_listener_queue_max", ""), 64.0);
+        drop(waiting);
+    });
+}
+
+#[test]
+fn connections_that_wait_on_a_unix_socket_are_seen() {
+    let _together = together();
+    let bind = "server.bind = [\"{address}\", \"unix:{dir}/socket\"]";
+    let service = service(&format!("workers.count = 1\nserver.backlog = 64\n{bind}"));
+    let socket = service.directory().join("socket");
+    thread::scope(|scope| {
+        scope.spawn(|| service.get("/block?ms=4000"));
+        let busy = poll_every(SCRAPE, START, || (in_flight(&service.status()) == 1).then_some(()));
+        busy.expect("the worker is busy");
+        let connect = || std::os::unix::net::UnixStream::connect(&socket).expect("there is room");
+        let waiting: Vec<_> = (0..5).map(|_| connect()).collect();
+        let seen = wait_scrape(&service, "waiting", |it| {
+            sum(it, "mainstay_listener_queue", "socket\"") >= 5.0
+        });
+        assert_eq!(sum(&seen, "mainstay_listener_queue_max", "socket\""), 64.0);
         drop(waiting);
     });
 }

@@ -1,9 +1,9 @@
 //! Expositions as others read them: promtool, a real Prometheus, and Python's reader of OpenMetrics.
 
 use crate::support::*;
-use e2e::harness::Service;
+use e2e::harness::{Launch, Service, poll};
 use e2e::load::{Load, send};
-use e2e::peers::{Prometheus, openmetrics, promtool};
+use e2e::peers::{Collector, Prometheus, openmetrics, promtool};
 use rustix::process::Signal;
 use std::time::Duration;
 
@@ -44,8 +44,67 @@ fn a_strict_reader_of_openmetrics_takes_all_of_it() {
     let text = exposition(&used(), "application/openmetrics-text");
     let Some(read) = openmetrics(&text) else { return };
     let heads = text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"# TYPE "));
-    assert_eq!(read, Ok(heads.count()));
+    assert_eq!(read.map(|read| read.families), Ok(heads.count()));
     assert!(openmetrics(&text[..text.len() - 6]).expect("it is there").is_err(), "without its end");
+}
+
+/// Asks within a trace.
+fn ask_within(service: &Service, path: &str, trace: &str, flags: &str) {
+    let text = format!(
+        "GET {path} HTTP/1.1\r\nHost: e2e\r\nTraceparent: 00-{trace}-00f067aa0ba902b7-{flags}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    send(&service.target(), text.as_bytes(), START).expect("an answer");
+}
+
+#[test]
+fn buckets_lead_to_the_traces_that_somebody_records() {
+    let _together = together();
+    let trace = |digit: &str| digit.repeat(32);
+    let read = |service: &Service| {
+        let whole = poll(START, || {
+            // The answer is there before the request is counted.
+            let text = exposition(service, "application/openmetrics-text");
+            let shown = String::from_utf8_lossy(&text).contains(&trace("a"));
+            shown.then(|| openmetrics(&text))
+        });
+        Some(whole.expect("a request is shown")?.expect("it is read").exemplars)
+    };
+    let has = |all: &[[String; 3]], digit: &str| all.iter().any(|it| it[1] == trace(digit));
+
+    // Without a receiver the traces are those that callers record.
+    let service = service("workers.count = 1");
+    ask_within(&service, "/failure", &trace("b"), "00");
+    ask_within(&service, "/", &trace("a"), "01");
+    let Some(all) = read(&service) else { return };
+    assert!(!has(&all, "b"), "{all:?}");
+    let expected =
+        ["mainstay_http_request_duration_seconds_bucket", &trace("a"), "00f067aa0ba902b7"];
+    assert!(all.iter().any(|it| it == &expected), "{all:?}");
+
+    // With one they are those that are sent, of failures too.
+    let collector = Collector::start();
+    let service = Launch::new(fixture())
+        .config("workers.count = 1")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())
+        .start()
+        .ready(START);
+    ask_within(&service, "/count", &trace("c"), "00");
+    ask_within(&service, "/failure", &trace("b"), "00");
+    ask_within(&service, "/", &trace("a"), "01");
+    let Some(all) = read(&service) else { return };
+    assert!(has(&all, "b") && !has(&all, "c"), "{all:?}");
+    let spans = poll(START, || {
+        let spans = collector.spans();
+        (spans.len() >= 2).then_some(spans)
+    });
+    let spans = spans.expect("two spans are sent");
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let sent = |it: &[String; 3]| {
+        spans.iter().any(|span| hex(&span.trace_id) == it[1] && hex(&span.span_id) == it[2])
+    };
+    let ours = all.iter().filter(|it| ["a", "b"].iter().any(|digit| it[1] == trace(digit)));
+    assert!(ours.clone().count() >= 2 && ours.clone().all(sent), "{all:?} {spans:?}");
 }
 
 #[test]

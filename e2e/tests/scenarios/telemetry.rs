@@ -1,13 +1,17 @@
 //! Telemetry that leaves the host: what arrives is what was counted, and a receiver that is away costs
 //! nobody who serves anything.
 
+use crate::metrics::{scrape, sum};
 use crate::support::*;
 use base64ct::{Base64, Encoding};
 use e2e::harness::{Launch, Service, poll};
-use e2e::load::Load;
-use e2e::peers::{Collector, SILENCE, TestAgent, Total};
+use e2e::load::{Load, send};
+use e2e::peers::{Collector, SILENCE, TestAgent, Total, protoc};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value as Any};
+use opentelemetry_proto::tonic::metrics::v1::ExponentialHistogramDataPoint;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use rustix::process::{Signal, kill_process};
@@ -17,6 +21,9 @@ use std::time::{Duration, Instant};
 
 const REQUESTS: &str = "mainstay_http_requests_total";
 const TRACES: &str = "receiver=\"traces\"";
+/// The message of traces, for `protoc`.
+const DEFINITION: &str = "opentelemetry/proto/collector/trace/v1/trace_service.proto";
+const MESSAGE: &str = "opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest";
 /// For all that an outage has left to be sent.
 const LONG: Duration = Duration::from_secs(90);
 
@@ -180,8 +187,78 @@ fn every_request_is_one_span_over_an_outage_a_killed_worker_a_killed_watch_and_a
     }
 }
 
+/// Length of an outage: `E2E_OUTAGE` in seconds, or 10 s.
+fn outage() -> Duration {
+    let seconds = std::env::var("E2E_OUTAGE").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(10))
+}
+
+/// Asks once for what is not there, and gives the id of the trace.
+fn ask_marked(service: &Service, digit: &str) -> Vec<u8> {
+    let trace = digit.repeat(32);
+    let text = format!(
+        "GET /nowhere HTTP/1.1\r\nHost: e2e\r\nTraceparent: 00-{trace}-00f067aa0ba902b7-01\r\n\
+         Connection: close\r\n\r\n"
+    );
+    assert_eq!(send(&service.target(), text.as_bytes(), START).expect("an answer").status, 404);
+    let byte = u8::from_str_radix(&digit.repeat(2), 16).expect("a digit");
+    vec![byte; 16]
+}
+
 #[test]
-fn two_decoders_read_the_same_in_every_field_of_a_span() {
+fn of_a_long_outage_arrives_what_the_spool_holds_and_the_surplus_is_counted() {
+    const ROOM: f64 = 2.0 * 1024.0 * 1024.0;
+    let _together = together();
+    let collector = Collector::start();
+    let room = "telemetry.spool_size = \"2 MiB\"";
+    let mut service = measured(&collector.url(), "cumulative", room);
+    let of = |name: &str, part: &str| sum(&scrape(&service).expect("a scrape"), name, part);
+    let lost = |reason: &str| {
+        let labels = format!("receiver=\"traces\",reason=\"{reason}\"");
+        of("mainstay_telemetry_lost_total", &labels)
+    };
+    let load = Load::new(service.target()).start();
+    load.run_for(steady());
+    collector.answer(503);
+    let begun = Instant::now();
+    let (early, mut turn) = (ask_marked(&service, "a"), 0);
+    while begun.elapsed() < outage() || lost("spool_full") == 0.0 {
+        load.run_for(outage() / 5);
+        kill_process(pid(service.status().pids()[0]), Signal::KILL).expect("it lives");
+        service.wait_workers(2, START);
+        if turn % 2 == 0 {
+            kill_watch(&service);
+        }
+        turn += 1;
+    }
+    let kept = of("mainstay_telemetry_spool_bytes", TRACES);
+    assert!(kept > ROOM * 0.7 && kept <= ROOM, "{kept} bytes wait");
+    let report = load.stop();
+    service.wait_status("nothing in flight", START, |status| {
+        status.workers.iter().all(|it| it.connections == 0 && it.in_flight == 0)
+    });
+    collector.answer(200);
+    let (spans, lost_in_all) = served(&service, &collector);
+    let surplus = lost("spool_full");
+    for reason in ["spool_failed", "unreadable", "malformed", "refused", "rejected", "watch_died"] {
+        assert_eq!(lost(reason), 0.0, "{reason}");
+    }
+    let lines = ended(&mut service);
+    let untold = lines.abs_diff(spans.len() as u64 + lost_in_all);
+    say(format_args!(
+        "{lines} requests, {} failed, {} spans, {surplus} beyond the spool, {turn} workers killed, {untold} untold",
+        report.lost(),
+        spans.len()
+    ));
+    // At most one for each worker that had settled it and not handed it over when it was killed.
+    assert!(untold <= turn, "{lines} requests, {} spans, {lost_in_all} lost", spans.len());
+    assert!(surplus > 0.0);
+    let has = |trace: &[u8]| spans.values().any(|span| span.trace_id == trace);
+    assert!(has(&early), "an outage is told from its beginning");
+}
+
+#[test]
+fn three_decoders_read_the_same_in_every_field_of_a_span() {
     let _together = together();
     let Some(agent) = TestAgent::start() else { return };
     let mut service = measured(&agent.url(), "delta", "");
@@ -195,7 +272,9 @@ fn two_decoders_read_the_same_in_every_field_of_a_span() {
     let mut compared = 0;
     for (theirs, body) in theirs.as_array().expect("a list").iter().zip(ours) {
         let ours = ExportTraceServiceRequest::decode(&body[..]).expect("OTLP");
+        let Some(third) = protoc(DEFINITION, MESSAGE, &body) else { return };
         compared += agree(&ours, theirs);
+        agree(&ours, &third);
     }
     say(format_args!("{compared} spans agree in every field"));
     assert!(compared >= 3, "{theirs}");
@@ -223,9 +302,80 @@ fn datadogs_test_agent_understands_the_metrics() {
     }
 }
 
+#[test]
+fn three_decoders_read_the_same_in_histograms_whose_buckets_grow_by_a_factor() {
+    const DURATION: &str = "mainstay_http_request_duration_seconds";
+    const MESSAGE: &str = "opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest";
+    let _together = together();
+    let Some(agent) = TestAgent::start() else { return };
+    let mut service = Launch::new(fixture())
+        .config("workers.count = 1")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &agent.url())
+        .env(
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "base2_exponential_bucket_histogram",
+        )
+        .start()
+        .ready(START);
+    for _ in 0..7 {
+        assert_eq!(service.get("/").expect("an answer").status, 200);
+    }
+    let lines = ended(&mut service);
+    let body = agent.bodies("/v1/metrics").pop().expect("the last export");
+    let definition = "opentelemetry/proto/collector/metrics/v1/metrics_service.proto";
+    let Some(third) = protoc(definition, MESSAGE, &body) else { return };
+    let second = agent.understood("metrics");
+    let second = second.as_array().and_then(|all| all.last()).expect("the last export");
+    let points = |whole: &Value| {
+        let scopes =
+            list(whole, "resource_metrics").into_iter().flat_map(|it| list(&it, "scope_metrics"));
+        let metrics = scopes.flat_map(|it| list(&it, "metrics"));
+        let found = metrics.into_iter().find(|it| it["name"] == DURATION).expect("it is sent");
+        list(&found["exponential_histogram"], "data_points")
+    };
+    assert_eq!(points(second), points(&third));
+    let ours = ExportMetricsServiceRequest::decode(&body[..]).expect("OTLP");
+    let scopes = ours.resource_metrics.into_iter().flat_map(|it| it.scope_metrics);
+    let found = scopes.flat_map(|it| it.metrics).find(|it| it.name == DURATION);
+    let Some(Data::ExponentialHistogram(ours)) = found.and_then(|it| it.data) else {
+        panic!("no such histogram");
+    };
+    let first: Vec<_> = ours.data_points.iter().map(grown).collect();
+    assert_eq!(first, points(&third));
+    let count: u64 = ours.data_points.iter().map(|it| it.count).sum();
+    assert_eq!(count, lines, "each request is in it once");
+}
+
+/// A point as protobuf's JSON has it.
+fn grown(point: &ExponentialHistogramDataPoint) -> Value {
+    let positive = point.positive.as_ref().map_or(Value::Null, |it| {
+        let counts = it.bucket_counts.iter().map(u64::to_string).collect::<Vec<_>>();
+        without_defaults(json!({ "offset": it.offset, "bucket_counts": counts }))
+    });
+    // What is there though it is zero is one that may be absent.
+    let mut shown = without_defaults(json!({
+        "attributes": attributes(&point.attributes),
+        "start_time_unix_nano": point.start_time_unix_nano.to_string(),
+        "time_unix_nano": point.time_unix_nano.to_string(),
+        "scale": point.scale,
+        "positive": positive,
+        "zero_threshold": point.zero_threshold,
+    }));
+    for (name, count) in [("count", point.count), ("zero_count", point.zero_count)] {
+        if count > 0 {
+            shown[name] = json!(count.to_string());
+        }
+    }
+    shown["sum"] = json!(point.sum);
+    shown
+}
+
+fn list(value: &Value, name: &str) -> Vec<Value> {
+    value[name].as_array().cloned().unwrap_or_default()
+}
+
 /// Compares what two decoders have read, span by span and field by field; how many spans that were.
 fn agree(ours: &ExportTraceServiceRequest, theirs: &Value) -> usize {
-    let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
     let resources = list(theirs, "resource_spans");
     let their_scopes = resources.iter().flat_map(|it| list(it, "scope_spans"));
     let their_spans: Vec<_> = their_scopes.flat_map(|it| list(&it, "spans")).collect();

@@ -49,7 +49,7 @@ fn read_all(slot: Slot<'_>, layout: Layout) {
     for index in 0..3 {
         let mut tally = Tally::default();
         slot.measures().read_histogram(index, &mut tally);
-        black_box((tally.count(), tally.sum, slot.measures().counted(index)));
+        black_box((tally.count(), tally.sum, tally.exemplars, slot.measures().counted(index)));
         black_box((slot.measures().read_gauge(index), slot.bin_cell(index, 7)));
     }
     for request in slot.in_flight().iter() {

@@ -7,6 +7,7 @@ use super::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use super::bins::{BINS, bin_of};
+use super::exemplar::{self, Exemplar};
 use super::register::{Capacity, Kind};
 
 /// Words of a gauge: its mark, then its value.
@@ -16,11 +17,16 @@ const VALUE: usize = 1;
 /// The mark of a gauge that ends with its holder; a larger one is the time when it was set.
 pub(crate) const LIVE: u64 = 1;
 
-/// Words of a histogram: whether it is in use, the sum, then the bins.
+/// Words of a histogram: what of it is in use, the sum, the bins, then the exemplars.
 const USED: usize = 0;
 const SUM: usize = 1;
 const FIRST_BIN: usize = 2;
-pub(crate) const HISTOGRAM_WORDS: usize = (FIRST_BIN + BINS).next_multiple_of(8);
+const EXEMPLARS: usize = (FIRST_BIN + BINS).next_multiple_of(8);
+pub(crate) const HISTOGRAM_WORDS: usize = EXEMPLARS + exemplar::WORDS;
+/// Bits of [`USED`]: it may have been observed, it may have exemplars. What nobody used is not looked at,
+/// and takes no memory.
+const OPEN: u64 = 1;
+const EXEMPLIFIED: u64 = 2;
 
 /// Cells of a gauge.
 pub(crate) type Gauge = [AtomicU64; GAUGE_WORDS];
@@ -51,11 +57,13 @@ pub struct Tally {
     pub bins: Vec<u64>,
     /// Sum of what was observed, billionths of a unit.
     pub sum: f64,
+    /// Observations that belong to traces, in no order.
+    pub exemplars: Vec<Exemplar>,
 }
 
 impl Default for Tally {
     fn default() -> Tally {
-        Tally { bins: vec![0; BINS], sum: 0.0 }
+        Tally { bins: vec![0; BINS], sum: 0.0, exemplars: Vec::new() }
     }
 }
 
@@ -125,7 +133,7 @@ impl<'a> Measures<'a> {
     /// Says that a histogram will be used, without which it is not read.
     pub fn open(&self, index: usize) {
         if let Some(words) = self.histogram(index) {
-            words[USED].store(1, Relaxed);
+            words[USED].fetch_or(OPEN, Relaxed);
         }
     }
 
@@ -149,6 +157,15 @@ impl<'a> Measures<'a> {
         }
     }
 
+    /// Keeps an observation of a histogram as an example, under its trace. The holder's threads take turns.
+    pub fn exemplify(&self, index: usize, exemplar: &Exemplar) {
+        let Some(words) = self.histogram(index) else { return };
+        if let Some(cells) = words[EXEMPLARS..].first_chunk() {
+            exemplar::write(cells, exemplar);
+            words[USED].fetch_or(EXEMPLIFIED, Relaxed);
+        }
+    }
+
     /// Where a series begins among the measures of a slot.
     pub(crate) fn begin(&self, kind: Kind, index: usize) -> Option<usize> {
         match kind {
@@ -168,8 +185,13 @@ impl<'a> Measures<'a> {
     /// Adds what a histogram has counted to `tally`.
     pub fn read_histogram(&self, index: usize, tally: &mut Tally) {
         let Some(words) = self.histogram(index) else { return };
-        // What was never used is not touched: it takes no memory.
-        if words[USED].load(Relaxed) == 0 {
+        let used = words[USED].load(Relaxed);
+        if used & EXEMPLIFIED != 0
+            && let Some(cells) = words[EXEMPLARS..].first_chunk()
+        {
+            tally.exemplars.extend(exemplar::read(cells));
+        }
+        if used & OPEN == 0 {
             return;
         }
         for (sum, word) in tally.bins.iter_mut().zip(&words[FIRST_BIN..]) {
@@ -260,6 +282,22 @@ mod tests {
         assert_eq!((tally.count(), tally.bins[bin_of(5_000_000)], tally.sum), (1, 1, 5_000_000.0));
         assert_eq!([1, 2, 3].map(|index| measures.counted(index)), [0, 5, 0]);
         assert_eq!(segment.slot(0).unwrap().measures().counted(2), 0);
+    }
+
+    #[test]
+    fn an_exemplar_goes_on_with_its_slot() {
+        let segment = segment();
+        let slot = segment.slot(1).unwrap();
+        let exemplar = Exemplar { value: 5, time: 6, trace: [7; 16], span: [8; 8] };
+        pin(&segment, Kind::Histogram, 1).observe(5);
+        slot.measures().exemplify(1, &exemplar);
+        slot.measures().exemplify(2, &exemplar);
+        slot.take_back();
+        slot.hand_out(2, 0, 0);
+        pin(&segment, Kind::Histogram, 1);
+        let mut tally = Tally::default();
+        segment.slots().for_each(|slot| slot.measures().read_histogram(1, &mut tally));
+        assert_eq!((tally.count(), tally.exemplars), (1, vec![exemplar]));
     }
 
     #[test]

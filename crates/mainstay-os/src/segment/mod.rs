@@ -18,6 +18,7 @@
 mod bins;
 mod board;
 mod cells;
+mod exemplar;
 #[cfg(all(test, not(loom)))]
 mod garbage;
 mod header;
@@ -41,6 +42,7 @@ mod text;
 pub use bins::{BINS, bin_of, upper_edge};
 pub use board::{Board, BoardEntry, ENTRIES, ENTRY_VALUES, MAX_NAME, MAX_TARGET};
 pub use cells::Cells;
+pub use exemplar::Exemplar;
 pub use header::{Header, JOURNALS, NOTES};
 pub use inflight::{InFlight, InFlightTable, MAX_METHOD, MAX_PATH, Started};
 pub use journal::{JOURNAL_VALUES, Journal};

@@ -256,11 +256,10 @@ impl<'a> Slot<'a> {
     }
 
     /// Raises counter `index` to `value`, if it is below: for a sum that was noted before it was
-    /// counted, and may have been counted since. An index beyond the block is ignored.
-    pub fn raise_to(&self, index: usize, value: u64) {
-        if let Some(cell) = self.counters().get(index) {
-            cell.fetch_max(value, Relaxed);
-        }
+    /// counted, and may have been counted since. Returns what it was before; an index beyond the block is
+    /// ignored, as if it had been that value.
+    pub fn raise_to(&self, index: usize, value: u64) -> u64 {
+        self.counters().get(index).map_or(value, |cell| cell.fetch_max(value, Relaxed))
     }
 
     fn counters(&self) -> &'a [AtomicU64] {

@@ -102,9 +102,9 @@ families! {
     CONNECTIONS_OPEN "mainstay_connections_open" Gauge [];
     /// Operational events, by their names in docs/events.md: starts and ends of workers, reloads, failures.
     EVENTS "mainstay_events_total" Counter ["event"];
-    /// Connections that wait on each TCP listener until a worker accepts them, as of the last second.
+    /// Connections that wait on each listener until a worker accepts them, as of the last second.
     LISTENER_QUEUE "mainstay_listener_queue" Gauge ["listener"];
-    /// Connections that may wait on each TCP listener.
+    /// Connections that may wait on each listener.
     LISTENER_QUEUE_MAX "mainstay_listener_queue_max" Gauge ["listener"];
     /// Workers that want each directory measured.
     DIRECTORY_WANTED "mainstay_directory_wanted" Gauge ["directory"];

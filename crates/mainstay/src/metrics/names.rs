@@ -3,7 +3,7 @@
 
 use super::exits::{self, Exit};
 use crate::event;
-use mainstay_os::segment::Capacity;
+use mainstay_os::segment::{BINS, Capacity};
 
 /// Programs that disagree on the meaning of cells refuse each other's segment.
 pub(crate) const SCHEMA: u64 = 1;
@@ -11,7 +11,7 @@ pub(crate) const SCHEMA: u64 = 1;
 /// Cells kept for the table below, so that it can grow without moving the events behind it.
 const OWN: usize = 64;
 /// Cells in each slot's block.
-pub(crate) const CELLS: usize = 512;
+pub(crate) const CELLS: usize = PUSHED_BINS + BINS;
 
 /// Cells of counters that have labels; a slot has each of them.
 const LABELLED: usize = 384;
@@ -25,6 +25,12 @@ pub(crate) const BEGUN: usize = LABELLED + 4;
 pub(crate) const PROTOCOLS: [&str; 4] = ["1.0", "1.1", "2", "unknown"];
 /// Ends of workers, by [`exits::TABLE`].
 const EXITS: usize = LABELLED + 16;
+
+/// Cells in watch's slot of what a statsd server was told: that there was one, then the totals up to which
+/// it was.
+pub(crate) const PUSHED: usize = 512;
+/// The same of each bin of the time of requests.
+pub(crate) const PUSHED_BINS: usize = PUSHED + 16;
 
 /// Metrics of the application, those of mainstay that have labels, and their series. Memory is taken
 /// only by what is used.
@@ -145,7 +151,7 @@ mod tests {
     fn every_counter_and_event_has_a_cell_of_its_own() {
         assert!(TABLE.len() <= OWN);
         assert!(OWN + event::TABLE.len() <= LABELLED);
-        assert!(BEGUN + PROTOCOLS.len() <= EXITS && EXITS + exits::TABLE.len() <= CELLS);
+        assert!(BEGUN + PROTOCOLS.len() <= EXITS && EXITS + exits::TABLE.len() <= PUSHED);
         assert!(TABLE.iter().all(|(name, help)| name.ends_with("_total") && !help.is_empty()));
     }
 }

@@ -82,6 +82,12 @@ fn use_them(metrics: &Metrics) {
   true value. It is shown with bounds from 0.005 to 10 when its name ends with `_seconds`, else with 1, 2.5 and 5 of each power
   of ten to 10⁹; counts at these bounds are exact.
 
+## Exemplars
+In OpenMetrics the buckets of `mainstay_http_request_duration_seconds` have exemplars: the trace and span of the
+newest request in them whose trace somebody records. That are those that are [sent](tracing.md), failures and slow
+ones among them, and, where nothing is sent from here, those of which their caller says so in `traceparent`. For
+each power of ten of the time a slot keeps one. Prometheus keeps them with `--enable-feature=exemplar-storage`.
+
 ## Metrics of libraries
 With the feature `metrics` each worker installs a recorder of the crate of that name before the application
 begins, so that what other crates measure by its macros is in `/metrics`, as exact as the rest.
@@ -104,8 +110,9 @@ clients that left, `gunicorn.request.duration` in milliseconds, `gunicorn.worker
 
 - Statuses are pushed by class, as they are counted, where Gunicorn has one name for each.
 - Durations come as the middle of a bin with the rate that stands for how many were in it: within 5 %.
-- Nothing is pushed twice. What is counted while watch is replaced, and what the network loses, is not pushed;
-  `/metrics` has it.
+- Each request is pushed once: up to where that was stands in the memory that all processes share, so that it is so
+  over reloads and deaths of watch, too. What was on its way at the instant of such a death, and what the network
+  loses, is not pushed again; `/metrics` has it.
 
 ## Requests
 `mainstay_http_request_duration_seconds` has a series for each method (ten known ones, else `OTHER`), route, and
@@ -142,7 +149,8 @@ A proxy that is trusted (`proxy.trusted`) and sets `X-Request-Start` tells how l
 `mainstay_http_queue_wait_seconds`. For nginx that is `proxy_set_header X-Request-Start t=$msec;`. The time is in
 seconds with a fraction, milliseconds, microseconds or nanoseconds, with or without `t=` before it. What lies more
 than an hour back or a second ahead is not counted. What waits in the kernel just now is `mainstay_listener_queue`
-of `mainstay_listener_queue_max`, of TCP listeners: UNIX sockets do not tell.
+of `mainstay_listener_queue_max`. Where a sandbox forbids netlink (`RestrictAddressFamilies=` without `AF_NETLINK`)
+UNIX listeners have no such series.
 
 ## Workers and processes
 Every end of a worker is counted once in `mainstay_worker_exits_total`, with its reason; all reasons are there, at 0,

@@ -7,7 +7,7 @@ use super::label::{OVERFLOW, render};
 use super::names;
 use super::registry::{MAX_VALUE, nature};
 use crate::event::Event;
-use mainstay_os::segment::{Kind, Segment};
+use mainstay_os::segment::{Exemplar, Kind, Segment};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -158,6 +158,13 @@ impl Requests {
         measures.observe_in_turn(sent, extent.sent.saturating_mul(BILLION));
         if let Some(waited) = extent.waited {
             measures.observe_in_turn(self.waits, waited);
+        }
+    }
+
+    /// Keeps the time of a request of these series as an example, under its trace. Threads take turns.
+    pub(crate) fn exemplify(&self, series: Series, exemplar: &Exemplar) {
+        if let Some(slot) = self.segment.slot(self.slot) {
+            slot.measures().exemplify(series.duration, exemplar);
         }
     }
 

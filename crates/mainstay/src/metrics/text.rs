@@ -1,8 +1,9 @@
 //! The text of an exposition: Prometheus text 0.0.4 or OpenMetrics 1.0. Pure.
 
 use super::label::escape;
-use mainstay_os::segment::{Tally, bin_of};
+use mainstay_os::segment::{Exemplar, Tally, bin_of};
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 /// Billionths in a unit.
 pub(crate) const BILLION: f64 = 1e9;
@@ -145,9 +146,33 @@ impl Sink for Page {
     }
 
     fn sample(&mut self, name: &str, labels: &str, value: Value) {
-        self.text.push_str(name);
+        self.part(name, "", labels, value);
+    }
+
+    fn histogram(&mut self, name: &str, labels: &str, tally: &Tally) {
+        let (mut below, mut sum, mut lower) = (0, 0_u64, None);
+        for bucket in buckets(name) {
+            // Every bound is the edge of a bin, so this is exact.
+            let bins = &tally.bins[below..bucket.bins];
+            sum = bins.iter().fold(sum, |sum, bin| sum.wrapping_add(*bin));
+            self.bucket(name, labels, &bucket.label, sum);
+            self.exemplar(tally, |value| lower < Some(value) && value <= bucket.bound);
+            (below, lower) = (bucket.bins, Some(bucket.bound));
+        }
+        let count = tally.bins[below..].iter().fold(sum, |sum, bin| sum.wrapping_add(*bin));
+        self.bucket(name, labels, "le=\"+Inf\"", count);
+        self.exemplar(tally, |value| lower < Some(value));
+        self.part(name, "_count", labels, Value::Whole(count));
+        self.part(name, "_sum", labels, Value::Real(tally.sum / BILLION));
+    }
+}
+
+impl Page {
+    /// A sample of a name in two parts.
+    fn part(&mut self, name: &str, end: &str, labels: &str, value: Value) {
+        self.text.extend([name, end]);
         if !labels.is_empty() {
-            write!(self.text, "{{{labels}}}").ok();
+            self.text.extend(["{", labels, "}"]);
         }
         self.text.push(' ');
         match value {
@@ -159,32 +184,58 @@ impl Sink for Page {
         self.text.push('\n');
     }
 
-    fn histogram(&mut self, name: &str, labels: &str, tally: &Tally) {
+    /// A line of a histogram.
+    fn bucket(&mut self, name: &str, labels: &str, bound: &str, count: u64) {
         let comma = if labels.is_empty() { "" } else { "," };
-        let bucket = format!("{name}_bucket");
-        let (mut below, mut sum) = (0, 0_u64);
-        for bound in bounds(name) {
-            // Every bound is the edge of a bin, so this is exact.
-            let bins = below..bin_of(bound) + 1;
-            below = bins.end;
-            sum = tally.bins[bins].iter().fold(sum, |sum, bin| sum.wrapping_add(*bin));
-            let labels = format!("{labels}{comma}le=\"{}\"", canonical(bound));
-            self.sample(&bucket, &labels, Value::Whole(sum));
+        self.text.extend([name, "_bucket{", labels, comma, bound, "} "]);
+        writeln!(self.text, "{count}").ok();
+    }
+
+    /// Appends to the line of a bucket the newest exemplar whose value is in it.
+    fn exemplar(&mut self, tally: &Tally, is_in: impl Fn(u64) -> bool) {
+        if self.format != Format::OpenMetrics {
+            return;
         }
-        let count = tally.count();
-        self.sample(&bucket, &format!("{labels}{comma}le=\"+Inf\""), Value::Whole(count));
-        self.sample(&format!("{name}_count"), labels, Value::Whole(count));
-        self.sample(&format!("{name}_sum"), labels, Value::Real(tally.sum / BILLION));
+        let inside = tally.exemplars.iter().filter(|it| is_in(it.value));
+        let Some(Exemplar { value, time, trace, span }) = inside.max_by_key(|it| it.time) else {
+            return;
+        };
+        // Behind the count, whose line has ended.
+        self.text.pop();
+        let (trace, span) = (u128::from_be_bytes(*trace), u64::from_be_bytes(*span));
+        let value = *value as f64 / BILLION;
+        let (seconds, millis) = (time / 1_000_000_000, time / 1_000_000 % 1_000);
+        // Far less than the 128 characters that labels may have.
+        write!(self.text, " # {{trace_id=\"{trace:032x}\",span_id=\"{span:016x}\"}}").ok();
+        writeln!(self.text, " {value} {seconds}.{millis:03}").ok();
     }
 }
 
-/// The bounds that a histogram is shown with, billionths.
-pub(crate) fn bounds(name: &str) -> Vec<u64> {
-    if name.ends_with("_seconds") {
-        return TIMES.map(|millis| millis * 1_000_000).into();
-    }
-    let of_decade = |decade| [4, 10, 20].map(|quarters| quarters * 10_u64.pow(decade + 9) / 4);
-    DECADES.flat_map(of_decade).chain([10_u64.pow(DECADES.end + 9)]).collect()
+/// A bucket that histograms are shown with.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    /// The largest value that belongs to it, billionths.
+    pub(crate) bound: u64,
+    /// How many bins are in it and those before.
+    pub(crate) bins: usize,
+    /// The label of its line.
+    label: String,
+}
+
+/// The buckets of a histogram of this name, without the last one, which has no bound.
+pub(crate) fn buckets(name: &str) -> &'static [Bucket] {
+    static OF_TIMES: LazyLock<Vec<Bucket>> =
+        LazyLock::new(|| TIMES.iter().map(|millis| bucket(millis * 1_000_000)).collect());
+    static OF_SIZES: LazyLock<Vec<Bucket>> = LazyLock::new(|| {
+        let of_decade = |decade| [4, 10, 20].map(|quarters| quarters * 10_u64.pow(decade + 9) / 4);
+        let bounds = DECADES.flat_map(of_decade).chain([10_u64.pow(DECADES.end + 9)]);
+        bounds.map(bucket).collect()
+    });
+    if name.ends_with("_seconds") { &OF_TIMES } else { &OF_SIZES }
+}
+
+fn bucket(bound: u64) -> Bucket {
+    Bucket { bound, bins: bin_of(bound) + 1, label: format!("le=\"{}\"", canonical(bound)) }
 }
 
 /// A bound as both formats like it: `0.005`, `1.0`, `2.5e+06`.
@@ -282,8 +333,51 @@ work_seconds_sum{how="fast"} 7.005
     }
 
     #[test]
+    fn buckets_have_the_newest_exemplar_of_their_values_where_exemplars_can_be_read() {
+        let exemplar = |value, time: u64| Exemplar {
+            value,
+            time: time * 1_000_000,
+            trace: [time as u8; 16],
+            span: [0, 1, 2, 3, 4, 5, 6, 7],
+        };
+        let exemplars = vec![
+            exemplar(7_500_000, 1_003),
+            exemplar(10_000_000, 2_004),
+            exemplar(5_000_000, 3_000),
+            exemplar(0, 2_999),
+            exemplar(70_000_000_000, 4_000),
+        ];
+        let tally = Tally { exemplars, ..Tally::default() };
+        let text = |format| {
+            let mut page = Page::new(format);
+            page.histogram("work_seconds", "", &tally);
+            page.finish()
+        };
+        let open = text(Format::OpenMetrics);
+        let found: Vec<_> = open.lines().filter(|line| line.contains(" # ")).collect();
+        let span = "span_id=\"0001020304050607\"";
+        let trace = |byte: &str| byte.repeat(16);
+        let expected = [
+            format!(
+                "work_seconds_bucket{{le=\"0.005\"}} 0 # {{trace_id=\"{}\",{span}}} 0.005 3.000",
+                trace("b8")
+            ),
+            format!(
+                "work_seconds_bucket{{le=\"0.01\"}} 0 # {{trace_id=\"{}\",{span}}} 0.01 2.004",
+                trace("d4")
+            ),
+            format!(
+                "work_seconds_bucket{{le=\"+Inf\"}} 0 # {{trace_id=\"{}\",{span}}} 70 4.000",
+                trace("a0")
+            ),
+        ];
+        assert_eq!(found, expected);
+        assert!(!text(Format::Prometheus).contains(" # "));
+    }
+
+    #[test]
     fn sizes_have_bounds_of_all_magnitudes() {
-        let all: Vec<_> = bounds("body_bytes").into_iter().map(canonical).collect();
+        let all: Vec<_> = buckets("body_bytes").iter().map(|it| canonical(it.bound)).collect();
         assert_eq!(all[..4], ["1.0", "2.5", "5.0", "10.0"]);
         assert_eq!(
             all[18..],

@@ -5,7 +5,7 @@ use crate::config::{Bind, Level, Metrics};
 use crate::event::{self, Event};
 use crate::log::Log;
 use crate::metrics::{families, names};
-use mainstay_os::segment::{Kind, Segment, Tally, upper_edge};
+use mainstay_os::segment::{BINS, Kind, Segment, Tally, upper_edge};
 use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
@@ -31,17 +31,28 @@ const STATUSES: [(&str, usize); 6] = [
 const LEVELS: [(&str, Level); 3] =
     [("critical", Level::Critical), ("error", Level::Error), ("warning", Level::Warning)];
 
-/// Pushes until the other end of `told` is gone, and once more then. What came before it began is not
-/// pushed: an earlier watch has done that.
+/// Pushes until the other end of `told` is gone, and once more then.
 pub(crate) async fn run(log: Log, config: Metrics, mut told: oneshot::Receiver<()>) {
-    let Some(to) = &config.statsd else { return };
-    let (mut before, mut socket, mut well) = (Totals::read(log.segment()), None, CALM);
+    let (slot, mut added) = (log.slot(), Added::default());
+    let is_first = slot.raise_to(names::PUSHED, config.statsd.is_some().into()) == 0;
+    let Some(to) = &config.statsd else {
+        told.await.ok();
+        // A server that comes later is not told of the time when there was none.
+        added.take(&log);
+        return;
+    };
+    // One that came with a reload neither.
+    if is_first && slot.epoch() > 1 {
+        added.take(&log);
+        added = Added::default();
+    }
+    let (mut socket, mut well) = (None, CALM);
     loop {
         let is_last = tokio::time::timeout(EACH, &mut told).await.is_ok();
-        let now = Totals::read(log.segment());
-        let lines = Lines { config: &config, packets: Vec::new() }.all(&before, &now);
+        added.take(&log);
+        let lines = Lines { config: &config, packets: Vec::new() }.all(&added);
         match push(&mut socket, to, &lines).await {
-            Ok(()) => (before, well) = (now, well.saturating_add(1)),
+            Ok(()) => (added, well) = (Added::default(), well.saturating_add(1)),
             Err(error) => {
                 socket = None;
                 if std::mem::take(&mut well) >= CALM {
@@ -55,41 +66,61 @@ pub(crate) async fn run(log: Log, config: Metrics, mut told: oneshot::Receiver<(
     }
 }
 
-/// What has been counted up to now.
-struct Totals {
+/// What was added to totals and is not pushed yet.
+#[derive(Default)]
+struct Added {
     workers: u64,
     requests: u64,
     statuses: [u64; 6],
     levels: [u64; 3],
-    durations: Tally,
+    /// Of the time of requests.
+    bins: Vec<u64>,
 }
 
-impl Totals {
-    fn read(segment: &Segment) -> Totals {
-        let register = segment.register();
-        let name = families::REQUEST_DURATION.name.as_bytes();
-        let metric = register.metrics().find(|(_, metric)| metric.name() == name);
-        let mut durations = Tally::default();
-        for series in register.series(Kind::Histogram) {
-            if metric.is_some_and(|(index, _)| index == series.metric) {
-                let slots = segment.slots().filter(|slot| slot.epoch() != 0);
-                slots.for_each(|slot| slot.measures().read_histogram(series.index, &mut durations));
-            }
-        }
-        let of_level = |level| {
-            let events = names::event_cells().zip(event::TABLE);
-            let events = events.filter(|(_, row)| row.level == level);
-            events.map(|((_, cell), _)| segment.total(cell)).sum()
-        };
+impl Added {
+    /// Takes what was added since some watch last did so. The slot knows up to where that was, so that
+    /// what was added is taken once, by whichever watch.
+    fn take(&mut self, log: &Log) {
+        let (slot, segment) = (log.slot(), log.segment());
+        let more = |cell, total: u64| total.saturating_sub(slot.raise_to(cell, total));
         let workers = crate::status::Status::read(segment, "", "").workers;
-        Totals {
-            workers: workers.iter().filter(|worker| worker.state == "ready").count() as u64,
-            requests: segment.total(names::REQUESTS),
-            statuses: STATUSES.map(|(_, cell)| segment.total(cell)),
-            levels: LEVELS.map(|(_, level)| of_level(level)),
-            durations,
+        self.workers = workers.iter().filter(|worker| worker.state == "ready").count() as u64;
+        let statuses = STATUSES.map(|(_, cell)| segment.total(cell));
+        let levels = LEVELS.map(|(_, level)| of_level(segment, level));
+        let places = [&mut self.requests].into_iter().chain(&mut self.statuses);
+        let totals = [segment.total(names::REQUESTS)].into_iter().chain(statuses).chain(levels);
+        let places = places.chain(&mut self.levels).zip(names::PUSHED + 1..);
+        for ((place, cell), total) in places.zip(totals) {
+            *place += more(cell, total);
+        }
+        self.bins.resize(BINS, 0);
+        let places = self.bins.iter_mut().zip(names::PUSHED_BINS..);
+        for ((place, cell), total) in places.zip(durations(segment).bins) {
+            *place += more(cell, total);
         }
     }
+}
+
+/// How long all requests took.
+fn durations(segment: &Segment) -> Tally {
+    let register = segment.register();
+    let name = families::REQUEST_DURATION.name.as_bytes();
+    let metric = register.metrics().find(|(_, metric)| metric.name() == name);
+    let mut durations = Tally::default();
+    for series in register.series(Kind::Histogram) {
+        if metric.is_some_and(|(index, _)| index == series.metric) {
+            let slots = segment.slots().filter(|slot| slot.epoch() != 0);
+            slots.for_each(|slot| slot.measures().read_histogram(series.index, &mut durations));
+        }
+    }
+    durations
+}
+
+/// How many events there were of a level.
+fn of_level(segment: &Segment, level: Level) -> u64 {
+    let events = names::event_cells().zip(event::TABLE);
+    let events = events.filter(|(_, row)| row.level == level);
+    events.map(|((_, cell), _)| segment.total(cell)).sum()
 }
 
 /// Lines, in packets.
@@ -99,30 +130,26 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    fn all(mut self, before: &Totals, now: &Totals) -> Vec<String> {
-        self.line("workers", &format!("{}|g", now.workers));
-        self.count("requests", before.requests, now.requests);
-        for ((name, _), (before, now)) in
-            STATUSES.iter().zip(before.statuses.iter().zip(now.statuses))
-        {
-            self.count(&format!("request.status.{name}"), *before, now);
+    fn all(mut self, added: &Added) -> Vec<String> {
+        self.line("workers", &format!("{}|g", added.workers));
+        self.count("requests", added.requests);
+        for ((name, _), more) in STATUSES.iter().zip(added.statuses) {
+            self.count(&format!("request.status.{name}"), more);
         }
-        for ((name, _), (before, now)) in LEVELS.iter().zip(before.levels.iter().zip(now.levels)) {
-            self.count(&format!("log.{name}"), *before, now);
+        for ((name, _), more) in LEVELS.iter().zip(added.levels) {
+            self.count(&format!("log.{name}"), more);
         }
-        let bins = before.durations.bins.iter().zip(&now.durations.bins).enumerate();
-        for (bin, (before, now)) in bins.filter(|(_, (before, now))| now > before) {
+        for (bin, more) in added.bins.iter().enumerate().filter(|(_, more)| **more > 0) {
             // One line for all of a bin: who adds them up takes it for as many as its rate says.
             let lower = bin.checked_sub(1).map_or(0, upper_edge);
             let middle = lower.midpoint(upper_edge(bin)) as f64 / MILLION;
-            let rate = 1.0 / (now - before) as f64;
+            let rate = 1.0 / *more as f64;
             self.line("request.duration", &format!("{middle}|ms|@{rate:?}"));
         }
         self.packets
     }
 
-    fn count(&mut self, name: &str, before: u64, now: u64) {
-        let more = now.wrapping_sub(before);
+    fn count(&mut self, name: &str, more: u64) {
         if more != 0 {
             self.line(name, &format!("{more}|c|@1.0"));
         }
@@ -209,15 +236,15 @@ mod tests {
         Config::resolve(&Sources { file, ..Sources::default() }).unwrap().metrics
     }
 
-    fn totals(requests: u64) -> Totals {
-        let mut durations = Tally::default();
-        durations.bins[mainstay_os::segment::bin_of(5_000_000)] = requests;
+    fn added(requests: u64) -> Added {
+        let mut bins = vec![0; BINS];
+        bins[mainstay_os::segment::bin_of(5_000_000)] = requests;
         let statuses = [0, requests, 0, 0, 0, 0];
-        Totals { workers: 4, requests, statuses, levels: [0; 3], durations }
+        Added { workers: 4, requests, statuses, levels: [0; 3], bins }
     }
 
-    fn lines(config: &Metrics, before: &Totals, now: &Totals) -> Vec<String> {
-        Lines { config, packets: Vec::new() }.all(before, now)
+    fn lines(config: &Metrics, added: &Added) -> Vec<String> {
+        Lines { config, packets: Vec::new() }.all(added)
     }
 
     #[test]
@@ -226,45 +253,105 @@ mod tests {
         let expected = "gunicorn.workers:4|g\ngunicorn.requests:4|c|@1.0\n\
                         gunicorn.request.status.2xx:4|c|@1.0\n\
                         gunicorn.request.duration:4.875|ms|@0.25";
-        assert_eq!(lines(&plain, &totals(3), &totals(7)), [expected]);
-        assert_eq!(lines(&plain, &totals(7), &totals(7)), ["gunicorn.workers:4|g"]);
+        assert_eq!(lines(&plain, &added(4)), [expected]);
+        assert_eq!(lines(&plain, &added(0)), ["gunicorn.workers:4|g"]);
         let tagged = config("statsd_prefix = \"shop.\"\ndogstatsd_tags = \"env:x,y\"");
         let expected = "shop.gunicorn.workers:4|g|#env:x,y";
-        assert_eq!(lines(&tagged, &totals(7), &totals(7)), [expected]);
+        assert_eq!(lines(&tagged, &added(0)), [expected]);
     }
 
     #[test]
     fn no_packet_is_longer_than_networks_take() {
-        let (mut before, mut now) = (totals(0), totals(9));
-        now.durations.bins.fill(3);
-        before.durations.bins.fill(0);
-        let packets = lines(&config(""), &before, &now);
+        let added = Added { bins: vec![3; BINS], ..added(9) };
+        let packets = lines(&config(""), &added);
         assert!(packets.len() > 10 && packets.iter().all(|packet| packet.len() <= PACKET));
         let all: usize = packets.iter().map(|packet| packet.lines().count()).sum();
-        assert_eq!(all, 3 + mainstay_os::segment::BINS);
+        assert_eq!(all, 3 + BINS);
     }
 
-    /// Three requests while a watch lives, and what it pushes of all.
-    fn pushed(segment: &Segment, to: &str) {
-        let (log, config) = (Log::new(segment.clone(), 1), config(&format!("statsd = {to:?}")));
+    /// Requests whose end changes everything that is pushed.
+    fn serve(segment: &Segment, count: u64) {
+        let slot = segment.slot(0).unwrap();
+        slot.add(names::REQUESTS, count);
+        slot.add(names::STATUS_2XX, count);
+        let register = segment.register();
+        let name = families::REQUEST_DURATION.name.as_bytes();
+        let metric = register.declare(name, 0, b"").unwrap();
+        let series = register.claim(Kind::Histogram, metric, b"", 1).unwrap();
+        let pin = segment.pin(0, Kind::Histogram, series).unwrap();
+        (0..count).for_each(|_| pin.observe(5_000_000));
+    }
+
+    fn segment() -> Segment {
+        let (counters, metrics, ring_bytes) = (names::CELLS, names::CAPACITY, [64; 3]);
+        let segment =
+            Segment::on_heap(Layout { slots: 2, counters, in_flight: 1, ring_bytes, metrics });
+        segment.slot(0).unwrap().hand_out(1, 0, 0);
+        segment
+    }
+
+    #[test]
+    fn two_watches_at_once_take_each_addition_once() {
+        let (segment, over) = (segment(), std::sync::atomic::AtomicBool::new(false));
+        let taken = std::thread::scope(|scope| {
+            let watch = || {
+                let (log, mut added) = (Log::new(segment.clone(), 1), Added::default());
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    added.take(&log);
+                }
+                added.take(&log);
+                (added.requests, added.statuses[1], added.bins.iter().sum::<u64>())
+            };
+            let watches = [scope.spawn(watch), scope.spawn(watch)];
+            (0..200).for_each(|_| serve(&segment, 7));
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            watches.map(|watch| watch.join().unwrap())
+        });
+        let [one, other] = taken;
+        assert_eq!((one.0 + other.0, one.1 + other.1, one.2 + other.2), (1_400, 1_400, 1_400));
+    }
+
+    #[test]
+    fn a_server_that_comes_with_a_reload_is_told_from_then_on() {
+        let segment = segment();
+        let slot = segment.slot(1).unwrap();
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        udp.set_read_timeout(Some(EACH * 20)).unwrap();
+        slot.hand_out(1, 0, 0);
+        serve(&segment, 5);
+        watched(&segment, config(""), 2);
+        slot.hand_out(2, 0, 0);
+        watched(&segment, config(&format!("statsd = \"{}\"", udp.local_addr().unwrap())), 3);
+        let mut packet = [0; 2 * PACKET];
+        let length = udp.recv(&mut packet).unwrap();
+        let said = str::from_utf8(&packet[..length]).unwrap();
+        assert!(said.contains("gunicorn.requests:3|c|@1.0\n"), "{said}");
+        assert!(said.ends_with("gunicorn.request.duration:4.875|ms|@0.3333333333333333"), "{said}");
+    }
+
+    /// Requests while a watch lives.
+    fn watched(segment: &Segment, config: Metrics, requests: u64) {
+        let log = Log::new(segment.clone(), 1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (leave, told) = oneshot::channel();
             let push = tokio::spawn(run(log, config, told));
             // It begins here.
             tokio::task::yield_now().await;
-            segment.slot(0).unwrap().add(names::REQUESTS, 3);
+            serve(segment, requests);
             drop(leave);
             push.await.unwrap();
         });
     }
 
+    /// Three requests while a watch lives that pushes there.
+    fn pushed(segment: &Segment, to: &str) {
+        watched(segment, config(&format!("statsd = {to:?}")), 3);
+    }
+
     #[test]
     fn a_server_is_told_of_each_request_once_over_several_watches() {
-        let metrics = names::CAPACITY;
-        let layout =
-            Layout { slots: 2, counters: names::CELLS, in_flight: 1, ring_bytes: [64; 3], metrics };
-        let segment = Segment::on_heap(layout);
+        let segment = segment();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("statsd");
         let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -274,15 +361,19 @@ mod tests {
         let (udp_is, unix_is) =
             (udp.local_addr().unwrap().to_string(), format!("unix://{}", path.display()));
         let mut packet = [0; 2 * PACKET];
-        for _ in 0..2 {
+        for requests in [3, 4] {
             pushed(&segment, &udp_is);
             let length = udp.recv(&mut packet).unwrap();
             let said = str::from_utf8(&packet[..length]).unwrap();
-            assert_eq!(said, "gunicorn.workers:0|g\ngunicorn.requests:3|c|@1.0");
+            let all = format!("gunicorn.workers:0|g\ngunicorn.requests:{requests}|c|@1.0\n");
+            assert!(said.starts_with(&all), "{said}");
+            // Between two watches.
+            serve(&segment, 1);
         }
         pushed(&segment, &unix_is);
         let length = unix.recv(&mut packet).unwrap();
-        assert!(packet[..length].ends_with(b"gunicorn.requests:3|c|@1.0"));
+        let said = str::from_utf8(&packet[..length]).unwrap();
+        assert!(said.contains("gunicorn.requests:4|c|@1.0"), "{said}");
         drop(unix);
         pushed(&segment, &unix_is);
         let away = names::event_cell(&Event::StatsdAway { reason: String::new() });

@@ -31,6 +31,8 @@ pub(crate) struct Otel {
     pub(crate) attributes: Vec<(String, String)>,
     /// Metrics are sent as differences.
     pub(crate) delta: bool,
+    /// Buckets of histograms grow by a factor.
+    pub(crate) exponential: bool,
     /// Between two exports of metrics.
     pub(crate) interval: Duration,
     pub(crate) sampler: Sampler,
@@ -133,6 +135,7 @@ impl<'a> Reader<'a> {
             service_name: self.value("OTEL_SERVICE_NAME").map(str::to_owned),
             attributes: self.read("OTEL_RESOURCE_ATTRIBUTES", text::attributes).unwrap_or_default(),
             delta: self.delta().unwrap_or(preset.delta),
+            exponential: self.exponential(),
             interval: self.millis("OTEL_METRIC_EXPORT_INTERVAL").unwrap_or(Duration::from_secs(60)),
             sampler: self.sampler(config),
             methods: self.methods(),
@@ -220,6 +223,12 @@ impl<'a> Reader<'a> {
         let variable = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
         let word = self.word(variable, &["cumulative", "delta", "lowmemory"])?;
         Some(word != "cumulative")
+    }
+
+    fn exponential(&mut self) -> bool {
+        let variable = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+        let (plain, wanted) = ("explicit_bucket_histogram", "base2_exponential_bucket_histogram");
+        self.word(variable, &[plain, wanted]).is_some_and(|word| word == wanted)
     }
 
     fn sampler(&mut self, config: &Config) -> Sampler {

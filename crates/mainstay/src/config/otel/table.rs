@@ -75,6 +75,8 @@ variables! {
     "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT";
     /// `cumulative`, `delta` or `lowmemory` (as delta, since nothing here is measured otherwise).
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    /// `explicit_bucket_histogram`, which is the default, or `base2_exponential_bucket_histogram`.
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
     /// Milliseconds between two exports of metrics; 60000.
     "OTEL_METRIC_EXPORT_INTERVAL";
     /// `always_on`, `always_off`, `traceidratio`, or one of them with `parentbased_` before it;

@@ -292,9 +292,9 @@ impl Recorder {
         requests.measure(series, &page.extent());
         drop(lines);
         if let Some(context) = &page.context
-            && let Some(spans) = &context.spans
+            && (context.spans.is_some() || context.trace.flags & 1 != 0)
         {
-            self.end_spans(&page, context, spans, duration);
+            self.end_trace(&page, context, series, duration);
         }
         slot.request_ended();
         page.clear();

@@ -6,10 +6,12 @@ use crate::http::context::{Context, TraceContext};
 use crate::http::page::Page;
 use crate::http::seen::Seen;
 use crate::metrics::names;
+use crate::metrics::requests::Series;
 use crate::telemetry::server::{AGENT, Asked, Served};
 use crate::telemetry::span::Span;
 use crate::telemetry::{Settings, Spans, redact, state};
 use http::Version;
+use mainstay_os::segment::Exemplar;
 use std::sync::Arc;
 
 impl Recorder {
@@ -63,10 +65,26 @@ impl Recorder {
         Arc::new(spans)
     }
 
-    /// Ends the spans of a request that took `took` nanoseconds.
+    /// Ends the part in its trace of a request that took `took` nanoseconds and was counted in `series`:
+    /// its spans where they are recorded, and the histogram's way to the trace where somebody records it.
     #[cold]
-    pub(super) fn end_spans(&self, page: &Page, context: &Context, spans: &Spans, took: u64) {
-        let Some(settings) = self.log.tracing() else { return };
+    pub(super) fn end_trace(&self, page: &Page, context: &Context, series: Series, took: u64) {
+        let TraceContext { trace_id: trace, span_id, parent, flags } = context.trace;
+        let (is_recorded, span) = match &context.spans {
+            Some(spans) => (self.end_spans(page, context, spans, took), span_id),
+            // Only its caller has told of it.
+            None => (flags & 1 != 0, parent.unwrap_or(span_id)),
+        };
+        if is_recorded {
+            let time = self.wall(page.started).saturating_add(took);
+            let exemplar = Exemplar { value: took, time, trace, span };
+            self.lines().requests.exemplify(series, &exemplar);
+        }
+    }
+
+    /// Ends the spans of a request. Gives whether they are kept.
+    fn end_spans(&self, page: &Page, context: &Context, spans: &Spans, took: u64) -> bool {
+        let Some(settings) = self.log.tracing() else { return false };
         let Asked { query, agent, version } = &spans.asked;
         let mut served = Served {
             method: &context.method,
@@ -104,6 +122,7 @@ impl Recorder {
             ..Span::default()
         };
         spans.end(!kept.is_empty(), |out| served.write(settings, &span, out));
+        spans.is_sampled() || !kept.is_empty()
     }
 
     /// Whether the request is a health check that has neither line nor span.

@@ -1,15 +1,18 @@
 //! Everything that is measured, at one moment, as OTLP's metrics: from the same walk as `/metrics`, under the
 //! same names. Totals are sent as they stand, or as what came since the last time. Pure.
 
-use super::proto;
+use super::{exponential, proto};
 use crate::metrics::label::parse;
-use crate::metrics::text::{BILLION, Shape, Sink, Value, bounds};
-use mainstay_os::segment::{Tally, bin_of};
-use std::collections::HashMap;
+use crate::metrics::text::{BILLION, Shape, Sink, Value, buckets};
+use mainstay_os::segment::Tally;
+use std::collections::{BTreeMap, HashMap};
 
 /// Values of OTLP's `AggregationTemporality`.
 const DELTA: u64 = 1;
 const CUMULATIVE: u64 = 2;
+
+/// Bins of a histogram in which something is, by their number.
+pub(super) type Bins = BTreeMap<u16, u64>;
 
 /// What was measured.
 #[derive(Debug, Default)]
@@ -30,8 +33,8 @@ struct Family {
 enum Point {
     Whole(u64),
     Real(f64),
-    /// Counts between the bounds, and the sum.
-    Buckets(Vec<u64>, f64),
+    /// Counts, and the sum.
+    Bins(Bins, f64),
 }
 
 /// Totals up to which a receiver has everything.
@@ -67,15 +70,10 @@ impl Sink for Figures {
         self.put(labels, point);
     }
 
-    fn histogram(&mut self, name: &str, labels: &str, tally: &Tally) {
-        let (mut below, mut counts) = (0, Vec::new());
-        let ends = bounds(name).into_iter().map(|bound| bin_of(bound) + 1);
-        for end in ends.chain([tally.bins.len()]) {
-            counts
-                .push(tally.bins[below..end].iter().fold(0, |sum: u64, it| sum.wrapping_add(*it)));
-            below = end;
-        }
-        self.put(labels, Point::Buckets(counts, tally.sum / BILLION));
+    fn histogram(&mut self, _: &str, labels: &str, tally: &Tally) {
+        let bins = (0_u16..).zip(&tally.bins).filter(|(_, count)| **count > 0);
+        let bins = bins.map(|(bin, count)| (bin, *count)).collect();
+        self.put(labels, Point::Bins(bins, tally.sum / BILLION));
     }
 }
 
@@ -96,8 +94,14 @@ impl Figures {
     }
 
     /// The fields `metrics` of a message `ScopeMetrics`, and how many points are in them: of totals since
-    /// `start` as they stand, or, where there is a base, what came since it.
-    pub(super) fn encode(&self, base: Option<&Base>, start: u64, now: u64) -> (Vec<u8>, u64) {
+    /// `start` as they stand, or, where there is a base, what came since it. The buckets of histograms may
+    /// grow by a factor instead of having bounds.
+    pub(super) fn encode(
+        &self,
+        base: Option<&Base>,
+        exponential: bool,
+        (start, now): (u64, u64),
+    ) -> (Vec<u8>, u64) {
         let (mut out, mut count) = (Vec::new(), 0);
         let times = (base.map_or(start, |base| base.time), now);
         for family in &self.families {
@@ -112,11 +116,11 @@ impl Figures {
                         None => continue,
                     },
                 };
-                write_point(family, labels, &point, times, &mut points);
+                write_point(family, labels, (&point, exponential), times, &mut points);
                 count += 1;
             }
             if !points.is_empty() {
-                write_family(family, base.is_some(), &points, &mut out);
+                write_family(family, base.is_some(), exponential, &points, &mut out);
             }
         }
         (out, count)
@@ -142,20 +146,28 @@ fn since(now: &Point, before: &Point) -> Option<Point> {
             let more = if now < before { *now } else { now - before };
             (more > 0.0).then_some(Point::Real(more))
         }
-        (Point::Buckets(now, sum), Point::Buckets(before, summed)) if now.len() == before.len() => {
-            let more: Option<Vec<u64>> =
-                now.iter().zip(before).map(|(now, before)| now.checked_sub(*before)).collect();
-            let (counts, sum) = match more {
+        (Point::Bins(now, sum), Point::Bins(before, summed)) => {
+            let since = |(bin, now): (&u16, &u64)| {
+                Some((*bin, now.checked_sub(before.get(bin).copied().unwrap_or(0))?))
+            };
+            let (bins, sum) = match now.iter().map(since).collect::<Option<Bins>>() {
                 Some(more) => (more, sum - summed),
                 None => (now.clone(), *sum),
             };
-            counts.iter().any(|count| *count > 0).then_some(Point::Buckets(counts, sum))
+            let bins: Bins = bins.into_iter().filter(|(_, count)| *count > 0).collect();
+            (!bins.is_empty()).then_some(Point::Bins(bins, sum))
         }
         (now, _) => Some(now.clone()),
     }
 }
 
-fn write_family(family: &Family, is_delta: bool, points: &[u8], out: &mut Vec<u8>) {
+fn write_family(
+    family: &Family,
+    is_delta: bool,
+    exponential: bool,
+    points: &[u8],
+    out: &mut Vec<u8>,
+) {
     let temporality = if is_delta { DELTA } else { CUMULATIVE };
     proto::message(2, out, |out| {
         proto::bytes(1, family.name.as_bytes(), out);
@@ -174,7 +186,7 @@ fn write_family(family: &Family, is_delta: bool, points: &[u8], out: &mut Vec<u8
                 proto::number(2, temporality, out);
                 proto::number(3, 1, out);
             }),
-            Shape::Histogram => proto::message(9, out, |out| {
+            Shape::Histogram => proto::message(if exponential { 10 } else { 9 }, out, |out| {
                 out.extend_from_slice(points);
                 proto::number(2, temporality, out);
             }),
@@ -186,7 +198,7 @@ fn write_family(family: &Family, is_delta: bool, points: &[u8], out: &mut Vec<u8
 fn write_point(
     family: &Family,
     labels: &str,
-    point: &Point,
+    (point, exponential): (&Point, bool),
     (start, now): (u64, u64),
     out: &mut Vec<u8>,
 ) {
@@ -204,17 +216,12 @@ fn write_point(
                 proto::fixed64(4, real.to_bits(), out);
                 7
             }
-            Point::Buckets(counts, sum) => {
-                let count = counts.iter().fold(0, |sum: u64, count| sum.wrapping_add(*count));
-                proto::fixed64(4, count, out);
-                proto::fixed64(5, sum.to_bits(), out);
-                let packed = |values: Vec<u64>| -> Vec<u8> {
-                    values.into_iter().flat_map(u64::to_le_bytes).collect()
-                };
-                proto::bytes(6, &packed(counts.clone()), out);
-                let bounds = bounds(&family.name).into_iter();
-                let bounds = bounds.map(|bound| (bound as f64 / BILLION).to_bits()).collect();
-                proto::bytes(7, &packed(bounds), out);
+            Point::Bins(bins, sum) if exponential => {
+                exponential::write(bins, *sum, out);
+                1
+            }
+            Point::Bins(bins, sum) => {
+                write_buckets(&family.name, bins, *sum, out);
                 9
             }
         };
@@ -224,9 +231,29 @@ fn write_point(
     });
 }
 
+/// Appends the fields of a message `HistogramDataPoint` that hold what was observed.
+fn write_buckets(name: &str, bins: &Bins, sum: f64, out: &mut Vec<u8>) {
+    let count = bins.values().fold(0, |sum: u64, count| sum.wrapping_add(*count));
+    proto::fixed64(4, count, out);
+    proto::fixed64(5, sum.to_bits(), out);
+    let buckets = buckets(name);
+    let mut counts = vec![0_u64; buckets.len() + 1];
+    for (bin, count) in bins {
+        let place = buckets.partition_point(|bucket| bucket.bins <= usize::from(*bin));
+        counts[place] = counts[place].wrapping_add(*count);
+    }
+    let packed = |values: &mut dyn Iterator<Item = u64>| -> Vec<u8> {
+        values.flat_map(u64::to_le_bytes).collect()
+    };
+    proto::bytes(6, &packed(&mut counts.into_iter()), out);
+    let bounds = buckets.iter().map(|bucket| bucket.bound as f64 / BILLION);
+    proto::bytes(7, &packed(&mut bounds.map(f64::to_bits)), out);
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use mainstay_os::segment::bin_of;
     use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
     use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -259,6 +286,25 @@ pub(super) mod tests {
                             it.sum,
                             it.bucket_counts,
                             it.explicit_bounds
+                        ));
+                    }
+                    continue;
+                }
+                Data::ExponentialHistogram(histogram) => {
+                    for it in histogram.data_points {
+                        let positive = it.positive.unwrap();
+                        lines.push(format!(
+                            "{} exponential/{} {unit} {:?} {}-{} count {} sum {:?} scale {} from {}: {:?}",
+                            metric.name,
+                            histogram.aggregation_temporality,
+                            labels(it.attributes),
+                            it.start_time_unix_nano,
+                            it.time_unix_nano,
+                            it.count,
+                            it.sum,
+                            it.scale,
+                            positive.offset,
+                            positive.bucket_counts
                         ));
                     }
                     continue;
@@ -315,7 +361,7 @@ pub(super) mod tests {
 
     #[test]
     fn totals_stand_with_their_beginning() {
-        let (bytes, count) = figures(0).encode(None, 10, 20);
+        let (bytes, count) = figures(0).encode(None, false, (10, 20));
         let expected = [
             "x_build_info gauge  [\"version=1\"] 0-20 1".to_owned(),
             "mails_total sum/2  [\"kind=a\\\"b\"] 10-20 5".to_owned(),
@@ -332,7 +378,7 @@ pub(super) mod tests {
     #[test]
     fn differences_are_what_came_since_the_last_ones() {
         let base = figures(0).base(1, 15);
-        let (bytes, count) = figures(2).encode(Some(&base), 10, 20);
+        let (bytes, count) = figures(2).encode(Some(&base), false, (10, 20));
         let expected = [
             "x_build_info gauge  [\"version=1\"] 0-20 1".to_owned(),
             "mails_total sum/1  [\"kind=a\\\"b\"] 15-20 2".to_owned(),
@@ -345,8 +391,30 @@ pub(super) mod tests {
         ];
         assert_eq!((read(&bytes), count), (expected.into(), 4));
         // A series that is new, such as one of a route that was called first, is there as a whole.
-        let (bytes, _) = figures(0).encode(Some(&Base::nothing(1, 3)), 1, 4);
+        let (bytes, _) = figures(0).encode(Some(&Base::nothing(1, 3)), false, (1, 4));
         assert!(read(&bytes).contains(&"mails_total sum/1  [\"kind=c\"] 3-4 7".to_owned()));
+    }
+
+    #[test]
+    fn buckets_grow_by_a_factor_where_that_is_wanted_and_the_base_serves_both() {
+        let base = figures(0).base(1, 15);
+        let of_work = |bytes: &[u8]| read(bytes).into_iter().find(|it| it.starts_with("work"));
+        let (bytes, count) = figures(2).encode(Some(&base), true, (10, 20));
+        // 5 ms is between 2^(-62/8) and 2^(-61/8) seconds.
+        let expected = format!(
+            "work_seconds exponential/1 s [] 15-20 count 2 sum Some({:?}) scale 3 from -62: [2]",
+            7.015 - 7.005
+        );
+        assert_eq!((of_work(&bytes), count), (Some(expected), 4));
+        let (bytes, _) = figures(0).encode(None, true, (10, 20));
+        let zeros = |count| vec!["0"; count].join(", ");
+        let expected = format!(
+            "work_seconds exponential/2 s [] 10-20 count 3 sum Some(7.005) scale 3 from -62: \
+             [1, {}, 1, {}, 1]",
+            zeros(83),
+            zeros(11)
+        );
+        assert_eq!(of_work(&bytes), Some(expected));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod client;
 mod course;
 mod disk;
 mod drain;
+mod exponential;
 mod figures;
 mod frame;
 mod otlp;
@@ -123,6 +124,7 @@ impl Exporters {
                 route,
                 interval: config.otel.interval,
                 delta: config.otel.delta,
+                exponential: config.otel.exponential,
                 directory: config.telemetry.spool.clone(),
             };
             let orders = Arc::clone(&orders);

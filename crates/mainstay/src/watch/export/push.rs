@@ -44,6 +44,8 @@ pub(super) struct Push {
     pub(super) interval: Duration,
     /// Differences are sent.
     pub(super) delta: bool,
+    /// Buckets of histograms grow by a factor.
+    pub(super) exponential: bool,
     /// The spool's directory.
     pub(super) directory: Option<PathBuf>,
 }
@@ -130,7 +132,8 @@ impl Life {
     fn attempt(&mut self) {
         let (figures, now) = (self.push.figures(), clock::wall());
         let start = self.push.segment_id();
-        let (fields, points) = figures.encode(self.base.as_ref(), start, now);
+        let (fields, points) =
+            figures.encode(self.base.as_ref(), self.push.exponential, (start, now));
         let body = self.push.origin.request(|out| out.extend_from_slice(&fields));
         let post = otlp::post(&self.push.route, body);
         let outcome = self.client.send(&post, |answer| (otlp::judge(answer), answer.status));
