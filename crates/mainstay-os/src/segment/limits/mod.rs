@@ -353,5 +353,7 @@ fn judge(hit: &Hit, is: State, now_ns: u64) -> Judged {
     }
 }
 
+#[cfg(all(test, loom))]
+mod loom;
 #[cfg(all(test, not(loom)))]
 mod tests;
