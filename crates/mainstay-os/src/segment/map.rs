@@ -83,6 +83,15 @@ impl Drop for Mapping {
     }
 }
 
+/// What keys of limits are hashed with: nobody outside can know it.
+fn secret() -> rustix::io::Result<[u64; 2]> {
+    let mut secret = [0; 16];
+    // So few bytes come whole.
+    rustix::rand::getrandom(&mut secret, rustix::rand::GetRandomFlags::empty())?;
+    let (words, _) = secret.as_chunks();
+    Ok([0, 1].map(|word| u64::from_le_bytes(words[word])))
+}
+
 impl Segment {
     /// Makes a segment in shared memory. The descriptor is close-on-exec and sealed against
     /// resizing, so that no process can pull the memory from under another.
@@ -99,7 +108,9 @@ impl Segment {
         rustix::fs::fcntl_add_seals(&fd, seals)?;
         let cells = Cells::mapped(Mapping::new(&fd, layout.words()).map_err(MapError::Io)?);
         layout.stamp(cells.words());
-        Ok((Segment::from_parts(cells, layout), fd))
+        let segment = Segment::from_parts(cells, layout);
+        segment.limits().set_secret(secret()?);
+        Ok((segment, fd))
     }
 
     /// Maps a segment that another process made.
