@@ -44,6 +44,7 @@ mod worker;
 pub mod db;
 mod health;
 mod http;
+mod limits;
 mod log;
 mod metrics;
 #[cfg(feature = "login")]

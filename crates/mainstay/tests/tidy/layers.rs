@@ -73,6 +73,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         ],
         never: IMPURE,
     },
+    // What limits say, and which of them a request meets, is read and decided without any I/O.
+    Layer {
+        part: "crates/mainstay/src/limits/",
+        may: &["crate::http::client::Networks", "crate::limits"],
+        never: IMPURE,
+    },
     // The line of a request that a worker left behind shows headers, as any access line does.
     Layer {
         part: "crates/mainstay/src/supervisor/lost.rs",

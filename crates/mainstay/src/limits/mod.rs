@@ -1,0 +1,4 @@
+//! Rate limits: what a limit string says, which limits a request meets, and what is told of them.
+//! Counting itself is the shared table's, in the segment.
+
+pub(crate) mod parse;
