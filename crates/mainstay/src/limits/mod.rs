@@ -1,4 +1,10 @@
 //! Rate limits: what a limit string says, which limits a request meets, and what is told of them.
 //! Counting itself is the shared table's, in the segment.
 
+pub(crate) mod flood;
+pub(crate) mod lint;
 pub(crate) mod parse;
+mod pattern;
+pub(crate) mod plan;
+pub(crate) mod rules;
+pub(crate) mod settings;

@@ -75,9 +75,14 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     // What limits say, and which of them a request meets, is read and decided without any I/O.
     Layer {
+        part: "crates/mainstay/src/limits/settings.rs",
+        may: &["crate::config", "crate::limits"],
+        never: SERVING,
+    },
+    Layer {
         part: "crates/mainstay/src/limits/",
         may: &["crate::http::client::Networks", "crate::limits"],
-        never: IMPURE,
+        never: PROCESS,
     },
     // The line of a request that a worker left behind shows headers, as any access line does.
     Layer {
@@ -295,6 +300,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         may: &[
             "crate::config",
             "crate::http::client",
+            "crate::limits",
             "crate::log::Service",
             "crate::log::access",
             "crate::telemetry::sentry::Dsn",
@@ -303,7 +309,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         part: "crates/mainstay/src/config/check.rs",
-        may: &["crate::config", "crate::log::Look"],
+        may: &[
+            "crate::config",
+            "crate::http::client::Networks",
+            "crate::limits",
+            "crate::log::Look",
+        ],
         never: IMPURE,
     },
     Layer { part: "crates/mainstay/src/config/", may: &["crate::config"], never: IMPURE },
