@@ -46,7 +46,8 @@ fn main() {
 
 fn segment() -> Segment {
     let (ring_bytes, metrics) = ([64; 3], CAPACITY);
-    let layout = Layout { slots: SLOTS, counters: 64, in_flight: 1, ring_bytes, metrics };
+    let layout =
+        Layout { slots: SLOTS, counters: 64, in_flight: 1, ring_bytes, metrics, limits: 0 };
     Segment::create(layout).expect("memory that processes can share").0
 }
 

@@ -32,6 +32,7 @@ const LAYOUT: Layout = Layout {
     in_flight: 4,
     ring_bytes: [1_000, 64, 64],
     metrics: Capacity { metrics: 1, counters: 1, gauges: 1, histograms: 1 },
+    limits: 0,
 };
 /// The slot that the writers hold; those beside it must stay as they are.
 const SLOT: usize = 1;

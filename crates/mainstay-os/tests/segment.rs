@@ -16,6 +16,7 @@ const LAYOUT: Layout = Layout {
     in_flight: 2,
     ring_bytes: [100, 40, 24],
     metrics: Capacity { metrics: 2, counters: 3, gauges: 2, histograms: 1 },
+    limits: 0,
 };
 /// Words of the stamp, in order: magic, version, words, slots, counters, in-flight, bytes of
 /// both rings.
@@ -116,7 +117,7 @@ fn a_segment_that_nobody_could_map_is_not_made() {
     {
         let ring_bytes = [64, ring_bytes, 64];
         let metrics = Capacity::NONE;
-        let layout = Layout { slots, counters, in_flight: 1, ring_bytes, metrics };
+        let layout = Layout { slots, counters, in_flight: 1, ring_bytes, metrics, limits: 0 };
         let made = Segment::create(layout).map(|_| ());
         assert!(matches!(made, Err(MapError::Layout(LayoutError::Size))), "{layout:?}: {made:?}");
     }

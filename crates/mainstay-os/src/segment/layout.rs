@@ -2,6 +2,7 @@
 //! two programs recognise that they mean the same.
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};
+use super::limits::Geometry;
 use super::register::Capacity;
 use super::{board, header, inflight, measures, ring, slot};
 use std::fmt;
@@ -9,14 +10,17 @@ use std::fmt;
 /// `mainstay` in ASCII.
 const MAGIC: u64 = u64::from_le_bytes(*b"mainstay");
 /// Raised whenever the meaning of a word changes.
-const VERSION: u64 = 7;
+const VERSION: u64 = 8;
 /// The words before the register of metrics: the header and the board.
 pub(crate) const REGISTER: usize = header::WORDS + board::WORDS;
 /// A segment larger than this is a mistake, or an attack on the mapper.
 const MAX_WORDS: usize = 1 << 31;
 
+/// Words of a cache line.
+const LINE: usize = 8;
+
 /// Words of the stamp.
-const STAMP: usize = 10 + RINGS;
+const STAMP: usize = 11 + RINGS;
 
 /// Rings of each slot. They are told apart by their index; what goes where is their users' affair.
 pub const RINGS: usize = 3;
@@ -35,6 +39,9 @@ pub struct Layout {
     pub ring_bytes: [usize; RINGS],
     /// Metrics and their series.
     pub metrics: Capacity,
+    /// Bytes of the table of rate limits; memory is taken by what is used. With less than a few
+    /// kilobytes nothing is limited.
+    pub limits: usize,
 }
 
 /// Why a segment was refused. Two programs that disagree refuse each other.
@@ -91,21 +98,27 @@ impl Layout {
     /// taken only where it is touched).
     pub(crate) fn check(self) -> Result<(), LayoutError> {
         let Capacity { metrics, counters, gauges, histograms } = self.metrics;
-        let sizes = [self.slots, self.counters, self.in_flight];
+        let sizes = [self.slots, self.counters, self.in_flight, self.limits];
         let series = [metrics, counters, gauges, histograms];
         let mut all = sizes.iter().chain(&self.ring_bytes).chain(&series);
         if all.any(|size| *size > MAX_WORDS) {
             return Err(LayoutError::Size);
         }
         // With each size below 2^31 a slot's words fit 64 bits, but the product may not.
-        let words = (self.slot_words() as u128) * (self.slots as u128) + self.first_slot() as u128;
+        let words = (self.slot_words() as u128) * (self.slots as u128)
+            + (self.first_slot() + LINE + Geometry::new(self.limits).words()) as u128;
         if words > MAX_WORDS as u128 { Err(LayoutError::Size) } else { Ok(()) }
     }
 
     /// Words of the whole segment.
     #[must_use]
     pub fn words(self) -> usize {
-        self.first_slot() + self.slots * self.slot_words()
+        self.first_limit() + Geometry::new(self.limits).words()
+    }
+
+    /// The first word of the table of rate limits, which begins a cache line.
+    pub(crate) fn first_limit(self) -> usize {
+        (self.first_slot() + self.slots * self.slot_words()).next_multiple_of(LINE)
     }
 
     /// Writes the stamp into a fresh segment.
@@ -130,6 +143,7 @@ impl Layout {
             self.metrics.counters as u64,
             self.metrics.gauges as u64,
             self.metrics.histograms as u64,
+            self.limits as u64,
         ]
     }
 
@@ -151,10 +165,10 @@ impl Layout {
             *place = size(index).ok_or(LayoutError::Size)?;
         }
         let [slots, counters, in_flight, first, second, third, rest @ ..] = sizes;
-        let [metrics, series, gauges, histograms] = rest;
+        let [metrics, series, gauges, histograms, limits] = rest;
         let metrics = Capacity { metrics, counters: series, gauges, histograms };
         let ring_bytes = [first, second, third];
-        let layout = Layout { slots, counters, in_flight, ring_bytes, metrics };
+        let layout = Layout { slots, counters, in_flight, ring_bytes, metrics, limits };
         layout.check()?;
         if layout.words() != words.len() || size(2) != Some(words.len()) {
             return Err(LayoutError::Size);

@@ -99,7 +99,13 @@ impl Segment {
         rustix::fs::fcntl_add_seals(&fd, seals)?;
         let cells = Cells::mapped(Mapping::new(&fd, layout.words()).map_err(MapError::Io)?);
         layout.stamp(cells.words());
-        Ok((Segment::from_parts(cells, layout), fd))
+        let segment = Segment::from_parts(cells, layout);
+        let mut secret = [0; 16];
+        let got = rustix::rand::getrandom(&mut secret, rustix::rand::GetRandomFlags::empty())?;
+        debug_assert_eq!(got, secret.len(), "so few bytes come at once");
+        let (words, _) = secret.as_chunks();
+        segment.limits().set_secret([0, 1].map(|word| u64::from_le_bytes(words[word])));
+        Ok((segment, fd))
     }
 
     /// Maps a segment that another process made.

@@ -232,6 +232,7 @@ mod tests {
             in_flight: 1,
             ring_bytes: [64; 3],
             metrics,
+            limits: 0,
         })
     }
 

@@ -4,14 +4,15 @@
 //! whatever another process does or dies doing. Structure is laid over the words by [`Layout`]:
 //! a header, a board of named entries, a register of metrics, then `slots` equal slots, each with an
 //! assignment line, a progress line, a counter block, the cells of each series of the register, a meter
-//! for each entry of the board, a table of requests in flight and two rings of log lines.
+//! for each entry of the board, a table of requests in flight and two rings of log lines; then the table of
+//! rate limits.
 //!
 //! Invariants (ARCHITECTURE.md has the reasons):
 //! 1. A counter block belongs to its slot, never to a pid; no counter ever goes down.
 //! 2. Each line of a slot has exactly one writer at a time: the supervisor for the assignment, the
 //!    process that holds the slot for everything else, the drainer for the ring's tail. Between two
-//!    holders the supervisor alone clears what is live. The board and the register have several
-//!    writers, and are compare-and-swap only.
+//!    holders the supervisor alone clears what is live. The board, the register and the table of rate
+//!    limits have several writers, and are compare-and-swap only.
 //! 3. Nothing read from the segment is used as an index or a length without a bound check.
 //! 4. Whatever a process killed at any instruction leaves behind is valid to read.
 
@@ -24,6 +25,7 @@ mod header;
 mod inflight;
 mod journal;
 mod layout;
+mod limits;
 #[cfg(all(test, loom))]
 mod loom;
 #[cfg(not(loom))]
@@ -45,6 +47,7 @@ pub use header::{Header, JOURNALS, NOTES};
 pub use inflight::{InFlight, InFlightTable, MAX_METHOD, MAX_PATH, Started};
 pub use journal::{JOURNAL_VALUES, Journal};
 pub use layout::{Layout, LayoutError, RINGS};
+pub use limits::{EXACT_AMOUNT, Hit, Key, Limits, Policy, PolicyError, Strategy, Verdict};
 #[cfg(not(loom))]
 pub use map::MapError;
 pub use measures::{GaugeRead, Measures, Tally};
@@ -75,6 +78,8 @@ pub struct Segment {
     layout: Layout,
     /// Words of a slot, computed once: every request asks for its slot.
     stride: usize,
+    /// The parts of the table of rate limits, computed once for the same reason.
+    limits: limits::Geometry,
 }
 
 impl Segment {
@@ -83,7 +88,7 @@ impl Segment {
     #[must_use]
     pub fn on_heap(layout: Layout) -> Segment {
         let cells = Arc::new(Cells::on_heap(layout.words()));
-        let segment = Segment { cells, layout, stride: layout.slot_words() };
+        let segment = Segment::of(cells, layout);
         layout.stamp(segment.cells.words());
         segment
     }
@@ -91,7 +96,12 @@ impl Segment {
     /// Lays `layout`, already verified against the cells, over them.
     #[cfg(not(loom))]
     pub(crate) fn from_parts(cells: Cells, layout: Layout) -> Segment {
-        Segment { cells: Arc::new(cells), layout, stride: layout.slot_words() }
+        Segment::of(Arc::new(cells), layout)
+    }
+
+    fn of(cells: Arc<Cells>, layout: Layout) -> Segment {
+        let limits = limits::Geometry::new(layout.limits);
+        Segment { cells, layout, stride: layout.slot_words(), limits }
     }
 
     /// The sizes this segment was made with.
@@ -116,6 +126,12 @@ impl Segment {
     #[must_use]
     pub fn register(&self) -> Register<'_> {
         Register::new(&self.cells.words()[layout::REGISTER..], self.layout.metrics)
+    }
+
+    /// The table of rate limits, written by everybody.
+    #[must_use]
+    pub fn limits(&self) -> Limits<'_> {
+        Limits::new(&self.cells.words()[self.layout.first_limit()..], self.limits)
     }
 
     /// Slot `index`, or `None` beyond [`Layout::slots`].

@@ -302,6 +302,7 @@ mod tests {
             in_flight: 0,
             ring_bytes: [4_096; 3],
             metrics: mainstay_os::segment::Capacity::NONE,
+            limits: 0,
         };
         let log = Log::new(Segment::on_heap(layout), 0);
         let settings = Settings {

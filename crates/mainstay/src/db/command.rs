@@ -51,6 +51,7 @@ pub(crate) async fn alone(
         in_flight: 0,
         ring_bytes: [64; 3],
         metrics: mainstay_os::segment::Capacity::NONE,
+        limits: 0,
     };
     let log = Log::new(Segment::on_heap(layout), 0);
     Ok(Pool::new(pool, Arc::new(Book::new(log, open.name, kind, 0, 1, &settings))))

@@ -333,6 +333,7 @@ mod tests {
             in_flight: 0,
             ring_bytes: [0; 3],
             metrics: mainstay_os::segment::Capacity::NONE,
+            limits: 0,
         };
         let segment = Segment::on_heap(layout);
         segment.header().set_state(State::Ready as u64);

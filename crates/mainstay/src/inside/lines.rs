@@ -76,6 +76,7 @@ impl AccessLines {
             in_flight: 4,
             ring_bytes,
             metrics: mainstay_os::segment::Capacity::NONE,
+            limits: 0,
         };
         Ok(AccessLines {
             format,

@@ -103,6 +103,7 @@ async fn alone(call: &Call, pool: Pool<Any>) -> Result<Login, BoxError> {
         in_flight: 0,
         ring_bytes: [64; 3],
         metrics: mainstay_os::segment::Capacity::NONE,
+        limits: 0,
     };
     let log = Log::new(Segment::on_heap(layout), 0);
     let settings = Settings { patience: PATIENCE, ..Settings::default() };

@@ -210,6 +210,7 @@ mod tests {
             in_flight: 1,
             ring_bytes: [4_096; 3],
             metrics: Capacity::NONE,
+            limits: 0,
         };
         let log = Log::new(Segment::on_heap(layout), 0);
         let settings = Settings {

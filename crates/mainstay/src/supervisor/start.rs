@@ -34,6 +34,8 @@ use std::path::PathBuf;
 const SPARE_SLOTS: usize = 8;
 /// Requests in flight that a worker can describe at once.
 const IN_FLIGHT: usize = 4_096;
+/// Bytes of the table of rate limits, of which memory is taken by what is used: room for two million counts.
+const LIMITS: usize = 64 << 20;
 
 /// What this program is, the same in all of its processes.
 #[derive(Clone, Debug)]
@@ -194,6 +196,7 @@ fn segment(config: &Config) -> io::Result<(Log, OwnedFd)> {
         in_flight: IN_FLIGHT,
         ring_bytes: ring_bytes(config),
         metrics: names::CAPACITY,
+        limits: LIMITS,
     };
     let (segment, fd) = Segment::create(layout).map_err(io::Error::other)?;
     let header = segment.header();

@@ -154,6 +154,7 @@ mod tests {
             in_flight: 0,
             ring_bytes: [0; 3],
             metrics: mainstay_os::segment::Capacity::NONE,
+            limits: 0,
         });
         let mut status = Status::read(&segment, "shop", "1");
         status.checks = checks.to_vec();

@@ -262,8 +262,14 @@ pub(crate) mod tests {
     fn segment() -> Segment {
         let ring_bytes = [64; 3];
         let (counters, metrics) = (names::CELLS, names::CAPACITY);
-        let segment =
-            Segment::on_heap(Layout { slots: 4, counters, in_flight: 1, ring_bytes, metrics });
+        let segment = Segment::on_heap(Layout {
+            slots: 4,
+            counters,
+            in_flight: 1,
+            ring_bytes,
+            metrics,
+            limits: 0,
+        });
         for (index, slot) in segment.slots().enumerate().take(2) {
             slot.hand_out(1, 0, 0);
             slot.set_pid(index as u32 + 100);

@@ -262,8 +262,14 @@ mod tests {
     #[test]
     fn a_server_is_told_of_each_request_once_over_several_watches() {
         let metrics = names::CAPACITY;
-        let layout =
-            Layout { slots: 2, counters: names::CELLS, in_flight: 1, ring_bytes: [64; 3], metrics };
+        let layout = Layout {
+            slots: 2,
+            counters: names::CELLS,
+            in_flight: 1,
+            ring_bytes: [64; 3],
+            metrics,
+            limits: 0,
+        };
         let segment = Segment::on_heap(layout);
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("statsd");

@@ -318,6 +318,7 @@ impl Recorder {
             in_flight: 4,
             ring_bytes,
             metrics: mainstay_os::segment::Capacity::NONE,
+            limits: 0,
         };
         Recorder::new(Log::new(Segment::on_heap(layout), 0), Book::default(), |_| {})
     }

@@ -116,6 +116,7 @@ impl Site {
             in_flight: 1,
             ring_bytes: [16_384; 3],
             metrics: mainstay_os::segment::Capacity::NONE,
+            limits: 0,
         };
         let segment = Segment::on_heap(layout);
         let log = Log::new(segment.clone(), 0);

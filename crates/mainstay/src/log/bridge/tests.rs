@@ -28,6 +28,7 @@ impl Rig {
             in_flight: 1,
             ring_bytes,
             metrics: mainstay_os::segment::Capacity::NONE,
+            limits: 0,
         };
         let segment = Segment::on_heap(layout);
         segment.header().set_log_level(level_word(Level::Info));

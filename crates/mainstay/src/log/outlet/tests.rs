@@ -20,6 +20,7 @@ pub(crate) fn segment(ring_bytes: usize) -> Segment {
         in_flight: 1,
         ring_bytes,
         metrics: mainstay_os::segment::Capacity::NONE,
+        limits: 0,
     })
 }
 

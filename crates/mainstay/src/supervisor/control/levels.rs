@@ -138,6 +138,7 @@ mod tests {
             in_flight: 0,
             ring_bytes: [0; 3],
             metrics: mainstay_os::segment::Capacity::NONE,
+            limits: 0,
         };
         let segment = Segment::on_heap(layout);
         let header = segment.header();

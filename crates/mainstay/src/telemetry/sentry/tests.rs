@@ -15,6 +15,7 @@ fn log() -> (Segment, Log) {
         in_flight: 0,
         ring_bytes: [0, 0, 64 << 10],
         metrics: Capacity::NONE,
+        limits: 0,
     };
     let segment = Segment::on_heap(layout);
     (segment.clone(), Log::new(segment, 0))

@@ -98,6 +98,7 @@ impl Rig {
             in_flight: 4,
             ring_bytes: [64, 64 * 1_024, ring],
             metrics: Capacity::NONE,
+            limits: 0,
         };
         let segment = Segment::on_heap(layout);
         segment.header().set_log_level(level_word(Level::Warning));

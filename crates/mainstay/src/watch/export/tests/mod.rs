@@ -23,6 +23,7 @@ fn segment(ring: usize) -> Segment {
         in_flight: 1,
         ring_bytes: [1 << 16, 1 << 16, ring],
         metrics: names::CAPACITY,
+        limits: 0,
     });
     for (index, slot) in segment.slots().enumerate().filter(|(index, _)| *index != 1) {
         slot.hand_out(1, 0, 0);

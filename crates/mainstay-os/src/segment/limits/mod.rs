@@ -1,0 +1,242 @@
+//! The table of rate limits: counts of keys that all processes share, of fixed size, without a lock.
+//!
+//! A count has a place of two words (`table`, `state`), which says by itself when it ends. What is admitted
+//! is decided by one compare-and-swap, so as many are admitted as a limit says, by however many processes,
+//! whoever of them is killed. A count that has to make room for another before it has ended is forgiven, and
+//! counted in [`Limits::evicted`]; a key for which there is no room is admitted, and counted in
+//! [`Limits::full`].
+//!
+//! Times are monotonic nanoseconds of the host (`CLOCK_MONOTONIC`), the same for all processes.
+
+mod counter;
+mod gcra;
+mod geometry;
+mod judge;
+mod key;
+mod policy;
+mod sliding;
+mod state;
+mod table;
+
+pub(crate) use geometry::Geometry;
+pub use key::Key;
+pub use policy::{Policy, PolicyError, Strategy};
+
+use super::atomic::{AtomicU64, Ordering::Relaxed};
+use judge::Judged;
+use state::State;
+use std::time::Duration;
+use table::{Found, Full, Table};
+
+/// The largest amount of [`Strategy::MovingWindow`] of which each admission's time is kept.
+pub const EXACT_AMOUNT: u64 = 1_023;
+
+// Words of the head.
+const SECRET: usize = 0;
+const EVICTED: usize = 2;
+const FULL: usize = 3;
+/// Words before the places.
+pub(crate) const HEAD_WORDS: usize = 16;
+
+/// One limit that a request counts against.
+#[derive(Clone, Copy, Debug)]
+pub struct Hit {
+    /// Which limit.
+    pub policy: Policy,
+    /// Whose count.
+    pub key: Key,
+    /// How much it takes, mostly 1. Above the amount it is never admitted.
+    pub cost: u64,
+}
+
+/// What one limit says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether this limit admits the hit. The request is admitted when all of its limits do.
+    pub admitted: bool,
+    /// How much is left, after the hit where it was consumed.
+    pub remaining: u64,
+    /// Until more is left; 0 when nothing is used.
+    pub reset_after: Duration,
+    /// Until this hit can be admitted, as far as is known now; 0 when it is. For a cost above the amount
+    /// one window, though it will not be admitted then either.
+    pub retry_after: Duration,
+}
+
+/// View of the table; everybody writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits<'a> {
+    words: &'a [AtomicU64],
+    geometry: Geometry,
+}
+
+impl<'a> Limits<'a> {
+    pub(crate) fn new(words: &'a [AtomicU64], geometry: Geometry) -> Limits<'a> {
+        Limits { words, geometry }
+    }
+
+    fn counts(&self) -> Table<'a> {
+        Table::new(&self.words[self.geometry.counts()])
+    }
+
+    /// What keys are hashed with, from now on; for the supervisor alone, before anybody else is there.
+    pub(crate) fn set_secret(&self, secret: [u64; 2]) {
+        self.words[SECRET].store(secret[0], Relaxed);
+        self.words[SECRET + 1].store(secret[1], Relaxed);
+    }
+
+    /// The key of `key` (an address, a user) in `scope` (a route, or everywhere) under a policy. Texts of
+    /// any length; the scope counts up to 2³² bytes.
+    #[must_use]
+    pub fn key(&self, policy_id: u64, scope: &[u8], key: &[u8]) -> Key {
+        let secret = (self.words[SECRET].load(Relaxed), self.words[SECRET + 1].load(Relaxed));
+        Key::of(secret, policy_id, scope, key)
+    }
+
+    /// How many counts had to make room before they had ended.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.words[EVICTED].load(Relaxed)
+    }
+
+    /// How many hits were admitted because there was no room to count them.
+    #[must_use]
+    pub fn full(&self) -> u64 {
+        self.words[FULL].load(Relaxed)
+    }
+
+    /// Decides on all hits of a request at once: if each of its limits admits, all are consumed, otherwise
+    /// none. Writes what each limit says into `verdicts`, which has at least as many places.
+    ///
+    /// Whoever is killed in between may have consumed some of them.
+    pub fn decide(&self, hits: &[Hit], now_ns: u64, verdicts: &mut [Verdict]) -> bool {
+        if let ([hit], [verdict, ..]) = (hits, &mut *verdicts) {
+            *verdict = self.consume(hit, now_ns);
+            return verdict.admitted;
+        }
+        if !self.peek(hits, now_ns, verdicts) {
+            return false;
+        }
+        for (index, (hit, verdict)) in hits.iter().zip(&mut *verdicts).enumerate() {
+            *verdict = self.consume(hit, now_ns);
+            if !verdict.admitted {
+                // Others were faster: what was taken is given back, and told as it stands then.
+                hits[..index].iter().for_each(|hit| self.refund(hit, now_ns));
+                let denied = *verdict;
+                self.peek(hits, now_ns, verdicts);
+                verdicts[index] = denied;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What [`decide`](Limits::decide) would say now. Consumes nothing.
+    pub fn peek(&self, hits: &[Hit], now_ns: u64, verdicts: &mut [Verdict]) -> bool {
+        if hits.len() > 1 {
+            hits.iter().for_each(|hit| self.counts().prefetch(hit.key));
+        }
+        let mut admitted = true;
+        for (hit, verdict) in hits.iter().zip(verdicts) {
+            let judged = match hit.policy.strategy {
+                Strategy::SlidingWindowCounter => {
+                    self.windows(hit, now_ns).0.judge(&hit.policy, hit.cost)
+                }
+                _ => {
+                    let found = self.counts().find(hit.key, hit.key.tag());
+                    judge(hit, found.map_or(State(0), |found| found.is), now_ns)
+                }
+            };
+            *verdict = judged.without();
+            admitted &= verdict.admitted;
+        }
+        admitted
+    }
+
+    /// Gives back what a hit has consumed that was decided on at `now_ns`, unless its window has ended.
+    pub fn refund(&self, hit: &Hit, now_ns: u64) {
+        let now = now_ns / 1_000_000;
+        let (policy, cost) = (&hit.policy, hit.cost);
+        let tag = match policy.strategy {
+            Strategy::SlidingWindowCounter => hit.key.tag() | (now / policy.window_ms) & 1,
+            _ => hit.key.tag(),
+        };
+        while let Some(found) = self.counts().find(hit.key, tag) {
+            let next = match policy.strategy {
+                Strategy::Gcra => gcra::undo(policy, found.is, cost, now_ns),
+                Strategy::SlidingWindowCounter => sliding::undo(policy, found.is, cost, now),
+                _ => counter::undo(policy, found.is, cost, now),
+            };
+            if next.is_none_or(|next| found.replace(next)) {
+                return;
+            }
+        }
+    }
+
+    /// Forgets what a key has used. Whether it had used anything.
+    #[must_use]
+    pub fn clear(&self, key: Key) -> bool {
+        let cleared = [key.tag(), key.tag() | 1].map(|tag| self.counts().clear(key, tag));
+        cleared.contains(&true)
+    }
+
+    /// Both counts of a sliding window, with the places that they were read from.
+    fn windows(&self, hit: &Hit, now_ns: u64) -> (sliding::Windows, [Option<Found<'a>>; 2]) {
+        let found = [0, 1].map(|odd| self.counts().find(hit.key, hit.key.tag() | odd));
+        let states = found.map(|found| found.map_or(State(0), |found| found.is));
+        (sliding::Windows::read(&hit.policy, states, now_ns / 1_000_000), found)
+    }
+
+    /// Decides on one hit, and consumes it if it is admitted.
+    fn consume(&self, hit: &Hit, now_ns: u64) -> Verdict {
+        let counts = self.counts();
+        loop {
+            let (tag, found, judged) = match hit.policy.strategy {
+                Strategy::SlidingWindowCounter => {
+                    let (windows, found) = self.windows(hit, now_ns);
+                    let odd = windows.number & 1;
+                    let judged = windows.judge(&hit.policy, hit.cost);
+                    (hit.key.tag() | odd, found[odd as usize], judged)
+                }
+                _ => {
+                    let found = counts.find(hit.key, hit.key.tag());
+                    let judged = judge(hit, found.map_or(State(0), |found| found.is), now_ns);
+                    (hit.key.tag(), found, judged)
+                }
+            };
+            if !judged.admitted {
+                return judged.without();
+            }
+            let place = match found {
+                Some(found) => Ok(found),
+                None => self.claim(hit.key, tag, now_ns),
+            };
+            match place {
+                Err(Full) => {
+                    self.words[FULL].fetch_add(1, Relaxed);
+                    return judged.with(hit.cost);
+                }
+                // Settled by another meanwhile: it is judged again.
+                Ok(place) if found.is_none() && place.is.is_settled() => {}
+                Ok(place) if place.replace(judged.next) => return judged.with(hit.cost),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn claim(&self, key: Key, tag: u64, now_ns: u64) -> Result<Found<'a>, Full> {
+        self.counts().find_or_claim(key, tag, now_ns / 1_000_000, || {
+            self.words[EVICTED].fetch_add(1, Relaxed);
+        })
+    }
+}
+
+fn judge(hit: &Hit, is: State, now_ns: u64) -> Judged {
+    match hit.policy.strategy {
+        Strategy::Gcra => gcra::judge(&hit.policy, is, hit.cost, now_ns),
+        _ => counter::judge(&hit.policy, is, hit.cost, now_ns / 1_000_000),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;
