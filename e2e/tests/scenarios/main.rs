@@ -24,6 +24,7 @@ mod pages;
 mod pressure;
 mod prometheus;
 mod proxies;
+mod ratelimits;
 mod record;
 mod refusals;
 mod regressions;

@@ -60,17 +60,12 @@ impl Flood {
     /// One more breach; the window is of the limit, nanoseconds.
     pub(crate) fn breach(&mut self, breach: &Breach, now: u64, window: u64) -> Tell {
         let has_room = self.spend(breach, now);
-        let known = match self.known.get_mut(breach) {
-            Some(known) => known,
-            None if self.known.len() < REMEMBERED => {
-                let known = Known { ends: now.saturating_add(window), count: 0, untold: 0 };
-                self.known.entry(breach.clone()).or_insert(known)
-            }
-            None => {
-                self.strangers += 1;
-                return Tell::Nothing;
-            }
-        };
+        if !self.known.contains_key(breach) && self.known.len() >= REMEMBERED {
+            self.strangers += 1;
+            return Tell::Nothing;
+        }
+        let fresh = Known { ends: now.saturating_add(window), count: 0, untold: 0 };
+        let known = self.known.entry(breach.clone()).or_insert(fresh);
         known.count += 1;
         let is_round = known.count.ilog10() > 0 && known.count == 10_u64.pow(known.count.ilog10());
         if !has_room || (known.count > SINGLY && !is_round) {

@@ -8,3 +8,5 @@ mod pattern;
 pub(crate) mod plan;
 pub(crate) mod rules;
 pub(crate) mod settings;
+pub(crate) mod table;
+pub(crate) mod who;
