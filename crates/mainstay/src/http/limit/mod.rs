@@ -407,14 +407,6 @@ impl Limiter {
         }
     }
 
-    /// No limits.
-    #[cfg(test)]
-    pub(crate) fn for_tests(log: &Log) -> Arc<Limiter> {
-        let settings = Settings::of(&crate::config::Limits::for_tests()).unwrap();
-        let metrics = Metrics::new(log.segment().clone(), log.slot_index(), |_| {});
-        Limiter::new(settings, log.clone(), &metrics, 1).unwrap()
-    }
-
     fn own(&self) -> MutexGuard<'_, Vec<Kept>> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,6 +7,15 @@ use crate::http::context::Context;
 use crate::metrics::names;
 use mainstay_os::segment::{Layout, Segment};
 
+impl Limiter {
+    /// No limits.
+    pub(crate) fn for_tests(log: &Log) -> Arc<Limiter> {
+        let settings = Settings::of(&Limits::for_tests()).unwrap();
+        let metrics = Metrics::new(log.segment().clone(), log.slot_index(), |_| {});
+        Limiter::new(settings, log.clone(), &metrics, 1).unwrap()
+    }
+}
+
 struct Rig {
     limiter: Arc<Limiter>,
     segment: Segment,
