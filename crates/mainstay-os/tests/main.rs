@@ -6,6 +6,7 @@
 mod child;
 mod fds;
 mod kill;
+mod limits;
 mod parts;
 mod replace;
 mod segment;

@@ -3,7 +3,7 @@
 use crate::support::{
     PART, given, has_all_awaited, say, start, status_field, told, variable, with_program,
 };
-use crate::{kill, segment, support};
+use crate::{kill, limits, segment, support};
 use mainstay_os::child::{Child, Ended};
 use mainstay_os::signals::{Signal, SignalSource};
 use mainstay_os::{alarm, fds, signals};
@@ -35,6 +35,8 @@ fn a_process_plays_the_part_it_is_given() {
         "replacer" => replaces_itself(),
         "successor" => succeeds(),
         "writer" => kill::writes_for_ever(),
+        "hitter" => limits::hits_for_ever(),
+        "flooder" => limits::floods(),
         "neighbour" => segment::writes_beside(),
         other => panic!("no part {other}"),
     };

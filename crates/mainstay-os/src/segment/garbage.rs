@@ -3,9 +3,9 @@
 
 use super::atomic::Ordering::Relaxed;
 use super::{
-    Capacity, ENTRY_VALUES, GAUGES, JOURNAL_VALUES, JOURNALS, Kind, Layout, MAX_METHOD, MAX_NAME,
-    MAX_NOTE, MAX_PATH, MAX_TARGET, NOTES, Phase, Record, Segment, Settlement, Slot, Started,
-    Tally, cases,
+    Capacity, ENTRY_VALUES, GAUGES, JOURNAL_VALUES, JOURNALS, Kind, Layout, Limits, MAX_METHOD,
+    MAX_NAME, MAX_NOTE, MAX_PATH, MAX_TARGET, NOTES, Phase, Record, Segment, Settlement, Slot,
+    Started, Tally, cases, limits,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -76,6 +76,32 @@ fn read_all(slot: Slot<'_>, layout: Layout) {
             assert!(record.bytes.len() <= words * 8 && popped < words, "more than it can hold");
         }
         assert!(ring.is_empty());
+    }
+}
+
+/// Hits, looks, gives back and forgets; what is counted depends on what was there.
+fn use_limits(limits: Limits<'_>) {
+    for strategy in [
+        limits::Strategy::FixedWindow,
+        limits::Strategy::MovingWindow,
+        limits::Strategy::SlidingWindowCounter,
+        limits::Strategy::Gcra,
+    ] {
+        for (amount, cost) in [(0, 1), (3, 1), (100, 3), (2_000, u64::MAX), (4_000_000, 9)] {
+            let window = std::time::Duration::from_secs(60);
+            let Ok(policy) = limits::Policy::new(strategy, amount, window) else { continue };
+            let mut said = [limits::Verdict::default(); 2];
+            for key in [b"a", b"b", b"c"] {
+                let hit = limits::Hit { policy, key: limits.key(policy.id, b"", key), cost };
+                for now in [0, 1 << 40, u64::MAX] {
+                    limits.decide(&[hit], now, &mut said);
+                    limits.decide(&[hit, hit], now, &mut said);
+                    limits.peek(&[hit, hit], now, &mut said);
+                    limits.refund(&hit, now);
+                }
+                black_box(limits.clear(hit.key));
+            }
+        }
     }
 }
 
@@ -168,6 +194,7 @@ proptest! {
         for kind in [Kind::Counter, Kind::Gauge, Kind::Histogram] {
             black_box(register.series(kind).map(|series| series.labels).max());
         }
+        use_limits(segment.limits());
         for slot in segment.slots() {
             read_all(slot, layout);
             use_afterwards(slot, layout);

@@ -83,6 +83,15 @@ impl Drop for Mapping {
     }
 }
 
+/// What keys of limits are hashed with: nobody outside can know it.
+fn secret() -> rustix::io::Result<[u64; 2]> {
+    let mut secret = [0; 16];
+    // So few bytes come whole.
+    rustix::rand::getrandom(&mut secret, rustix::rand::GetRandomFlags::empty())?;
+    let (words, _) = secret.as_chunks();
+    Ok([0, 1].map(|word| u64::from_le_bytes(words[word])))
+}
+
 impl Segment {
     /// Makes a segment in shared memory. The descriptor is close-on-exec and sealed against
     /// resizing, so that no process can pull the memory from under another.
@@ -100,11 +109,7 @@ impl Segment {
         let cells = Cells::mapped(Mapping::new(&fd, layout.words()).map_err(MapError::Io)?);
         layout.stamp(cells.words());
         let segment = Segment::from_parts(cells, layout);
-        let mut secret = [0; 16];
-        let got = rustix::rand::getrandom(&mut secret, rustix::rand::GetRandomFlags::empty())?;
-        debug_assert_eq!(got, secret.len(), "so few bytes come at once");
-        let (words, _) = secret.as_chunks();
-        segment.limits().set_secret([0, 1].map(|word| u64::from_le_bytes(words[word])));
+        segment.limits().set_secret(secret()?);
         Ok((segment, fd))
     }
 

@@ -13,6 +13,8 @@ mod gcra;
 mod geometry;
 mod judge;
 mod key;
+mod moving;
+mod parts;
 mod policy;
 mod sliding;
 mod state;
@@ -24,12 +26,13 @@ pub use policy::{Policy, PolicyError, Strategy};
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};
 use judge::Judged;
+use moving::Ring;
 use state::State;
 use std::time::Duration;
 use table::{Found, Full, Table};
 
 /// The largest amount of [`Strategy::MovingWindow`] of which each admission's time is kept.
-pub const EXACT_AMOUNT: u64 = 1_023;
+pub const EXACT_AMOUNT: u64 = 1_024;
 
 // Words of the head.
 const SECRET: usize = 0;
@@ -139,6 +142,7 @@ impl<'a> Limits<'a> {
         let mut admitted = true;
         for (hit, verdict) in hits.iter().zip(verdicts) {
             let judged = match hit.policy.strategy {
+                Strategy::MovingWindow => self.rings(hit).judge(hit, now_ns).1,
                 Strategy::SlidingWindowCounter => {
                     self.windows(hit, now_ns).0.judge(&hit.policy, hit.cost)
                 }
@@ -157,6 +161,9 @@ impl<'a> Limits<'a> {
     pub fn refund(&self, hit: &Hit, now_ns: u64) {
         let now = now_ns / 1_000_000;
         let (policy, cost) = (&hit.policy, hit.cost);
+        if policy.strategy == Strategy::MovingWindow {
+            return self.rings(hit).refund(hit, now_ns);
+        }
         let tag = match policy.strategy {
             Strategy::SlidingWindowCounter => hit.key.tag() | (now / policy.window_ms) & 1,
             _ => hit.key.tag(),
@@ -176,8 +183,12 @@ impl<'a> Limits<'a> {
     /// Forgets what a key has used. Whether it had used anything.
     #[must_use]
     pub fn clear(&self, key: Key) -> bool {
-        let cleared = [key.tag(), key.tag() | 1].map(|tag| self.counts().clear(key, tag));
-        cleared.contains(&true)
+        let mut cleared =
+            [key.tag(), key.tag() | 1].map(|tag| self.counts().clear(key, tag)).contains(&true);
+        for class in self.geometry.classes() {
+            cleared |= Table::new(&self.words[class.places]).clear(key, key.tag());
+        }
+        cleared
     }
 
     /// Both counts of a sliding window, with the places that they were read from.
@@ -190,6 +201,9 @@ impl<'a> Limits<'a> {
     /// Decides on one hit, and consumes it if it is admitted.
     fn consume(&self, hit: &Hit, now_ns: u64) -> Verdict {
         let counts = self.counts();
+        if hit.policy.strategy == Strategy::MovingWindow {
+            return self.consume_moving(hit, now_ns);
+        }
         loop {
             let (tag, found, judged) = match hit.policy.strategy {
                 Strategy::SlidingWindowCounter => {
@@ -209,13 +223,10 @@ impl<'a> Limits<'a> {
             }
             let place = match found {
                 Some(found) => Ok(found),
-                None => self.claim(hit.key, tag, now_ns),
+                None => self.claim(counts, hit.key, tag, now_ns),
             };
             match place {
-                Err(Full) => {
-                    self.words[FULL].fetch_add(1, Relaxed);
-                    return judged.with(hit.cost);
-                }
+                Err(Full) => return self.uncounted(hit, &judged),
                 // Settled by another meanwhile: it is judged again.
                 Ok(place) if found.is_none() && place.is.is_settled() => {}
                 Ok(place) if place.replace(judged.next) => return judged.with(hit.cost),
@@ -224,10 +235,114 @@ impl<'a> Limits<'a> {
         }
     }
 
-    fn claim(&self, key: Key, tag: u64, now_ns: u64) -> Result<Found<'a>, Full> {
-        self.counts().find_or_claim(key, tag, now_ns / 1_000_000, || {
+    fn consume_moving(&self, hit: &Hit, now_ns: u64) -> Verdict {
+        let rings = self.rings(hit);
+        loop {
+            let (ring, judged) = rings.judge(hit, now_ns);
+            if !judged.admitted {
+                return judged.without();
+            }
+            let mut place = match ring {
+                Some(ring) => ring.place,
+                None => match self.claim(rings.table, hit.key, hit.key.tag(), now_ns) {
+                    Err(Full) => return self.uncounted(hit, &judged),
+                    Ok(place) if place.is.is_settled() => continue,
+                    Ok(place) => place,
+                },
+            };
+            let wanted = now_ns / 1_000_000 + hit.policy.window_ms + 1;
+            let lasts = place.is.is_settled() && place.is.ends() >= wanted;
+            if !lasts || place.is.is_hot() != judged.next.is_hot() {
+                if !place.replace(judged.next) {
+                    continue;
+                }
+                place.is = judged.next;
+            }
+            if rings.take(place, hit, now_ns) {
+                return judged.with(hit.cost);
+            }
+        }
+    }
+
+    fn claim(&self, table: Table<'a>, key: Key, tag: u64, now_ns: u64) -> Result<Found<'a>, Full> {
+        table.find_or_claim(key, tag, now_ns / 1_000_000, || {
             self.words[EVICTED].fetch_add(1, Relaxed);
         })
+    }
+
+    /// A hit for which there is no room.
+    fn uncounted(&self, hit: &Hit, judged: &Judged) -> Verdict {
+        self.words[FULL].fetch_add(1, Relaxed);
+        judged.with(hit.cost)
+    }
+
+    /// The rings of a moving window.
+    fn rings(&self, hit: &Hit) -> Rings<'a> {
+        let class = self.geometry.class(hit.policy.amount);
+        Rings {
+            table: Table::new(&self.words[class.places]),
+            words: &self.words[class.rings],
+            length: class.length,
+        }
+    }
+}
+
+/// Places with rings of one length.
+#[derive(Clone, Copy, Debug)]
+struct Rings<'a> {
+    table: Table<'a>,
+    words: &'a [AtomicU64],
+    length: usize,
+}
+
+impl<'a> Rings<'a> {
+    fn ring(&self, place: Found<'a>, hit: &Hit) -> Ring<'a> {
+        let words = &self.words[place.index * self.length..][..self.length];
+        match usize::try_from(hit.policy.amount) {
+            Ok(amount) if amount < words.len() => Ring { place, words: &words[..amount] },
+            _ => Ring { place, words },
+        }
+    }
+
+    fn judge(&self, hit: &Hit, now_ns: u64) -> (Option<Ring<'a>>, Judged) {
+        let (policy, cost) = (&hit.policy, hit.cost);
+        loop {
+            let ring = self.table.find(hit.key, hit.key.tag()).map(|place| self.ring(place, hit));
+            let judged = if policy.amount > EXACT_AMOUNT {
+                let now = now_ns / 1_000_000;
+                let seen =
+                    ring.map_or(Some(parts::Seen::NONE), |it| parts::survey(&it, policy, now));
+                seen.map(|seen| parts::judge(policy, &seen, cost, now))
+            } else {
+                let now = now_ns / 1_000;
+                let none = Some(moving::Seen::default());
+                let seen = ring.map_or(none, |it| it.survey(policy, now));
+                seen.map(|seen| moving::judge(policy, ring.as_ref(), &seen, cost, now))
+            };
+            // Otherwise the place has changed hands meanwhile.
+            if let Some(judged) = judged {
+                return (ring, judged);
+            }
+        }
+    }
+
+    fn take(&self, place: Found<'a>, hit: &Hit, now_ns: u64) -> bool {
+        let ring = self.ring(place, hit);
+        if hit.policy.amount > EXACT_AMOUNT {
+            parts::take(&ring, &hit.policy, hit.cost, now_ns / 1_000_000)
+        } else {
+            ring.take(&hit.policy, hit.cost, now_ns / 1_000)
+        }
+    }
+
+    fn refund(&self, hit: &Hit, now_ns: u64) {
+        let Some(place) = self.table.find(hit.key, hit.key.tag()) else { return };
+        let ring = self.ring(place, hit);
+        if hit.policy.amount > EXACT_AMOUNT {
+            parts::give_back(&ring, &hit.policy, hit.cost, now_ns / 1_000_000);
+        } else {
+            ring.give_back(hit.cost, now_ns / 1_000);
+        }
     }
 }
 
@@ -238,5 +353,7 @@ fn judge(hit: &Hit, is: State, now_ns: u64) -> Judged {
     }
 }
 
+#[cfg(all(test, loom))]
+mod loom;
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -61,7 +61,7 @@ impl Windows {
             next: State::count(
                 (number + 2) * window,
                 after,
-                used.saturating_add(cost) * 2 > amount,
+                used.saturating_add(cost).saturating_mul(2) > amount,
             ),
             reset_after_hit: self.reset(window, after),
         }
