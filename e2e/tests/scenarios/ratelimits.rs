@@ -60,7 +60,7 @@ fn workers_that_are_killed_and_a_reload_admit_nobody_more() {
     let service = service(config);
     let mut answers = Vec::new();
     for round in 0..8 {
-        let under_way = burst(&service.target(), "/", 100, TIMEOUT);
+        let under_way = burst(&service.target(), "/slow?ms=50", 100, TIMEOUT);
         match round {
             3 => {
                 service.configure(&format!("{config}\nlimits.headers = 'off'"));
@@ -202,7 +202,7 @@ fn commands_show_test_and_clear_what_a_client_has_used() {
     let output = service.control(&["check"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(78), "{said}");
-    assert!(said.contains("limits.default = \"5/min\"") && said.contains("\"minute\""), "{said}");
+    assert!(said.contains("limits.default = '5/min'") && said.contains("\"minute\""), "{said}");
     service.configure("limits.default = '5/minute; 5/hour'");
     let output = service.control(&["check"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("never-binds"), "{output:?}");

@@ -515,27 +515,6 @@ mod tests {
             ),
             ("reload --wait", Command::Reload { wait: true }),
             ("stop --quick", Command::Stop { quick: true }),
-            ("limits", Command::Limits(LimitsCommand::List { json: false })),
-            (
-                "limits test --key 192.0.2.7 --path /a --json",
-                Command::Limits(LimitsCommand::Test {
-                    key: "192.0.2.7".into(),
-                    method: "GET".into(),
-                    path: "/a".into(),
-                    json: true,
-                }),
-            ),
-            (
-                "limits clear --key unix --path /a --method POST",
-                Command::Limits(LimitsCommand::Clear {
-                    key: "unix".into(),
-                    place: Some(("POST".into(), "/a".into())),
-                }),
-            ),
-            (
-                "limits clear --key unix",
-                Command::Limits(LimitsCommand::Clear { key: "unix".into(), place: None }),
-            ),
             ("migrate", Command::Migrate(MigrateCommand::Status { json: false })),
             ("migrate up --dry-run", Command::Migrate(MigrateCommand::Up { dry_run: true })),
             ("migrate to 3", Command::Migrate(MigrateCommand::To { version: 3, dry_run: false })),
@@ -570,6 +549,36 @@ mod tests {
                     duration: None,
                     only: Some(Only::Request("abc".into())),
                 },
+            ),
+        ];
+        for (line, command) in cases {
+            assert_eq!(command_of(line), command, "{line}");
+        }
+    }
+
+    #[test]
+    fn commands_of_limits_are_understood() {
+        let cases = [
+            ("limits", Command::Limits(LimitsCommand::List { json: false })),
+            (
+                "limits test --key 192.0.2.7 --path /a --json",
+                Command::Limits(LimitsCommand::Test {
+                    key: "192.0.2.7".into(),
+                    method: "GET".into(),
+                    path: "/a".into(),
+                    json: true,
+                }),
+            ),
+            (
+                "limits clear --key unix --path /a --method POST",
+                Command::Limits(LimitsCommand::Clear {
+                    key: "unix".into(),
+                    place: Some(("POST".into(), "/a".into())),
+                }),
+            ),
+            (
+                "limits clear --key unix",
+                Command::Limits(LimitsCommand::Clear { key: "unix".into(), place: None }),
             ),
         ];
         for (line, command) in cases {

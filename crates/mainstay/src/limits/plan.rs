@@ -61,10 +61,15 @@ impl Plan {
     }
 
     /// The limits of one request: those of the application, then those of its path.
-    #[inline]
     pub(crate) fn met(&self, method: &str, path: &str) -> impl Iterator<Item = &Met> {
+        self.application.iter().chain(self.of_path(method, path))
+    }
+
+    /// The limits that a request meets because of its path.
+    #[inline]
+    pub(crate) fn of_path(&self, method: &str, path: &str) -> &[Met] {
         let rule = self.rules.iter().find(|(rule, _)| rule.meets(method, path));
-        self.application.iter().chain(rule.map_or(&self.default, |(_, limits)| limits))
+        rule.map_or(&self.default, |(_, limits)| limits)
     }
 
     /// Every limit, by its index.

@@ -90,9 +90,8 @@ impl Rule {
 
     /// Whether no request that `other` is for gets past this one.
     pub(crate) fn hides(&self, other: &Rule) -> bool {
-        let has = |it: &Box<str>| self.methods.contains(it);
-        let methods =
-            self.methods.is_empty() || (!other.methods.is_empty() && other.methods.iter().all(has));
+        let has_all = || other.methods.iter().all(|it| self.methods.contains(it));
+        let methods = self.methods.is_empty() || (!other.methods.is_empty() && has_all());
         methods && self.pattern.covers(&other.pattern)
     }
 }

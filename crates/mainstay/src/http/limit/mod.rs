@@ -165,9 +165,10 @@ impl Limiter {
         {
             return refused;
         }
-        let met = || self.plan.met(asked.method.as_str(), asked.path);
+        let of_path = self.plan.of_path(asked.method.as_str(), asked.path);
+        let met = || self.plan.application.iter().chain(of_path);
         // Most requests meet few limits, and room for many costs.
-        let decided = match met().count() {
+        let decided = match self.plan.application.len() + of_path.len() {
             0 => Ok(Admitted::default()),
             1..=TOLD => self.decide::<TOLD>(asked, &who, met()),
             _ => self.decide::<MOST>(asked, &who, met()),
@@ -181,7 +182,7 @@ impl Limiter {
                 if !self.plan.meta.is_empty() {
                     self.meta(asked, &who, false);
                 }
-                Entered::Refused(self.refuse(asked, refusal))
+                Entered::Refused(self.refuse(asked, &refusal))
             }
         }
     }
@@ -306,7 +307,7 @@ impl Limiter {
             }
         }
         let is_refused = only_look && !refusal.is_empty();
-        is_refused.then(|| Entered::Refused(self.refuse(asked, refusal)))
+        is_refused.then(|| Entered::Refused(self.refuse(asked, &refusal)))
     }
 
     /// Adds to an answer what it tells of limits, and looks at what it says.

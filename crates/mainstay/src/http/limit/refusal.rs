@@ -42,7 +42,7 @@ impl Limiter {
     pub(super) fn refuse<B: Default>(
         &self,
         asked: &Asked<'_>,
-        refusal: Refusal,
+        refusal: &Refusal,
     ) -> Box<Response<B>> {
         let mut response = Response::new(B::default());
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;

@@ -375,7 +375,7 @@ impl Live {
             let context = context.map(RequestContext::context);
             let (headers, wall) = (asking.headers, clock::wall());
             let asked = Asked { context, client, method, path, headers, now, wall };
-            return Err(limiter.refuse(&asked, refusal));
+            return Err(limiter.refuse(&asked, &refusal));
         }
         let mut noted = Noted::default();
         for ((met, kept), verdict) in enforced.iter().zip(&verdicts) {
@@ -492,5 +492,91 @@ where
                 Poll::Ready(Ok(*response))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Rig;
+    use super::*;
+    use crate::http::context;
+    use crate::panics;
+
+    /// What becomes of a request of 192.0.2.1 at a limit: the status that it is refused with, or else
+    /// the `status` that it is answered with, and what is left then.
+    fn ask(live: &Live, limit: &Limit, method: &str, key: &str, status: u16) -> (u16, Option<u32>) {
+        let context = context::Context::begin(|it| it.client = Some([192, 0, 2, 1].into()));
+        let mut request = Request::builder().method(method).uri("/a").header("x-key", key);
+        request.extensions_mut().unwrap().insert(RequestContext::new(context));
+        let request = request.body(()).unwrap();
+        let asking = Asking {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        };
+        match live.enter::<()>(limit, &asking) {
+            Err(refused) => (refused.status().as_u16(), None),
+            Ok(after) => {
+                let mut response = Response::builder().status(status).body(()).unwrap();
+                if let Some(after) = after {
+                    after.answered(&mut response);
+                }
+                let noted = response.extensions().get::<Noted>();
+                (status, noted.and_then(|it| it.shown.first()).map(|it| it.remaining))
+            }
+        }
+    }
+
+    #[test]
+    fn code_says_who_is_counted_and_how_much() {
+        let rig = Rig::new(|_| {});
+        let key = |asking: &Asking<'_>| Some(asking.headers()["x-key"].to_str().ok()?.to_owned());
+        let cost = |asking: &Asking<'_>| if asking.headers()["x-key"] == "free" { 0 } else { 2 };
+        let limit = limit("4/hour").shared("own").key(key).cost(cost).methods(&["GET"]);
+        let limit = limit.exempt_when(|asking| asking.headers()["x-key"] == "friend");
+        let live = rig.limiter.live(&limit);
+        let ask = |method, key| ask(&live, &limit, method, key, 200);
+        assert_eq!([ask("GET", "a"), ask("HEAD", "a")], [(200, Some(2)), (200, Some(0))]);
+        assert_eq!(ask("GET", "a"), (429, None));
+        assert_eq!(ask("POST", "a"), (200, None), "another method");
+        assert_eq!(ask("GET", "b"), (200, Some(2)), "another client");
+        for uncounted in ["friend", "free"] {
+            assert_eq!([ask("GET", uncounted); 3], [(200, None); 3]);
+        }
+        assert_eq!(ask("GET", ""), (200, Some(2)), "without a key it is the address");
+        assert_eq!(rig.lines()[0], "ratelimit 4 per 1 hour (a) exceeded at endpoint: code own");
+    }
+
+    #[test]
+    fn what_does_not_count_in_the_end_is_given_back() {
+        let rig = Rig::new(|_| {});
+        let limit = limit("2/hour").deduct_when(|status| status == StatusCode::UNAUTHORIZED);
+        let live = rig.limiter.live(&limit);
+        let ask = |status| ask(&live, &limit, "GET", "", status);
+        assert_eq!([ask(200), ask(200), ask(200)], [(200, Some(2)); 3]);
+        assert_eq!([ask(401), ask(200), ask(401)].map(|it| it.1), [Some(1), Some(1), Some(0)]);
+        assert_eq!(ask(200), (429, None), "nobody is let in to see how it goes");
+    }
+
+    #[test]
+    fn limits_of_one_name_are_one_count_and_a_dry_one_refuses_nothing() {
+        let rig = Rig::new(|_| {});
+        let limits = [limit("1/hour").shared("one"), limit("1/hour").shared("one")];
+        let lives = limits.each_ref().map(|it| rig.limiter.live(it));
+        assert_eq!(ask(&lives[0], &limits[0], "GET", "", 200).0, 200);
+        assert_eq!(ask(&lives[1], &limits[1], "GET", "", 200).0, 429);
+        let [here, there] = [limit("1/hour"), limit("1/hour").dry_run()];
+        assert_ne!(here.name(), there.name(), "places differ");
+        let live = rig.limiter.live(&there);
+        assert_eq!([ask(&live, &there, "GET", "", 200); 1], [(200, None)]);
+        assert_eq!(ask(&live, &there, "GET", "", 200), (200, None));
+        assert!(rig.lines().iter().any(|line| line.contains("would be exceeded")));
+    }
+
+    #[test]
+    fn a_limit_that_is_none_is_told_where_it_was_written() {
+        let panic = panics::caught(|| drop(limit("5/min"))).unwrap_err().to_string();
+        assert!(panic.contains("\"5/min\" of ") && panic.contains("route.rs:"), "{panic}");
     }
 }

@@ -16,8 +16,8 @@ impl Limiter {
     }
 }
 
-struct Rig {
-    limiter: Arc<Limiter>,
+pub(super) struct Rig {
+    pub(super) limiter: Arc<Limiter>,
     segment: Segment,
     now: u64,
 }
@@ -26,7 +26,7 @@ struct Rig {
 const EPOCH: u64 = 1_700_000_000;
 
 impl Rig {
-    fn new(change: impl FnOnce(&mut Limits)) -> Rig {
+    pub(super) fn new(change: impl FnOnce(&mut Limits)) -> Rig {
         let segment = Segment::on_heap(Layout {
             slots: 1,
             counters: names::CELLS,
@@ -88,7 +88,7 @@ impl Rig {
     }
 
     /// The lines of the error log, from their messages on.
-    fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         let slot = self.segment.slot(0).unwrap();
         let (mut buffer, mut lines) = (Vec::new(), Vec::new());
         while let Some(record) = slot.ring(1).pop(&mut buffer) {
