@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p bench` prints the table of DESIGN §9 for the current tree. The program
 //! starts itself again as each of the servers, so that all of them are one build.
-//! `cargo run --release -p bench -- lines` prints what an access line costs (`bin/lines`), and `-- metrics` what
-//! measuring costs (`bin/metrics.rs`).
+//! `cargo run --release -p bench -- lines` prints what an access line costs (`bin/lines`), `-- metrics` what
+//! measuring costs (`bin/metrics.rs`), and `-- limits` what limits cost (`bin/limits.rs`).
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 
 fn bench() -> Fallible<ExitCode> {
     let first = std::env::args_os().nth(1).unwrap_or_default();
-    if let Some(program) = ["lines", "metrics"].into_iter().find(|it| first == *it) {
+    if let Some(program) = ["limits", "lines", "metrics"].into_iter().find(|it| first == *it) {
         return other(program);
     }
     let options = args::parse(std::env::args_os().skip(1))?;

@@ -381,6 +381,22 @@ events! {
     /// kept for the next second.
     StatsdAway { reason: String } "metrics.statsd_away" Warning
         "Metrics cannot be pushed to statsd: {reason}";
+    /// A client was refused by a rate limit. Of each client and limit the first five in a window are told,
+    /// then the tenth, the hundredth and so on, all together at most a megabyte a minute.
+    LimitExceeded { limit: String, key: String, scope: String, more: String } "excess_rate_limit_exceeded" Warning
+        "ratelimit {limit} ({key}) exceeded at endpoint: {scope}{more}";
+    /// A client would have been refused by a rate limit that only tells; as seldom as the refused.
+    LimitWouldDeny { limit: String, key: String, scope: String, more: String } "limits.would_deny" Warning
+        "ratelimit {limit} ({key}) would be exceeded at endpoint: {scope}{more}";
+    /// The window of a rate limit has ended in which not every breach was told.
+    LimitUntold { limit: String, key: String, scope: String, count: u64, untold: u64 } "limits.untold" Warning
+        "ratelimit {limit} ({key}) was exceeded {count} times at endpoint: {scope}; the last {untold} of them were not told";
+    /// More clients exceeded their rate limits at a time than can be told apart.
+    LimitStrangers { count: u64 } "limits.strangers" Warning
+        "{count} breaches of rate limits were not told: there were too many clients";
+    /// A client was answered with more 404s than `limits.excess_404` finds usual; as seldom as the refused.
+    MaliciousExcess404 { client: String, limit: String, more: String } "malicious_excess_404" Warning
+        "malicious_excess_404:{client} (more than {limit}){more}";
 }
 
 impl Event {
@@ -460,7 +476,7 @@ mod tests {
     use super::*;
 
     /// The vocabulary of OWASP for security, which has a form of its own.
-    const VOCABULARY: &[&str] = &["authn_", "authz_", "malicious_", "session_", "user_"];
+    const VOCABULARY: &[&str] = &["authn_", "authz_", "excess_", "malicious_", "session_", "user_"];
 
     #[test]
     fn names_are_unique_and_dotted_or_of_the_vocabulary() {

@@ -44,6 +44,7 @@ mod worker;
 pub mod db;
 mod health;
 mod http;
+mod limits;
 mod log;
 mod metrics;
 #[cfg(feature = "login")]
@@ -70,12 +71,14 @@ pub use crate::http::context::{
     TraceContext,
 };
 pub use crate::http::errors::{AsIs, Failure};
+pub use crate::http::limit::route::{Asking, Limit, Limited, LimitedFuture, limit};
 pub use crate::log::bridge::log_layer;
 pub use command::Call;
 pub use config::{
-    AutoDuration, Bind, Config, Count, Database, Health, Http, Level, Log, LogTarget, Metrics,
-    Proxy, Secret, Sentry, Server, Telemetry, UnknownLevel, Workers,
+    AutoDuration, Bind, Config, Count, Database, Health, Http, Level, Limits, Log, LogTarget,
+    Metrics, Proxy, Secret, Sentry, Server, Telemetry, UnknownLevel, Workers,
 };
+pub use mainstay_os::segment::Strategy;
 pub use metrics::{Counter, Gauge, Histogram, Labelled, Measure, Merge, MetricError};
 pub use serve::{Builder, builder, serve};
 #[cfg(feature = "database")]

@@ -10,6 +10,9 @@ use crate::db::Migrations;
 use crate::http::body::BoxError;
 use crate::http::client::{self, Trust};
 use crate::http::errors::OwnPage;
+use crate::limits::plan::Plan;
+use crate::limits::settings::Settings;
+use crate::limits::table;
 use crate::log::outlet;
 use crate::passport::{Passport, Role};
 use crate::supervisor::{self, Identity};
@@ -232,6 +235,15 @@ impl Builder {
                     "{}\n",
                     client::explain::explain(&trust, peer, &headers).join("\n")
                 ));
+                Ok(0)
+            }
+            Command::Limits(cli::LimitsCommand::List { json }) => {
+                let bad = |reason: String| (BAD_CONFIG, reason);
+                let settings = Settings::of(&config.limits).map_err(bad)?;
+                let plan = Plan::of(&settings).map_err(|(key, it)| bad(format!("{key}: {it}")))?;
+                let data = table::effective(&settings, &plan);
+                let text = if *json { format!("{data:#}\n") } else { table::effective_text(&data) };
+                print(&text);
                 Ok(0)
             }
             Command::Migrate(command) => self.migrate(*command, &config, &identity.name),

@@ -78,6 +78,8 @@ async fn app(worker: mainstay::Worker) -> Result<Router, BoxError> {
         .route("/panic-in-task", get(fail_apart))
         .route("/panic-in-body", get(|| async { Response::new(Body::new(Torn)) }))
         .route("/upgrade", get(upgrade))
+        .route("/limited", get(|| async { "limited\n" }).layer(by_key()))
+        .route("/attempt", get(attempt).layer(failures()))
         .route("/echo", post(|body: Bytes| async move { body }))
         .route("/big", get(|uri: Uri| async move { vec![b'x'; bytes(&uri)] }))
         .route_layer(axum::middleware::from_fn(name_route))
@@ -85,6 +87,26 @@ async fn app(worker: mainstay::Worker) -> Result<Router, BoxError> {
             response.headers_mut().insert("x-worker-pid", pid.clone());
             async { response }
         })))
+}
+
+/// `/limited`: three an hour of each client, which is whoever sends the same key.
+fn by_key() -> mainstay::Limit {
+    let key = |asking: &mainstay::Asking<'_>| {
+        let key = asking.headers().get("x-api-key")?;
+        Some(key.to_str().ok()?.to_owned())
+    };
+    mainstay::limit("3/hour").shared("limited").methods(&["GET"]).key(key)
+}
+
+/// `/attempt`: two an hour that fail.
+fn failures() -> mainstay::Limit {
+    let fails = |status| status == StatusCode::UNAUTHORIZED;
+    mainstay::limit("2/hour").shared("attempt").deduct_when(fails)
+}
+
+/// `/attempt?ok=1`: succeeds; without it, it fails.
+async fn attempt(uri: Uri) -> StatusCode {
+    if number(&uri, "ok") == Some(1) { StatusCode::OK } else { StatusCode::UNAUTHORIZED }
 }
 
 /// Names the route for log and metrics: none here has a parameter, so a path that met one is its name.

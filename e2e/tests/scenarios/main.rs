@@ -25,6 +25,7 @@ mod pages;
 mod pressure;
 mod prometheus;
 mod proxies;
+mod ratelimits;
 mod record;
 mod refusals;
 mod regressions;

@@ -49,7 +49,9 @@ pub use header::{Header, JOURNALS, NOTES};
 pub use inflight::{InFlight, InFlightTable, MAX_METHOD, MAX_PATH, Started};
 pub use journal::{JOURNAL_VALUES, Journal};
 pub use layout::{Layout, LayoutError, RINGS};
-pub use limits::{EXACT_AMOUNT, Hit, Key, Limits, Policy, PolicyError, Strategy, Verdict};
+pub use limits::{
+    EXACT_AMOUNT, Hit, Key, Limits, Policy, PolicyError, Scope, Strategy, Subject, Verdict,
+};
 #[cfg(not(loom))]
 pub use map::MapError;
 pub use measures::{GaugeRead, Measures, Tally};

@@ -81,6 +81,39 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
     Ok((name, value.trim().parse().map_err(|_| "has no valid value")?))
 }
 
+/// What `limits` can do.
+const LIMITS: &[(&str, &str)] = &[
+    ("test", "Print how a client stands with the limits that its request would meet"),
+    ("clear", "Forget what a client has used of its limits"),
+];
+
+pub(super) fn limits() -> clap::Command {
+    let json = || switch("json", "Print JSON");
+    let key =
+        || {
+            Arg::new("key").long("key").value_name("KEY").required(true).help(
+                "The client: an address, \"unix\", or what the header says that limits.key names",
+            )
+        };
+    let path = |is_required| {
+        let help = "The path of the request, as in /login";
+        Arg::new("path").long("path").value_name("PATH").required(is_required).help(help)
+    };
+    let method = || {
+        let help = "The method of the request [default: GET]";
+        Arg::new("method").long("method").value_name("METHOD").default_value("GET").help(help)
+    };
+    common(described(COMMANDS, "limits"), false)
+        .arg(json())
+        .subcommand(common(described(LIMITS, "test"), false).args([
+            key(),
+            path(true),
+            method(),
+            json(),
+        ]))
+        .subcommand(common(described(LIMITS, "clear"), false).args([key(), path(false), method()]))
+}
+
 /// What `migrate` can do.
 const MIGRATE: &[(&str, &str)] = &[
     ("status", "Print how each migration stands (this is what happens without a command)"),

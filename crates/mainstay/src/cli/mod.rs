@@ -17,7 +17,7 @@ use http::{HeaderName, HeaderValue};
 
 use clap::{Arg, ArgAction, ArgMatches, builder::OsStringValueParser, error::ErrorKind};
 
-use args::{field, live, log_level, migrate, peer, pid, rest};
+use args::{field, limits, live, log_level, migrate, peer, pid, rest};
 
 use crate::config::{
     Config, Level,
@@ -51,6 +51,8 @@ pub(crate) enum Command {
     /// Change the log level, for a while or for good, for everybody or for one; or print what is in
     /// force.
     LogLevel { level: Option<Level>, duration: Option<Duration>, only: Option<Only> },
+    /// Print the rate limits, how a client stands with them, or forget what it has used.
+    Limits(LimitsCommand),
     /// Look at the schema of the database, or change it.
     Migrate(MigrateCommand),
     /// A command of the application's own, with what followed its name.
@@ -77,6 +79,7 @@ impl Command {
                 | Self::Check
                 | Self::Config { .. }
                 | Self::Doctor(_)
+                | Self::Limits(LimitsCommand::List { .. })
                 | Self::Migrate(_)
                 | Self::Own { .. }
         )
@@ -94,6 +97,17 @@ pub(crate) enum WorkersCommand {
     Remove(u32),
     /// Replace this one, or all of them one by one.
     Recycle { pid: Option<u32> },
+}
+
+/// What `limits` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LimitsCommand {
+    /// Print those of the configuration.
+    List { json: bool },
+    /// Tell how a client stands with those of a path.
+    Test { key: String, method: String, path: String, json: bool },
+    /// Forget what a client has used, of those of a path or of all.
+    Clear { key: String, place: Option<(String, String)> },
 }
 
 /// A case for `doctor client-ip`.
@@ -142,6 +156,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("requests", "Print the requests that are in flight"),
     ("reload", "Load configuration and program anew, without losing a request"),
     ("stop", "End the service once its requests are answered"),
+    ("limits", "Print the rate limits, and how a client stands with them"),
     ("migrate", "Print how the database's migrations stand, run or undo them"),
     ("doctor", "Explain what the configuration makes of a case"),
     ("log-level", "Print the log level, or change it for a while or until the next reload"),
@@ -254,6 +269,7 @@ fn command(program: &str, own: &[(&'static str, &'static str)]) -> clap::Command
             ),
         )
         .subcommand(log_level())
+        .subcommand(limits())
         .subcommand(migrate())
         .subcommands(own.iter().map(|(name, about)| {
             common(clap::Command::new(*name).about(*about), false).arg(rest())
@@ -361,6 +377,7 @@ fn chosen(matches: &ArgMatches, own: &[(&'static str, &'static str)]) -> Command
                 only: only.or_else(|| text("request-id").map(Only::Request)),
             }
         }
+        "limits" => Command::Limits(chosen_of_limits(inner)),
         "migrate" => Command::Migrate(chosen_of_migrate(inner)),
         other => match own.iter().find(|(name, _)| *name == other) {
             Some((name, _)) => {
@@ -369,6 +386,22 @@ fn chosen(matches: &ArgMatches, own: &[(&'static str, &'static str)]) -> Command
             }
             None => unreachable!("clap knows a command {other} that is not handled"),
         },
+    }
+}
+
+fn chosen_of_limits(matches: &ArgMatches) -> LimitsCommand {
+    let json = matches.get_flag("json");
+    let Some((name, inner)) = matches.subcommand() else { return LimitsCommand::List { json } };
+    let text = |name| inner.get_one::<String>(name).cloned();
+    let (key, method) = (text("key").unwrap_or_default(), text("method").unwrap_or_default());
+    let path = text("path");
+    match name {
+        "test" => {
+            let json = json || inner.get_flag("json");
+            LimitsCommand::Test { key, method, path: path.unwrap_or_default(), json }
+        }
+        "clear" => LimitsCommand::Clear { key, place: path.map(|path| (method, path)) },
+        other => unreachable!("clap knows a command {other} of limits that is not handled"),
     }
 }
 
@@ -516,6 +549,36 @@ mod tests {
                     duration: None,
                     only: Some(Only::Request("abc".into())),
                 },
+            ),
+        ];
+        for (line, command) in cases {
+            assert_eq!(command_of(line), command, "{line}");
+        }
+    }
+
+    #[test]
+    fn commands_of_limits_are_understood() {
+        let cases = [
+            ("limits", Command::Limits(LimitsCommand::List { json: false })),
+            (
+                "limits test --key 192.0.2.7 --path /a --json",
+                Command::Limits(LimitsCommand::Test {
+                    key: "192.0.2.7".into(),
+                    method: "GET".into(),
+                    path: "/a".into(),
+                    json: true,
+                }),
+            ),
+            (
+                "limits clear --key unix --path /a --method POST",
+                Command::Limits(LimitsCommand::Clear {
+                    key: "unix".into(),
+                    place: Some(("POST".into(), "/a".into())),
+                }),
+            ),
+            (
+                "limits clear --key unix",
+                Command::Limits(LimitsCommand::Clear { key: "unix".into(), place: None }),
             ),
         ];
         for (line, command) in cases {

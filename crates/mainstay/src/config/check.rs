@@ -2,6 +2,10 @@
 
 use std::collections::HashSet;
 
+use crate::http::client::Networks;
+use crate::limits::lint::{self, Around};
+use crate::limits::plan::Plan;
+use crate::limits::settings::Settings;
 use crate::log::Look;
 
 use super::{
@@ -55,6 +59,14 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
         let message = format!("counts X-Forwarded headers, and proxy.header is {}", proxy.header);
         found.push(about(config, "proxy.fix", message, "take away one of the two"));
     }
+    // What cannot be read has been told of already.
+    if let Ok(settings) = Settings::of(&config.limits)
+        && let Err((key, reason)) = Plan::of(&settings)
+        && good(&[key])
+    {
+        let hint = "use amounts up to 4194303 and windows up to 3 years";
+        found.push(about(config, key, format!("cannot be counted: {reason}"), hint));
+    }
     let health = &config.health;
     if good(&["health.live_path", "health.ready_path"]) && health.live_path == health.ready_path {
         let message = "is health.live_path too".to_owned();
@@ -76,6 +88,13 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
     if !config.proxy.fix.is_empty() && config.proxy.header == "off" {
         let origin = origin(config, "proxy.fix");
         found.push(format!("{origin}: proxy.fix does nothing while proxy.header is off"));
+    }
+    if let Ok(settings) = Settings::of(&config.limits) {
+        let unix = config.server.bind.iter().any(|it| matches!(it, Bind::Unix(_)));
+        let trusts_unix = Networks::parse(&config.proxy.trusted).is_ok_and(|it| it.trusts_unix());
+        for (key, finding) in lint::findings(&settings, Around { unix, trusts_unix }) {
+            found.push(format!("{}: {key}: {finding}", origin(config, key)));
+        }
     }
     found
 }

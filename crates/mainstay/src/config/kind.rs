@@ -3,6 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::http::client::{AllowedHosts, Networks, ProxyFix};
+use crate::limits::rules::{BETWEEN, Exempt, KeyBy, Rule};
+use crate::limits::settings::read_many;
 use crate::log::{Service, access::AccessFormat};
 use crate::telemetry::sentry::Dsn;
 
@@ -63,6 +65,14 @@ pub(crate) enum Kind {
     HeaderValue,
     /// A number of 0 to 1.
     Ratio,
+    /// Rate limits; empty means none.
+    Limits,
+    /// Rate limits of single paths.
+    LimitRules,
+    /// Who is counted as one by rate limits.
+    LimitKey,
+    /// Who and what is not limited.
+    LimitExempt,
 }
 
 /// A value as it was said, before its key's kind has looked at it.
@@ -153,6 +163,10 @@ impl Kind {
                 .map(Value::Text),
             Self::HeaderValue => self.text(raw, otel::header_value).map(Value::Text),
             Self::Ratio => self.ratio(raw).map(Value::Ratio),
+            Self::Limits => self.list(raw, "; ").and_then(|it| judged(it, read_many)),
+            Self::LimitRules => self.list(raw, BETWEEN).and_then(|it| judged(it, Rule::parse_all)),
+            Self::LimitKey => self.text(raw, printable).and_then(|it| judged(it, KeyBy::parse)),
+            Self::LimitExempt => self.joined(raw).and_then(|it| judged(it, Exempt::parse)),
         };
         read.map_err(|wrong| Wrong { hint: wrong.hint.or_else(|| Some(self.accepts())), ..wrong })
     }
@@ -199,6 +213,15 @@ impl Kind {
             Self::HeaderList => "use name=value,name=value".to_owned(),
             Self::HeaderValue => "use a text of visible ASCII".to_owned(),
             Self::Ratio => "use a number of 0 to 1, such as 0.25".to_owned(),
+            Self::Limits => "use limits such as \"200 per day; 50/hour\", or \"\" for none".to_owned(),
+            Self::LimitRules => {
+                "use rules such as \"POST /login: 5/minute\", several joined by \" & \" or as a list"
+                    .to_owned()
+            }
+            Self::LimitKey => "use address or header:NAME".to_owned(),
+            Self::LimitExempt => {
+                "use paths, addresses and networks such as \"/static/*, 10.0.0.0/8\"".to_owned()
+            }
         }
     }
 
@@ -225,6 +248,10 @@ impl Kind {
             Self::HeaderList => "HEADERS",
             Self::HeaderValue => "KEY",
             Self::Ratio => "RATIO",
+            Self::Limits => "LIMITS",
+            Self::LimitRules => "RULES",
+            Self::LimitKey => "KEY",
+            Self::LimitExempt => "LIST",
         }
     }
 
@@ -246,9 +273,12 @@ impl Kind {
             | Self::Dsn
             | Self::HttpUrl
             | Self::HeaderList
+            | Self::LimitKey
             | Self::HeaderValue => "a string",
             Self::Ratio => "a number of 0 to 1",
-            Self::Networks | Self::Hosts => "a string or a list of strings",
+            Self::Networks | Self::Hosts | Self::Limits | Self::LimitRules | Self::LimitExempt => {
+                "a string or a list of strings"
+            }
             Self::ProxyFix => "a table of numbers",
             Self::Count { .. } => "a number",
             Self::CountOrAuto { .. } => "a number or \"auto\"",
@@ -375,8 +405,12 @@ impl Kind {
 
     /// A list as one text, which the part of the program that it is for reads.
     fn joined(&self, raw: &Raw) -> Result<String, Wrong> {
+        self.list(raw, ",")
+    }
+
+    fn list(&self, raw: &Raw, between: &str) -> Result<String, Wrong> {
         match raw {
-            Raw::List(items) => printable(&items.join(",")).map_err(wrong),
+            Raw::List(items) => printable(&items.join(between)).map_err(wrong),
             _ => self.text(raw, printable),
         }
     }

@@ -183,6 +183,10 @@ fn parse_alias(key: &Key, alias: &Alias, said: &str) -> Result<Value, Wrong> {
             Value::Bool(true) => parse(key, "stdout"),
             _ => parse(key, "app.log"),
         },
+        AliasMap::XRateLimit => match Kind::Bool.parse(&Raw::Untyped(said.to_owned()))? {
+            Value::Bool(true) => parse(key, "x-ratelimit"),
+            _ => parse(key, "off"),
+        },
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
 use sections::Values;
 pub use sections::{
-    Database, Health, Http, Log, Metrics, Proxy, Sentry, Server, Telemetry, Workers,
+    Database, Health, Http, Limits, Log, Metrics, Proxy, Sentry, Server, Telemetry, Workers,
 };
 use value::Value;
 pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};
@@ -64,6 +64,8 @@ pub struct Config {
     pub http: Http,
     /// Proxies before the service.
     pub proxy: Proxy,
+    /// How often clients may come.
+    pub limits: Limits,
     /// The health endpoints and checks.
     pub health: Health,
     /// The database.
@@ -126,6 +128,7 @@ impl Config {
             workers: values.workers(),
             http: values.http(),
             proxy: values.proxy(),
+            limits: values.limits(),
             health: values.health(),
             database: values.database(),
             log: values.log(),
@@ -182,6 +185,7 @@ impl fmt::Debug for Config {
             .field("workers", &self.workers)
             .field("http", &self.http)
             .field("proxy", &self.proxy)
+            .field("limits", &self.limits)
             .field("health", &self.health)
             .field("database", &self.database)
             .field("log", &self.log)

@@ -109,6 +109,59 @@ pub struct Proxy {
     pub protocol: String,
 }
 
+/// `[limits]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Whether limits count at all.
+    pub enabled: bool,
+    /// Limits of all paths without any of their own, as a limit string; empty for none.
+    pub default: String,
+    /// Limits of the whole application; empty for none.
+    pub application: String,
+    /// Limits of breaches; empty for none.
+    pub meta: String,
+    /// Limits of single paths, joined by ` & `; empty for none.
+    pub routes: String,
+    /// `fixed-window`, `moving-window`, `sliding-window-counter` or `gcra`.
+    pub strategy: String,
+    /// `address` or `header:NAME`.
+    pub key: String,
+    /// Bits of an IPv6 address that tell clients apart, 32 to 128.
+    pub ipv6_prefix: u32,
+    /// Paths, addresses and networks that are not limited, as a list.
+    pub exempt: String,
+    /// `both`, `draft-10`, `x-ratelimit`, `draft-7`, `draft-6` or `off`.
+    pub headers: String,
+    /// Whether nothing is refused.
+    pub dry_run: bool,
+    /// `off` or `flask-limiter`.
+    pub compat: String,
+    /// From how many answers of 404 on a client is told of; empty for none.
+    pub excess_404: String,
+}
+
+#[cfg(test)]
+impl Limits {
+    pub(crate) fn for_tests() -> Limits {
+        Limits {
+            enabled: true,
+            default: String::new(),
+            application: String::new(),
+            meta: String::new(),
+            routes: String::new(),
+            strategy: "fixed-window".to_owned(),
+            key: "address".to_owned(),
+            ipv6_prefix: 64,
+            exempt: String::new(),
+            headers: "both".to_owned(),
+            dry_run: false,
+            compat: "off".to_owned(),
+            excess_404: String::new(),
+        }
+    }
+}
+
 /// `[health]`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -298,6 +351,24 @@ impl Values<'_> {
             fix: self.text("proxy.fix"),
             hosts: self.text("proxy.hosts"),
             protocol: self.text("proxy.protocol"),
+        }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            enabled: self.yes("limits.enabled"),
+            default: self.text("limits.default"),
+            application: self.text("limits.application"),
+            meta: self.text("limits.meta"),
+            routes: self.text("limits.routes"),
+            strategy: self.text("limits.strategy"),
+            key: self.text("limits.key"),
+            ipv6_prefix: self.small("limits.ipv6_prefix"),
+            exempt: self.text("limits.exempt"),
+            headers: self.text("limits.headers"),
+            dry_run: self.yes("limits.dry_run"),
+            compat: self.text("limits.compat"),
+            excess_404: self.text("limits.excess_404"),
         }
     }
 

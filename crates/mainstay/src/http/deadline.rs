@@ -85,6 +85,21 @@ impl Held {
     }
 }
 
+/// The answer to a request whose body nobody reads, or whose head was none: where the next one would
+/// begin is not known.
+#[cold]
+pub(crate) fn left_unread<B>(
+    mut answer: Response<B>,
+    conn: &Watched,
+    request: &Request<Body>,
+) -> Response<B> {
+    // A head that was refused is not refused again with the next request.
+    if conn.take_refusal().is_some() || !request.body().is_end_stream() {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
 /// The answer to a request that is refused; the error stage gives it its form.
 #[cold]
 pub(crate) fn refused<B>((status, reason): Why) -> Response<Answer<B>> {

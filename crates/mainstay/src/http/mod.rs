@@ -10,6 +10,7 @@ pub(crate) mod detached;
 pub(crate) mod ending;
 pub(crate) mod errors;
 pub(crate) mod guard;
+pub(crate) mod limit;
 pub(crate) mod page;
 pub(crate) mod probes;
 pub(crate) mod record;

@@ -13,6 +13,7 @@ use super::detached;
 use super::ending::{self, Ending};
 use super::errors::Stage;
 use super::guard::{self, Guarded};
+use super::limit::{Admitted, Asked, Entered, Limiter};
 use super::probes::{self, Paths};
 use super::record::{self, RecordBody, Ticket};
 use super::watched::Watched;
@@ -33,6 +34,8 @@ pub(crate) struct Layers {
     pub(crate) paths: Arc<Paths>,
     /// How errors look.
     pub(crate) stage: Arc<Stage>,
+    /// How often clients may come.
+    pub(crate) limiter: Arc<Limiter>,
     /// Told when somebody asks whether the service is ready.
     pub(crate) asked: Box<dyn Fn() + Send + Sync>,
 }
@@ -78,9 +81,13 @@ where
         // Who, under which id, and the record: sees all; its end is the last thing to run.
         let mut ticket = Ticket::begin(&mut request, &self.conn);
         let log = self.conn.recorder().log();
+        let mut admitted = Admitted::default();
         // Answers before anything can refuse.
         let inner = if let Some(answer) = probes::answer(log, &self.layers, &request) {
             Inner::Probe { answer: Some(answer) }
+        // Who came too often.
+        } else if let Some(answer) = self.limit(&mut ticket, &request, &mut admitted) {
+            Inner::Limited { answer: Some(answer) }
         // Refusals, limits of bodies and of time.
         } else if let Some(why) = deadline::refusal(&self.conn, &request) {
             Inner::Refused { why }
@@ -98,7 +105,37 @@ where
                 }
             }
         };
-        StackFuture { inner, ticket: Some(ticket), layers: Arc::clone(&self.layers) }
+        StackFuture { inner, ticket: Some(ticket), layers: Arc::clone(&self.layers), admitted }
+    }
+}
+
+impl<S> Stack<S> {
+    /// The answer to a request that its limits refuse.
+    #[inline(always)]
+    fn limit(
+        &self,
+        ticket: &mut Ticket,
+        request: &Request<Body>,
+        admitted: &mut Admitted,
+    ) -> Option<Response<Bytes>> {
+        let (conn, context) = ticket.parts();
+        let (context, now) = (context.as_deref(), conn.recorder().coarse());
+        let asked = Asked {
+            context,
+            client: context.map_or(conn.peer().map(|it| it.ip()), |context| context.client),
+            method: request.method(),
+            path: request.uri().path(),
+            headers: request.headers(),
+            now,
+            wall: conn.recorder().wall(now),
+        };
+        match self.layers.limiter.enter(&asked) {
+            Entered::Admitted(met) => {
+                *admitted = met;
+                None
+            }
+            Entered::Refused(answer) => Some(deadline::left_unread(*answer, conn, request)),
+        }
     }
 }
 
@@ -110,6 +147,8 @@ pin_project! {
         // Dropped after the application's future: the request ends when all of it has.
         ticket: Option<Ticket>,
         layers: Arc<Layers>,
+        // What its limits said.
+        admitted: Admitted,
     }
 }
 
@@ -119,6 +158,7 @@ pin_project! {
         App { #[pin] app: Guarded<S, F>, held: Held, ending: Option<Box<Ending<B>>> },
         Task { task: JoinHandle<Response<Answer<B>>> },
         Refused { why: deadline::Why },
+        Limited { answer: Option<Response<Bytes>> },
         Probe { answer: Option<Response<Bytes>> },
     }
 }
@@ -148,14 +188,22 @@ where
                     }
                 }
                 InnerProjection::Task { task } => Pin::new(task).poll(cx).map(detached::answer),
+                InnerProjection::Limited { answer } => {
+                    let answer = answer.take().expect("a future is not polled after it is done");
+                    Poll::Ready(answer.map(Answer::layer))
+                }
                 InnerProjection::Refused { why } => Poll::Ready(deadline::refused(*why)),
                 InnerProjection::Probe { answer } => {
                     let answer = answer.take().expect("a future is not polled after it is done");
                     return Poll::Ready(answer.map(Answer::layer));
                 }
             };
-            // Every error that nobody shaped gets its form.
-            response.map(|response| this.layers.stage.pass(response))
+            response.map(|mut response| {
+                let limiter = &this.layers.limiter;
+                limiter.answered(this.admitted, conn.recorder(), &mut response);
+                // Every error that nobody shaped gets its form.
+                this.layers.stage.pass(response)
+            })
         });
         let response = ready!(answered);
         let ticket = this.ticket.take().expect("looked at above");

@@ -5,6 +5,7 @@ use crate::http::client::{self, AllowedHosts, Family, Networks, ProxyFix, Trust,
 use crate::http::context::TraceContext;
 use crate::http::strict::judge::judge;
 use crate::http::traceparent;
+use crate::limits::parse;
 use crate::log::Service;
 use crate::log::access::{AccessFormat, Draft, Ended, Ending, Facts, Protocol, user};
 use crate::log::stamps::Stamps;
@@ -189,6 +190,27 @@ pub fn traceparent(bytes: &[u8]) {
     assert_eq!(again.flags, found.flags & 0b11);
 }
 
+/// Limits as an operator writes them: what is read is shown so that it reads back as the same, and what
+/// is refused is refused at a place of the text.
+///
+/// # Panics
+/// When what must hold does not.
+pub fn limit_strings(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    match parse::parse_many(&text) {
+        Ok(rates) => {
+            let shown: Vec<_> = rates.iter().map(ToString::to_string).collect();
+            assert_eq!(parse::parse_many(&shown.join("; ")), Ok(rates.clone()));
+            for rate in rates {
+                assert!(rate.window() >= rate.unit_seconds() && rate.unit_seconds() > 0);
+            }
+        }
+        Err(error) => {
+            assert!((1..=text.chars().count() + 1).contains(&error.column), "{error}");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,5 +250,10 @@ mod tests {
     #[test]
     fn what_was_found_of_traceparents_is_read_as_it_was_sent() {
         replay("traceparent", traceparent);
+    }
+
+    #[test]
+    fn what_was_found_of_limit_strings_reads_back_as_the_same() {
+        replay("limit_strings", limit_strings);
     }
 }

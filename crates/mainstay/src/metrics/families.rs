@@ -167,4 +167,7 @@ families! {
     TELEMETRY_SPOOL "mainstay_telemetry_spool_bytes" Gauge ["receiver"];
     /// When each receiver last took something, seconds since the Unix epoch.
     TELEMETRY_LAST "mainstay_telemetry_last_success_timestamp_seconds" Gauge ["receiver"];
+    /// What each rate limit decided: requests that it allowed, denied, or would have denied in a dry run. A
+    /// request is counted at each limit that it meets.
+    LIMIT_DECISIONS "mainstay_limit_decisions_total" Counter ["policy", "outcome"];
 }

@@ -2,7 +2,7 @@
 
 use super::check::{self, MetricError};
 use super::families;
-use super::handle::{Gauge, Measure, Merge, Place};
+use super::handle::{Counter, Gauge, Measure, Merge, Place};
 use super::label;
 use crate::event::Event;
 use mainstay_os::segment::{Declined, Kind, Segment};
@@ -128,14 +128,35 @@ impl Metrics {
         merge: Merge,
         labels: &[(&str, &str)],
     ) -> Result<Gauge, MetricError> {
+        self.own(family, merge, labels)
+    }
+
+    /// A counter of mainstay's own.
+    ///
+    /// # Errors
+    /// When there is no more room, or the labels are too long.
+    pub(crate) fn own_counter(
+        &self,
+        family: &families::Family,
+        labels: &[(&str, &str)],
+    ) -> Result<Counter, MetricError> {
+        self.own(family, Merge::Sum, labels)
+    }
+
+    fn own<M: Measure>(
+        &self,
+        family: &families::Family,
+        merge: Merge,
+        labels: &[(&str, &str)],
+    ) -> Result<M, MetricError> {
         let (name, help) = (family.name, family.help.trim());
-        let nature = nature(Kind::Gauge, merge);
+        let nature = nature(M::kind(), merge);
         let index = self.segment.register().declare(name.as_bytes(), nature, help.as_bytes());
         let index = index.map_err(|declined| MetricError::new(name, why(declined)))?;
         let labels = label::render(labels.iter().copied());
-        let limit = LIMITS[Kind::Gauge as usize];
-        let gauge = self.handle(index, merge, &labels, limit);
-        gauge.ok_or_else(|| {
+        let limit = LIMITS[M::kind() as usize];
+        let measure = self.handle(index, merge, &labels, limit);
+        measure.ok_or_else(|| {
             MetricError::new(name, format!("there is no room for another series, {labels}"))
         })
     }

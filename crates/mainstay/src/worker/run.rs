@@ -21,8 +21,10 @@ use crate::http::book::{Book, Recorder};
 use crate::http::client::Trust;
 use crate::http::context::RequestId;
 use crate::http::errors::{OwnPage, Pages, Stage};
+use crate::http::limit::{Limiter, route};
 use crate::http::probes::Paths;
 use crate::http::stack::Layers;
+use crate::limits::settings::Settings as Limits;
 use crate::log::Look;
 use crate::log::bridge;
 use crate::metrics::registry::Metrics;
@@ -151,6 +153,10 @@ fn start(
     let metrics = Metrics::new(log.segment().clone(), log.slot_index(), log.teller());
     #[cfg(feature = "metrics")]
     crate::metrics::facade::install(&metrics);
+    let limits = Limits::of(&config.limits).map_err(io::Error::other)?;
+    let workers = usize::try_from(log.segment().header().target()).unwrap_or(1);
+    let limiter = Limiter::new(limits, log.clone(), &metrics, workers).map_err(io::Error::other)?;
+    route::install(&limiter);
     let shared = Arc::new(Shared {
         name,
         version,
@@ -163,7 +169,7 @@ fn start(
         metrics,
         #[cfg(feature = "database")]
         pools: Pools::new(replace),
-        layers: Arc::new(Layers { paths, stage, asked }),
+        layers: Arc::new(Layers { paths, stage, limiter, asked }),
         config,
     });
     let runtime = runtime(&shared)?;

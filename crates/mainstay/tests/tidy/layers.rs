@@ -73,6 +73,17 @@ pub(crate) const LAYERS: &[Layer] = &[
         ],
         never: IMPURE,
     },
+    // What limits say, and which of them a request meets, is read and decided without any I/O.
+    Layer {
+        part: "crates/mainstay/src/limits/settings.rs",
+        may: &["crate::config", "crate::limits"],
+        never: SERVING,
+    },
+    Layer {
+        part: "crates/mainstay/src/limits/",
+        may: &["crate::http::client::Networks", "crate::limits"],
+        never: PROCESS,
+    },
     // The line of a request that a worker left behind shows headers, as any access line does.
     Layer {
         part: "crates/mainstay/src/supervisor/lost.rs",
@@ -94,6 +105,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::config",
             "crate::event",
             "crate::health",
+            "crate::limits",
             "crate::log",
             "crate::memory",
             "crate::metrics",
@@ -114,6 +126,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::event",
             "crate::health",
             "crate::http",
+            "crate::limits",
             "crate::log",
             "crate::memory",
             "crate::metrics",
@@ -167,6 +180,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::event",
             "crate::health",
             "crate::http",
+            "crate::limits",
             "crate::log",
             "crate::metrics",
             "crate::panics",
@@ -289,6 +303,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         may: &[
             "crate::config",
             "crate::http::client",
+            "crate::limits",
             "crate::log::Service",
             "crate::log::access",
             "crate::telemetry::sentry::Dsn",
@@ -297,7 +312,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         part: "crates/mainstay/src/config/check.rs",
-        may: &["crate::config", "crate::log::Look"],
+        may: &[
+            "crate::config",
+            "crate::http::client::Networks",
+            "crate::limits",
+            "crate::log::Look",
+        ],
         never: IMPURE,
     },
     Layer { part: "crates/mainstay/src/config/", may: &["crate::config"], never: IMPURE },

@@ -7,6 +7,7 @@ use super::*;
 use ::loom::model::Builder;
 use ::loom::sync::Arc;
 use ::loom::thread;
+use std::sync::{Arc as PlainArc, Mutex};
 
 /// Two lines of places and nothing else.
 fn words() -> Arc<Vec<AtomicU64>> {
@@ -33,10 +34,20 @@ fn hit(words: &[AtomicU64], key: Key, now: u64, ends: u64) -> bool {
     }
 }
 
-fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+/// Runs `model` in every way that has so many unforced switches, and fails unless each of both threads was
+/// the one to be admitted: a model that explores nothing passes.
+fn explore(preemptions: usize, model: impl Fn() -> bool + Sync + Send + 'static) {
+    let seen = PlainArc::new(Mutex::new([0_u64; 2]));
+    let told = PlainArc::clone(&seen);
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
-    builder.check(model);
+    builder.check(move || {
+        let mine = model();
+        told.lock().expect("a model that fails ends the test")[usize::from(mine)] += 1;
+    });
+    let seen = *seen.lock().expect("all models are done");
+    assert!(seen.iter().all(|many| *many > 10), "explored {seen:?}");
+    eprintln!("explored {seen:?}");
 }
 
 #[test]
@@ -48,6 +59,7 @@ fn a_key_that_is_new_to_two_is_counted_once() {
         let mine = hit(&words, key, 1, 10);
         let others = other.join().expect("it does not panic");
         assert!(mine != others, "one of one is admitted");
+        mine
     });
 }
 
@@ -68,5 +80,6 @@ fn a_place_that_ends_is_taken_once_though_its_owner_comes_back() {
         assert!(again, "nobody else has hit the old key");
         assert!(mine != others, "one of one is admitted");
         assert!(!hit(&words, old, 3, 10) && !hit(&words, new, 3, 10), "and both are kept");
+        mine
     });
 }

@@ -21,7 +21,7 @@ mod state;
 mod table;
 
 pub(crate) use geometry::Geometry;
-pub use key::Key;
+pub use key::{Key, Scope, Subject};
 pub use policy::{Policy, PolicyError, Strategy};
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};
@@ -38,6 +38,8 @@ pub const EXACT_AMOUNT: u64 = 1_024;
 const SECRET: usize = 0;
 const EVICTED: usize = 2;
 const FULL: usize = 3;
+/// Limits of one request that are looked at once, unless others are faster.
+const PLANS: usize = 4;
 /// Words before the places.
 pub(crate) const HEAD_WORDS: usize = 16;
 
@@ -88,12 +90,28 @@ impl<'a> Limits<'a> {
         self.words[SECRET + 1].store(secret[1], Relaxed);
     }
 
-    /// The key of `key` (an address, a user) in `scope` (a route, or everywhere) under a policy. Texts of
-    /// any length; the scope counts up to 2³² bytes.
+    fn secret(&self) -> [u64; 2] {
+        [self.words[SECRET].load(Relaxed), self.words[SECRET + 1].load(Relaxed)]
+    }
+
+    /// A policy in a scope. The same in all processes for the life of the segment.
+    #[must_use]
+    pub fn scope(&self, policy_id: u64, scope: &[u8]) -> Scope {
+        Scope::of(self.secret(), policy_id, scope)
+    }
+
+    /// Whom limits are for. The same in all processes for the life of the segment.
+    #[inline]
+    #[must_use]
+    pub fn subject(&self, subject: &[u8]) -> Subject {
+        Subject::of(self.secret(), subject)
+    }
+
+    /// The key of `key` in `scope` under a policy. Who has several limits of one request makes scopes
+    /// beforehand and the subject once.
     #[must_use]
     pub fn key(&self, policy_id: u64, scope: &[u8], key: &[u8]) -> Key {
-        let secret = (self.words[SECRET].load(Relaxed), self.words[SECRET + 1].load(Relaxed));
-        Key::of(secret, policy_id, scope, key)
+        self.scope(policy_id, scope).key(self.subject(key))
     }
 
     /// How many counts had to make room before they had ended.
@@ -114,14 +132,18 @@ impl<'a> Limits<'a> {
     /// Whoever is killed in between may have consumed some of them.
     pub fn decide(&self, hits: &[Hit], now_ns: u64, verdicts: &mut [Verdict]) -> bool {
         if let ([hit], [verdict, ..]) = (hits, &mut *verdicts) {
-            *verdict = self.consume(hit, now_ns);
+            *verdict = self.consume(hit, now_ns, None);
             return verdict.admitted;
         }
-        if !self.peek(hits, now_ns, verdicts) {
+        let mut plans = [None; PLANS];
+        if !self.look(hits, now_ns, verdicts, &mut plans) {
             return false;
         }
-        for (index, (hit, verdict)) in hits.iter().zip(&mut *verdicts).enumerate() {
-            *verdict = self.consume(hit, now_ns);
+        let plans = plans.into_iter().chain(std::iter::repeat(None));
+        for (index, ((hit, verdict), plan)) in
+            hits.iter().zip(&mut *verdicts).zip(plans).enumerate()
+        {
+            *verdict = self.consume(hit, now_ns, plan);
             if !verdict.admitted {
                 // Others were faster: what was taken is given back, and told as it stands then.
                 hits[..index].iter().for_each(|hit| self.refund(hit, now_ns));
@@ -136,23 +158,27 @@ impl<'a> Limits<'a> {
 
     /// What [`decide`](Limits::decide) would say now. Consumes nothing.
     pub fn peek(&self, hits: &[Hit], now_ns: u64, verdicts: &mut [Verdict]) -> bool {
-        if hits.len() > 1 {
-            hits.iter().for_each(|hit| self.counts().prefetch(hit.key));
-        }
+        self.look(hits, now_ns, verdicts, &mut [])
+    }
+
+    /// Keeps as many plans as there is room for.
+    #[inline]
+    fn look(
+        &self,
+        hits: &[Hit],
+        now_ns: u64,
+        verdicts: &mut [Verdict],
+        plans: &mut [Option<Plan<'a>>],
+    ) -> bool {
+        hits.iter().for_each(|hit| self.counts().prefetch(hit.key));
         let mut admitted = true;
-        for (hit, verdict) in hits.iter().zip(verdicts) {
-            let judged = match hit.policy.strategy {
-                Strategy::MovingWindow => self.rings(hit).judge(hit, now_ns).1,
-                Strategy::SlidingWindowCounter => {
-                    self.windows(hit, now_ns).0.judge(&hit.policy, hit.cost)
-                }
-                _ => {
-                    let found = self.counts().find(hit.key, hit.key.tag());
-                    judge(hit, found.map_or(State(0), |found| found.is), now_ns)
-                }
-            };
-            *verdict = judged.without();
+        for (index, (hit, verdict)) in hits.iter().zip(verdicts).enumerate() {
+            let plan = self.plan(hit, now_ns);
+            *verdict = plan.judged.without();
             admitted &= verdict.admitted;
+            if let Some(place) = plans.get_mut(index) {
+                *place = Some(plan);
+            }
         }
         admitted
     }
@@ -191,89 +217,74 @@ impl<'a> Limits<'a> {
         cleared
     }
 
-    /// Both counts of a sliding window, with the places that they were read from.
-    fn windows(&self, hit: &Hit, now_ns: u64) -> (sliding::Windows, [Option<Found<'a>>; 2]) {
-        let found = [0, 1].map(|odd| self.counts().find(hit.key, hit.key.tag() | odd));
-        let states = found.map(|found| found.map_or(State(0), |found| found.is));
-        (sliding::Windows::read(&hit.policy, states, now_ns / 1_000_000), found)
+    /// What a hit finds.
+    #[inline]
+    fn plan(&self, hit: &Hit, now_ns: u64) -> Plan<'a> {
+        let (policy, key, cost) = (&hit.policy, hit.key, hit.cost);
+        let is = |found: Option<Found<'_>>| found.map_or(State(0), |found| found.is);
+        match policy.strategy {
+            Strategy::FixedWindow => {
+                let found = self.counts().find(key, key.tag());
+                let judged = counter::judge(policy, is(found), cost, now_ns / 1_000_000);
+                Plan { tag: key.tag(), found, judged }
+            }
+            Strategy::Gcra => {
+                let found = self.counts().find(key, key.tag());
+                Plan { tag: key.tag(), found, judged: gcra::judge(policy, is(found), cost, now_ns) }
+            }
+            Strategy::SlidingWindowCounter => {
+                let found = self.counts().find_both(key);
+                let windows = sliding::Windows::read(policy, found.map(is), now_ns / 1_000_000);
+                let (odd, judged) = (windows.number & 1, windows.judge(policy, cost));
+                Plan { tag: key.tag() | odd, found: found[odd as usize], judged }
+            }
+            Strategy::MovingWindow => {
+                let (ring, judged) = self.rings(hit).judge(hit, now_ns);
+                Plan { tag: key.tag(), found: ring.map(|ring| ring.place), judged }
+            }
+        }
     }
 
     /// Decides on one hit, and consumes it if it is admitted.
-    fn consume(&self, hit: &Hit, now_ns: u64) -> Verdict {
-        let counts = self.counts();
-        if hit.policy.strategy == Strategy::MovingWindow {
-            return self.consume_moving(hit, now_ns);
-        }
+    #[inline]
+    fn consume(&self, hit: &Hit, now_ns: u64, mut plan: Option<Plan<'a>>) -> Verdict {
         loop {
-            let (tag, found, judged) = match hit.policy.strategy {
-                Strategy::SlidingWindowCounter => {
-                    let (windows, found) = self.windows(hit, now_ns);
-                    let odd = windows.number & 1;
-                    let judged = windows.judge(&hit.policy, hit.cost);
-                    (hit.key.tag() | odd, found[odd as usize], judged)
-                }
-                _ => {
-                    let found = counts.find(hit.key, hit.key.tag());
-                    let judged = judge(hit, found.map_or(State(0), |found| found.is), now_ns);
-                    (hit.key.tag(), found, judged)
-                }
-            };
+            let plan = plan.take().unwrap_or_else(|| self.plan(hit, now_ns));
+            let judged = &plan.judged;
             if !judged.admitted {
                 return judged.without();
             }
-            let place = match found {
-                Some(found) => Ok(found),
-                None => self.claim(counts, hit.key, tag, now_ns),
-            };
-            match place {
-                Err(Full) => return self.uncounted(hit, &judged),
-                // Settled by another meanwhile: it is judged again.
-                Ok(place) if found.is_none() && place.is.is_settled() => {}
-                Ok(place) if place.replace(judged.next) => return judged.with(hit.cost),
-                Ok(_) => {}
-            }
-        }
-    }
-
-    fn consume_moving(&self, hit: &Hit, now_ns: u64) -> Verdict {
-        let rings = self.rings(hit);
-        loop {
-            let (ring, judged) = rings.judge(hit, now_ns);
-            if !judged.admitted {
-                return judged.without();
-            }
-            let mut place = match ring {
-                Some(ring) => ring.place,
-                None => match self.claim(rings.table, hit.key, hit.key.tag(), now_ns) {
-                    Err(Full) => return self.uncounted(hit, &judged),
+            let place = match plan.found {
+                Some(place) => place,
+                None => match self.claim(hit, plan.tag, now_ns) {
+                    Err(Full) => {
+                        self.words[FULL].fetch_add(1, Relaxed);
+                        return judged.with(hit.cost);
+                    }
+                    // Settled by another meanwhile: it is judged again.
                     Ok(place) if place.is.is_settled() => continue,
                     Ok(place) => place,
                 },
             };
-            let wanted = now_ns / 1_000_000 + hit.policy.window_ms + 1;
-            let lasts = place.is.is_settled() && place.is.ends() >= wanted;
-            if !lasts || place.is.is_hot() != judged.next.is_hot() {
-                if !place.replace(judged.next) {
-                    continue;
-                }
-                place.is = judged.next;
-            }
-            if rings.take(place, hit, now_ns) {
+            let consumed = match hit.policy.strategy {
+                Strategy::MovingWindow => self.rings(hit).consume(place, hit, judged, now_ns),
+                _ => place.replace(judged.next),
+            };
+            if consumed {
                 return judged.with(hit.cost);
             }
         }
     }
 
-    fn claim(&self, table: Table<'a>, key: Key, tag: u64, now_ns: u64) -> Result<Found<'a>, Full> {
-        table.find_or_claim(key, tag, now_ns / 1_000_000, || {
+    #[cold]
+    fn claim(&self, hit: &Hit, tag: u64, now_ns: u64) -> Result<Found<'a>, Full> {
+        let table = match hit.policy.strategy {
+            Strategy::MovingWindow => self.rings(hit).table,
+            _ => self.counts(),
+        };
+        table.find_or_claim(hit.key, tag, now_ns / 1_000_000, || {
             self.words[EVICTED].fetch_add(1, Relaxed);
         })
-    }
-
-    /// A hit for which there is no room.
-    fn uncounted(&self, hit: &Hit, judged: &Judged) -> Verdict {
-        self.words[FULL].fetch_add(1, Relaxed);
-        judged.with(hit.cost)
     }
 
     /// The rings of a moving window.
@@ -285,6 +296,14 @@ impl<'a> Limits<'a> {
             length: class.length,
         }
     }
+}
+
+/// What a hit has found, and what it would do.
+#[derive(Clone, Copy, Debug)]
+struct Plan<'a> {
+    tag: u64,
+    found: Option<Found<'a>>,
+    judged: Judged,
 }
 
 /// Places with rings of one length.
@@ -326,7 +345,16 @@ impl<'a> Rings<'a> {
         }
     }
 
-    fn take(&self, place: Found<'a>, hit: &Hit, now_ns: u64) -> bool {
+    /// Takes what a hit costs, unless others were faster.
+    fn consume(&self, mut place: Found<'a>, hit: &Hit, judged: &Judged, now_ns: u64) -> bool {
+        let wanted = now_ns / 1_000_000 + hit.policy.window_ms + 1;
+        let lasts = place.is.is_settled() && place.is.ends() >= wanted;
+        if !lasts || place.is.is_hot() != judged.next.is_hot() {
+            if !place.replace(judged.next) {
+                return false;
+            }
+            place.is = judged.next;
+        }
         let ring = self.ring(place, hit);
         if hit.policy.amount > EXACT_AMOUNT {
             parts::take(&ring, &hit.policy, hit.cost, now_ns / 1_000_000)
@@ -346,14 +374,5 @@ impl<'a> Rings<'a> {
     }
 }
 
-fn judge(hit: &Hit, is: State, now_ns: u64) -> Judged {
-    match hit.policy.strategy {
-        Strategy::Gcra => gcra::judge(&hit.policy, is, hit.cost, now_ns),
-        _ => counter::judge(&hit.policy, is, hit.cost, now_ns / 1_000_000),
-    }
-}
-
-#[cfg(all(test, loom))]
-mod loom;
 #[cfg(all(test, not(loom)))]
 mod tests;

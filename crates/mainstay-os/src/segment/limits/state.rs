@@ -31,20 +31,24 @@ const FREED: u64 = 5;
 pub(super) struct Owner(pub(super) u64);
 
 impl Owner {
+    #[inline]
     pub(super) fn tag(self) -> u64 {
         self.0 & TAG
     }
 
+    #[inline]
     pub(super) fn turn(self) -> u64 {
         self.0 >> TAG_BITS & TURN
     }
 
     /// Whether it is the owner that the claim of `tag` after `turn` has made.
+    #[inline]
     pub(super) fn is_next_after(self, turn: u64, tag: u64) -> bool {
         self == Owner(turn << TAG_BITS).followed_by(tag)
     }
 
     /// The next owner of a place that this one has.
+    #[inline]
     pub(super) fn followed_by(self, tag: u64) -> Owner {
         Owner(((self.turn() + 1) & TURN) << TAG_BITS | tag & TAG)
     }
@@ -83,32 +87,38 @@ pub(super) enum Kind {
 }
 
 impl State {
+    #[inline]
     pub(super) fn claim(tag: u64, before: Owner) -> State {
         State(CLAIM << KIND_SHIFT | before.turn() << TAG_BITS | tag & TAG)
     }
 
     /// What a claim becomes that is given up. Not 0, so that no claim can be made on the strength of what
     /// the place was before.
+    #[inline]
     pub(super) fn freed(claim: State) -> State {
         State(FREED << KIND_SHIFT | claim.0 & VALUE)
     }
 
     /// `hot` places are given to others last.
+    #[inline]
     pub(super) fn count(ends: u64, count: u64, hot: bool) -> State {
         let ends = ends.min(LATEST) << ENDS_SHIFT;
         let hot = if hot { HOT } else { 0 };
         State(COUNT << KIND_SHIFT | ends | hot | count.min(MAX_COUNT))
     }
 
+    #[inline]
     pub(super) fn pace(nanos: u64) -> State {
         State(PACE << KIND_SHIFT | nanos.min(VALUE))
     }
 
+    #[inline]
     pub(super) fn ring(ends: u64, hot: bool) -> State {
         let hot = if hot { HOT } else { 0 };
         State(RING << KIND_SHIFT | ends.min(LATEST) << ENDS_SHIFT | hot)
     }
 
+    #[inline]
     pub(super) fn kind(self) -> Kind {
         let (value, ends) = (self.0 & VALUE, (self.0 & VALUE) >> ENDS_SHIFT);
         match self.0 >> KIND_SHIFT {
@@ -121,11 +131,13 @@ impl State {
     }
 
     /// Whether it is an owner's own, and no claim.
+    #[inline]
     pub(super) fn is_settled(self) -> bool {
         matches!(self.0 >> KIND_SHIFT, COUNT..=RING)
     }
 
     /// When it counts for nothing any more, milliseconds; 0 for what never counted.
+    #[inline]
     pub(super) fn ends(self) -> u64 {
         match self.kind() {
             Kind::Count { ends, .. } | Kind::Ring { ends } => ends,
@@ -134,6 +146,7 @@ impl State {
         }
     }
 
+    #[inline]
     pub(super) fn is_hot(self) -> bool {
         matches!(self.0 >> KIND_SHIFT, COUNT | RING) && self.0 & HOT != 0
     }

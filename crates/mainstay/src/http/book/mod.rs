@@ -146,7 +146,8 @@ impl Recorder {
         self.coarse.store(now.0, Relaxed);
     }
 
-    fn wall(&self, now: Mono) -> u64 {
+    /// The wall time of a monotonic one, as of the last look.
+    pub(crate) fn wall(&self, now: Mono) -> u64 {
         now.0.wrapping_add(self.wall_offset.load(Relaxed))
     }
 

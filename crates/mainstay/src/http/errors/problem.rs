@@ -6,6 +6,9 @@ use serde::Serialize;
 
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
+/// Of limits that were exceeded, as draft-ietf-httpapi-ratelimit-headers registers it.
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
 /// The members in the order in which they are written.
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -20,14 +23,25 @@ struct Problem<'a> {
     error_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<&'a str>,
+    /// Names of the limits that were exceeded.
+    #[serde(rename = "violated-policies", skip_serializing_if = "<[_]>::is_empty")]
+    violated: &'a [Box<str>],
 }
 
-/// The body.
-pub(crate) fn problem(told: &Told<'_>) -> Vec<u8> {
+/// The body; `violated` are the limits that were exceeded.
+pub(crate) fn problem(told: &Told<'_>, violated: &[Box<str>]) -> Vec<u8> {
     let &Told { status, title, message, request_id, error_id, trace_id, .. } = told;
-    let r#type = "about:blank";
-    let problem =
-        Problem { r#type, title, status, detail: message, request_id, error_id, trace_id };
+    let r#type = if violated.is_empty() { "about:blank" } else { QUOTA_EXCEEDED };
+    let problem = Problem {
+        r#type,
+        title,
+        status,
+        detail: message,
+        request_id,
+        error_id,
+        trace_id,
+        violated,
+    };
     serde_json::to_vec(&problem).expect("texts and numbers are JSON")
 }
 
@@ -47,13 +61,18 @@ mod tests {
             service: "shop",
         };
         assert_eq!(
-            String::from_utf8(problem(&told)).unwrap(),
+            String::from_utf8(problem(&told, &[])).unwrap(),
             r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"There is \"nothing\"\n."}"#
         );
         told.request_id = Some("r");
         told.error_id = Some("e");
         told.trace_id = Some("t");
-        let text = String::from_utf8(problem(&told)).unwrap();
+        let text = String::from_utf8(problem(&told, &[])).unwrap();
         assert!(text.ends_with(r#","request_id":"r","error_id":"e","trace_id":"t"}"#), "{text}");
+        let text = String::from_utf8(problem(&told, &["a".into(), "b".into()])).unwrap();
+        assert!(
+            text.starts_with(r#"{"type":"https://iana.org/assignments/http-problem-types#quota"#)
+        );
+        assert!(text.ends_with(r#","violated-policies":["a","b"]}"#), "{text}");
     }
 }

@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::http::body::{Answer, BoxError};
 use crate::http::context::RequestContext;
 use crate::http::guard::Panicked;
+use crate::http::limit::Quota;
 use crate::log::current_level;
 use crate::panics::{self, Panic};
 use bytes::Bytes;
@@ -79,8 +80,11 @@ impl Stage {
             Some(body) => body,
             None => {
                 let outside = failure.as_ref().and_then(|failure| failure.outside());
+                let quota = parts.extensions.remove::<Quota>();
+                let outside = outside.or(quota.as_ref().map(|quota| &*quota.message));
+                let violated = quota.as_ref().map_or(&[][..], |quota| &quota.violated);
                 let message = outside.unwrap_or(sentence(parts.status));
-                self.rewrite(asked, &mut parts, message, error_id.as_deref())
+                self.rewrite(asked, &mut parts, message, violated, error_id.as_deref())
             }
         };
         Response::from_parts(parts, body)
@@ -137,6 +141,7 @@ impl Stage {
         asked: &Asked,
         parts: &mut Parts,
         message: &str,
+        violated: &[Box<str>],
         error_id: Option<&str>,
     ) -> Answer<B> {
         let context = asked.context.as_ref();
@@ -154,7 +159,7 @@ impl Stage {
         let headers = &mut parts.headers;
         OF_THE_BODY.iter().for_each(|name| drop(headers.remove(name)));
         let (media, bytes) = match form(asked.accept()) {
-            Form::Problem => (problem::MEDIA_TYPE, problem::problem(&told)),
+            Form::Problem => (problem::MEDIA_TYPE, problem::problem(&told, violated)),
             Form::Html => {
                 let page = self.pages.render(&told);
                 if let Some(PageFailure { page, reason }) = page.failure {

@@ -4,6 +4,7 @@ use super::tables::{requests, status, workers};
 use super::{Answer, Command, levels, socket_path};
 use crate::cli;
 use crate::config::{Config, Level};
+use crate::limits::table;
 use crate::log::levels::CHAINS;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -57,6 +58,7 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
         | cli::Command::Check
         | cli::Command::Config { .. }
         | cli::Command::Doctor(_)
+        | cli::Command::Limits(cli::LimitsCommand::List { .. })
         | cli::Command::Migrate(_)
         | cli::Command::Own { .. } => return None,
         cli::Command::DoctorLive(time) => {
@@ -66,6 +68,15 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
                 format!("each request that comes tells its chain in the error log, as {CHAINS}\n")
             };
             (Command::LogLevel { level, millis, module, request: None }, told)
+        }
+        cli::Command::Limits(cli::LimitsCommand::Test { key, method, path, json: as_json }) => {
+            let (key, method, path) = (key.clone(), method.clone(), path.clone());
+            let render = if *as_json { json } else { table::standing_text };
+            (Command::TestLimits { key, method, path }, render)
+        }
+        cli::Command::Limits(cli::LimitsCommand::Clear { key, place }) => {
+            let (key, place) = (key.clone(), place.clone());
+            (Command::ClearLimits { key, place }, table::cleared_text)
         }
         cli::Command::Status { json: true } => (Command::Status, json),
         cli::Command::Status { json: false } => (Command::Status, status),

@@ -3,6 +3,9 @@
 use super::{Answer, Asked, Command, levels};
 use crate::clock;
 use crate::event::Event;
+use crate::limits::plan::Plan;
+use crate::limits::settings::Settings;
+use crate::limits::table;
 use crate::status;
 use crate::supervisor::machine::Input;
 use crate::supervisor::run::Supervisor;
@@ -29,9 +32,24 @@ impl Supervisor {
             Command::LogLevel { level: Some(level), millis, module, request } => {
                 self.set_log_level(&level, millis, module, request)
             }
+            Command::TestLimits { key, method, path } => self.limits().and_then(|(it, plan)| {
+                let (limits, now) = (self.log.segment().limits(), clock::mono().0);
+                table::standing(&it, &plan, &limits, (&key, &method, &path), now)
+            }),
+            Command::ClearLimits { key, place } => self.limits().and_then(|(it, plan)| {
+                let place = place.as_ref().map(|(method, path)| (&**method, &**path));
+                table::clear(&it, &plan, &self.log.segment().limits(), &key, place)
+            }),
         };
         let answer = answer.map_or_else(Answer::error, Answer::ok);
         self.control.answer(client, &answer);
+    }
+
+    /// The rate limits of the configuration that serves.
+    fn limits(&self) -> Result<(Settings, Plan), String> {
+        let settings = Settings::of(&self.config.limits)?;
+        let plan = Plan::of(&settings).map_err(|(key, reason)| format!("{key}: {reason}"))?;
+        Ok((settings, plan))
     }
 
     fn status(&self) -> serde_json::Value {

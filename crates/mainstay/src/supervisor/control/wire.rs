@@ -26,6 +26,10 @@ pub(crate) enum Command {
         module: Option<String>,
         request: Option<String>,
     },
+    /// How a client stands with the rate limits of a request.
+    TestLimits { key: String, method: String, path: String },
+    /// Forget what a client has used of the rate limits of a request (method and path), or of all.
+    ClearLimits { key: String, place: Option<(String, String)> },
 }
 
 impl Command {
@@ -40,12 +44,20 @@ impl Command {
             Command::Reload { .. } => "reload",
             Command::Stop { .. } => "stop",
             Command::LogLevel { .. } => "log-level",
+            Command::TestLimits { .. } => "limits test",
+            Command::ClearLimits { .. } => "limits clear",
         }
     }
 
     /// Whether it only looks.
     pub(crate) fn only_looks(&self) -> bool {
-        matches!(self, Command::Status | Command::Requests | Command::LogLevel { level: None, .. })
+        matches!(
+            self,
+            Command::Status
+                | Command::Requests
+                | Command::TestLimits { .. }
+                | Command::LogLevel { level: None, .. }
+        )
     }
 }
 

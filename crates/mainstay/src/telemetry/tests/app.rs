@@ -154,7 +154,9 @@ impl Rig {
         let stage =
             Stage::new(Pages::load(None, &[]).unwrap(), "shop", self.log.clone(), || "e".into());
         let paths = Paths { live: "/healthz".into(), ready: "/readyz".into() };
-        let layers = Arc::new(Layers { paths: Arc::new(paths), stage, asked: Box::new(|| {}) });
+        let limiter = crate::http::limit::Limiter::for_tests(&self.log);
+        let paths = Arc::new(paths);
+        let layers = Arc::new(Layers { paths, stage, limiter, asked: Box::new(|| {}) });
         let peer = Some(([192, 0, 2, 9], 5_000).into());
         let recorder = Arc::clone(&self.recorder);
         let conn = Arc::new(Watched::new(recorder, peer, None, false, -1, clock::mono()));

@@ -1,0 +1,442 @@
+//! Rate limits, as a layer: who came too often is refused with a 429 before the application is asked,
+//! and who did not is told how often he may still come.
+//!
+//! Which limits a request meets was decided when the worker began (`limits::plan`), the count is kept by
+//! the segment's table for all processes. A request that is refused by one limit uses up none.
+
+mod fields;
+mod refusal;
+pub(crate) mod route;
+mod tell;
+
+pub(crate) use refusal::Quota;
+
+use super::book::Recorder;
+use super::context::{Context, current};
+use crate::clock::Mono;
+use crate::limits::flood::Flood;
+use crate::limits::plan::{MOST, Met, Plan};
+use crate::limits::settings::{Fields, Settings};
+use crate::limits::who::{Address, Who};
+use crate::log::Log;
+use crate::metrics::registry::Metrics;
+use crate::metrics::{Counter, families};
+use bytes::Bytes;
+use fields::Item;
+use http::{HeaderMap, Method, Response, StatusCode};
+use mainstay_os::segment::{Hit, Policy, Verdict};
+use refusal::Refusal;
+use route::Noted;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Limits that an answer tells of; of more it tells of those that are nearest to their end.
+const TOLD: usize = 4;
+const SECOND: u64 = 1_000_000_000;
+
+/// The limits of one process.
+pub(crate) struct Limiter {
+    settings: Settings,
+    plan: Plan,
+    log: Log,
+    metrics: Arc<Metrics>,
+    /// Stands in arrays where there is no hit.
+    blank: Hit,
+    is_active: bool,
+    /// What is told of each limit, and its counts, by its index.
+    kept: Vec<Kept>,
+    flood: Mutex<Flood>,
+    /// Limits of the application's code, whose indexes go on behind those of the plan.
+    own: Mutex<Vec<Kept>>,
+}
+
+/// What is known of a limit besides its count.
+#[derive(Clone, Debug)]
+struct Kept {
+    name: Box<str>,
+    text: String,
+    scope: Box<str>,
+    amount: u64,
+    /// Seconds.
+    window: u64,
+    counts: Option<[Counter; 3]>,
+}
+
+/// What a limit made of a request; the order of [`Kept::counts`].
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    Allowed,
+    Denied,
+    WouldDeny,
+}
+
+const OUTCOMES: [&str; 3] = ["allowed", "denied", "would_deny"];
+
+/// Who asks for what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) context: Option<&'a Context>,
+    pub(crate) client: Option<IpAddr>,
+    pub(crate) method: &'a Method,
+    pub(crate) path: &'a str,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) now: Mono,
+    /// Wall time, nanoseconds.
+    pub(crate) wall: u64,
+}
+
+/// What became of a request at its limits.
+#[derive(Debug)]
+pub(crate) enum Entered {
+    Admitted(Admitted),
+    Refused(Box<Response<Bytes>>),
+}
+
+/// What is to be told of limits that admitted a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Admitted {
+    wall: u64,
+    count: usize,
+    shown: [Shown; TOLD],
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shown {
+    limit: u32,
+    remaining: u32,
+    /// Nanoseconds until there is more.
+    reset: u64,
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter").field("is_active", &self.is_active).finish_non_exhaustive()
+    }
+}
+
+impl Limiter {
+    /// The limits of these settings; all of `workers` together tell of at most a megabyte a minute.
+    ///
+    /// # Errors
+    /// Which key has a limit that cannot be counted.
+    pub(crate) fn new(
+        settings: Settings,
+        log: Log,
+        metrics: &Arc<Metrics>,
+        workers: usize,
+    ) -> Result<Arc<Limiter>, String> {
+        let plan = Plan::of(&settings).map_err(|(key, reason)| format!("{key}: {reason}"))?;
+        let key = log.segment().limits().key(0, b"", b"");
+        let policy = Policy::new(settings.strategy, 0, std::time::Duration::from_secs(1));
+        let policy = policy.map_err(|error| error.to_string())?;
+        let mut limiter = Limiter {
+            blank: Hit { policy, key, cost: 0 },
+            is_active: settings.enabled && !plan.is_empty(),
+            kept: Vec::new(),
+            flood: Mutex::new(Flood::new(1_000_000 / workers.max(1))),
+            own: Mutex::default(),
+            metrics: Arc::clone(metrics),
+            settings,
+            plan,
+            log,
+        };
+        let kept = limiter.plan.all().map(|met| limiter.keep(met)).collect();
+        limiter.kept = kept;
+        Ok(Arc::new(limiter))
+    }
+
+    /// Counts a request that begins.
+    #[inline(always)]
+    pub(crate) fn enter(&self, asked: &Asked<'_>) -> Entered {
+        if !self.is_active || self.settings.exempt.holds(asked.client, asked.path) {
+            return Entered::Admitted(Admitted::default());
+        }
+        self.count(asked)
+    }
+
+    #[inline]
+    fn count(&self, asked: &Asked<'_>) -> Entered {
+        let (key, prefix) = (&self.settings.key, self.settings.ipv6_prefix);
+        let who = Who::of(key, prefix, asked.client, asked.headers);
+        if !self.plan.meta.is_empty()
+            && let Some(refused) = self.meta(asked, &who, true)
+        {
+            return refused;
+        }
+        let of_path = self.plan.of_path(asked.method.as_str(), asked.path);
+        let met = || self.plan.application.iter().chain(of_path);
+        // Most requests meet few limits, and room for many costs.
+        let decided = match self.plan.application.len() + of_path.len() {
+            0 => Ok(Admitted::default()),
+            1..=TOLD => self.decide::<TOLD>(asked, &who, met()),
+            _ => self.decide::<MOST>(asked, &who, met()),
+        };
+        match decided {
+            Ok(admitted) => {
+                self.try_out(asked, &who, met().filter(|met| met.dry_run));
+                Entered::Admitted(admitted)
+            }
+            Err(refusal) => {
+                if !self.plan.meta.is_empty() {
+                    self.meta(asked, &who, false);
+                }
+                Entered::Refused(self.refuse(asked, &refusal))
+            }
+        }
+    }
+
+    /// Decides on all limits that refuse.
+    #[inline]
+    fn decide<'a, const N: usize>(
+        &self,
+        asked: &Asked<'_>,
+        who: &Who<'_>,
+        met: impl Iterator<Item = &'a Met>,
+    ) -> Result<Admitted, Refusal> {
+        let limits = self.log.segment().limits();
+        let (mut hits, mut verdicts) = ([self.blank; N], [Verdict::default(); N]);
+        let (mut indexes, mut count) = ([0; N], 0);
+        for met in met.filter(|met| !met.dry_run).take(N) {
+            let key = limits.key(met.policy.id, met.scope.as_bytes(), who.bytes());
+            hits[count] = Hit { policy: met.policy, key, cost: 1 };
+            indexes[count] = met.index;
+            count += 1;
+        }
+        let (hits, verdicts) = (&hits[..count], &mut verdicts[..count]);
+        let mut judged = count;
+        let is_admitted = if self.settings.flask {
+            // One after the other: the first that refuses is the last that counts.
+            let mut each = hits.iter().zip(verdicts.iter_mut());
+            let refusing = each.position(|(hit, verdict)| {
+                !limits.decide(&[*hit], asked.now.0, std::slice::from_mut(verdict))
+            });
+            judged = refusing.map_or(count, |at| at + 1);
+            refusing.is_none()
+        } else {
+            limits.decide(hits, asked.now.0, verdicts)
+        };
+        let judged = indexes[..judged].iter().copied().zip(&*verdicts);
+        if is_admitted {
+            return Ok(self.admit(asked, judged));
+        }
+        Err(self.note(asked, who, judged))
+    }
+
+    #[inline]
+    fn admit<'a>(
+        &self,
+        asked: &Asked<'_>,
+        judged: impl Iterator<Item = (usize, &'a Verdict)>,
+    ) -> Admitted {
+        let mut admitted = Admitted { wall: asked.wall, ..Admitted::default() };
+        for (index, verdict) in judged {
+            self.kept[index].count(Outcome::Allowed);
+            let shown = Shown::of(index, verdict);
+            if admitted.count < TOLD {
+                admitted.shown[admitted.count] = shown;
+                admitted.count += 1;
+            } else if let Some(most) = admitted.shown.iter_mut().max_by_key(|it| it.remaining)
+                && most.remaining > shown.remaining
+            {
+                *most = shown;
+            }
+        }
+        admitted
+    }
+
+    /// The limits that refused, told and counted.
+    #[cold]
+    fn note<'a>(
+        &self,
+        asked: &Asked<'_>,
+        who: &Who<'_>,
+        judged: impl Iterator<Item = (usize, &'a Verdict)>,
+    ) -> Refusal {
+        let mut refusal = Refusal::default();
+        for (index, verdict) in judged {
+            let kept = &self.kept[index];
+            refusal.add(kept, verdict);
+            if !verdict.admitted {
+                kept.count(Outcome::Denied);
+                self.tell(asked.context, index, who, Outcome::Denied, asked.now);
+            }
+        }
+        refusal
+    }
+
+    /// Counts what would be refused.
+    #[inline]
+    fn try_out<'a>(&self, asked: &Asked<'_>, who: &Who<'_>, met: impl Iterator<Item = &'a Met>) {
+        let limits = self.log.segment().limits();
+        for met in met {
+            let key = limits.key(met.policy.id, met.scope.as_bytes(), who.bytes());
+            let hit = Hit { policy: met.policy, key, cost: 1 };
+            let is_admitted = limits.decide(&[hit], asked.now.0, &mut [Verdict::default()]);
+            let outcome = if is_admitted { Outcome::Allowed } else { Outcome::WouldDeny };
+            self.kept[met.index].count(outcome);
+            if !is_admitted {
+                self.tell(asked.context, met.index, who, outcome, asked.now);
+            }
+        }
+    }
+
+    /// Looks whether somebody has been refused too often, or counts that he was refused once more.
+    #[cold]
+    fn meta(&self, asked: &Asked<'_>, who: &Who<'_>, only_look: bool) -> Option<Entered> {
+        let limits = self.log.segment().limits();
+        let mut refusal = Refusal::default();
+        for met in &self.plan.meta {
+            let key = limits.key(met.policy.id, met.scope.as_bytes(), who.bytes());
+            let hits = [Hit { policy: met.policy, key, cost: 1 }];
+            let mut verdicts = [Verdict::default()];
+            if !only_look {
+                limits.decide(&hits, asked.now.0, &mut verdicts);
+                continue;
+            }
+            if limits.peek(&hits, asked.now.0, &mut verdicts) {
+                self.kept[met.index].count(Outcome::Allowed);
+                continue;
+            }
+            let outcome = if met.dry_run { Outcome::WouldDeny } else { Outcome::Denied };
+            self.kept[met.index].count(outcome);
+            self.tell(asked.context, met.index, who, outcome, asked.now);
+            if !met.dry_run {
+                refusal.add(&self.kept[met.index], &verdicts[0]);
+            }
+        }
+        let is_refused = only_look && !refusal.is_empty();
+        is_refused.then(|| Entered::Refused(self.refuse(asked, &refusal)))
+    }
+
+    /// Adds to an answer what it tells of limits, and looks at what it says.
+    #[inline(always)]
+    pub(crate) fn answered<B>(
+        &self,
+        admitted: &Admitted,
+        recorder: &Recorder,
+        response: &mut Response<B>,
+    ) {
+        if response.status() == StatusCode::NOT_FOUND && !self.plan.excess_404.is_empty() {
+            self.not_found(recorder.coarse());
+        }
+        // A limit of the application's code that refused has told already.
+        if response.status() == StatusCode::TOO_MANY_REQUESTS
+            && response.extensions().get::<Quota>().is_some()
+        {
+            return;
+        }
+        let noted = response.extensions_mut().remove::<Noted>();
+        if (admitted.count > 0 || noted.is_some()) && self.settings.fields != Fields::Off {
+            self.add_fields(admitted, noted.as_ref(), response.headers_mut());
+        }
+    }
+
+    /// Who finds nothing again and again is looking for something.
+    #[cold]
+    fn not_found(&self, now: Mono) {
+        // Within the stack it is the request that is answered.
+        let Some(context) = current::current().filter(|_| self.settings.enabled) else { return };
+        let limits = self.log.segment().limits();
+        let who = Who::Address(Address::of(context.client, self.settings.ipv6_prefix));
+        for met in &self.plan.excess_404 {
+            let key = limits.key(met.policy.id, met.scope.as_bytes(), who.bytes());
+            let hit = Hit { policy: met.policy, key, cost: 1 };
+            if limits.decide(&[hit], now.0, &mut [Verdict::default()]) {
+                self.kept[met.index].count(Outcome::Allowed);
+            } else {
+                self.kept[met.index].count(Outcome::WouldDeny);
+                self.tell_not_found(&context, met.index, &who, now);
+            }
+        }
+    }
+
+    fn add_fields(&self, admitted: &Admitted, noted: Option<&Noted>, headers: &mut HeaderMap) {
+        let shown = &admitted.shown[..admitted.count];
+        let noted = noted.map_or(&[][..], |it| &it.shown);
+        let own = (!noted.is_empty()).then(|| self.own());
+        let of_plan = shown.iter().map(|it| (&self.kept[it.limit as usize], it));
+        let of_code = noted
+            .iter()
+            .filter_map(|it| Some((own.as_ref()?.get(it.limit as usize - self.kept.len())?, it)));
+        let items: Vec<_> = of_plan.chain(of_code).map(|(kept, it)| kept.item(it)).collect();
+        // Flask-Limiter shows the first limit that is not the whole application's.
+        let first = if self.settings.flask {
+            items.iter().find(|it| !self.plan.application.iter().any(|met| *met.name == *it.name))
+        } else {
+            items.iter().min_by(|one, other| one.part().total_cmp(&other.part()))
+        };
+        let Some(first) = first.or(items.first()) else { return };
+        let reset = shown.iter().chain(noted).zip(&items).find(|(_, it)| *it == first);
+        let reset = reset.map_or(0, |(it, _)| it.reset);
+        let wall = admitted.wall.max(noted.first().map_or(0, |_| crate::clock::wall()));
+        let reset_at = self.reset_at(wall, reset);
+        fields::write(headers, self.settings.fields, &items, first, reset_at);
+        if self.settings.flask && self.settings.fields != Fields::Off {
+            refusal::retry_later(headers, reset / SECOND + 1);
+        }
+    }
+
+    /// When there is more, seconds since the epoch.
+    fn reset_at(&self, wall: u64, reset: u64) -> u64 {
+        let at = wall.saturating_add(reset);
+        if self.settings.flask { at / SECOND + 1 } else { at.div_ceil(SECOND) }
+    }
+
+    fn keep(&self, met: &Met) -> Kept {
+        let counts = OUTCOMES.map(|outcome| {
+            let labels = [("policy", &*met.name), ("outcome", outcome)];
+            match self.metrics.own_counter(&families::LIMIT_DECISIONS, &labels) {
+                Ok(counter) => Some(counter),
+                Err(error) => {
+                    let reason = error.to_string();
+                    self.metrics.tell(&crate::event::Event::MetricRefused { reason });
+                    None
+                }
+            }
+        });
+        let [allowed, denied, would_deny] = counts;
+        let counts = allowed.zip(denied).zip(would_deny);
+        Kept {
+            name: met.name.clone(),
+            text: met.rate.to_string(),
+            scope: met.scope.clone(),
+            amount: met.rate.amount,
+            window: met.rate.window(),
+            counts: counts.map(|((allowed, denied), would_deny)| [allowed, denied, would_deny]),
+        }
+    }
+
+    fn own(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    #[inline]
+    fn count(&self, outcome: Outcome) {
+        if let Some(counts) = &self.counts {
+            counts[outcome as usize].inc();
+        }
+    }
+
+    fn item(&self, shown: &Shown) -> Item<'_> {
+        let (amount, window, remaining) = (self.amount, self.window, shown.remaining.into());
+        Item { name: &self.name, amount, window, remaining, reset: shown.reset.div_ceil(SECOND) }
+    }
+}
+
+impl Shown {
+    #[inline]
+    fn of(index: usize, verdict: &Verdict) -> Shown {
+        Shown {
+            limit: index as u32,
+            remaining: u32::try_from(verdict.remaining).unwrap_or(u32::MAX),
+            reset: u64::try_from(verdict.reset_after.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Breaches of limits in the log, with whom they are about: each at first, then ever fewer.
+
+use super::{Limiter, Outcome};
+use crate::clock::Mono;
+use crate::event::Event;
+use crate::http::context::Context;
+use crate::limits::flood::{Breach, Flood, Tell};
+use crate::limits::who::Who;
+use crate::log::RecordContext;
+use std::sync::{MutexGuard, PoisonError};
+
+/// Most bytes of a key that are told.
+const KEY: usize = 256;
+
+impl Limiter {
+    /// Tells of a breach of a limit, if it is its turn.
+    #[cold]
+    pub(super) fn tell(
+        &self,
+        context: Option<&Context>,
+        limit: usize,
+        who: &Who<'_>,
+        outcome: Outcome,
+        now: Mono,
+    ) {
+        self.tell_key(context, limit, who.shown(&self.log.segment().limits()), outcome, now);
+    }
+
+    /// As [`Limiter::tell`], of somebody with this name.
+    pub(super) fn tell_key(
+        &self,
+        context: Option<&Context>,
+        limit: usize,
+        mut key: String,
+        outcome: Outcome,
+        now: Mono,
+    ) {
+        key.truncate(key.floor_char_boundary(KEY));
+        let Some((text, scope, window)) = self.told_of(limit) else { return };
+        let Some(more) = self.turn(limit, &key, now, window) else { return };
+        let (limit, scope) = (text, scope.to_string());
+        let event = match outcome {
+            Outcome::WouldDeny => Event::LimitWouldDeny { limit, key, scope, more },
+            Outcome::Allowed | Outcome::Denied => Event::LimitExceeded { limit, key, scope, more },
+        };
+        self.write(context, &event, "web");
+    }
+
+    pub(super) fn tell_not_found(&self, context: &Context, limit: usize, who: &Who<'_>, now: Mono) {
+        let key = who.shown(&self.log.segment().limits());
+        let Some((text, _, window)) = self.told_of(limit) else { return };
+        let Some(more) = self.turn(limit, &key, now, window) else { return };
+        let event = Event::MaliciousExcess404 { client: key, limit: text, more };
+        self.write(Some(context), &event, "intrusion_detection");
+    }
+
+    /// Tells what was left untold in windows that have ended.
+    pub(crate) fn tell_ended(&self, now: Mono) {
+        let (ended, strangers) = self.flood().ended(now.0);
+        for (Breach { limit, key }, count, untold) in ended {
+            if let Some((limit, scope, _)) = self.told_of(limit) {
+                let (key, scope) = (key.into(), scope.into());
+                self.log.event(&Event::LimitUntold { limit, key, scope, count, untold });
+            }
+        }
+        if strangers > 0 {
+            self.log.event(&Event::LimitStrangers { count: strangers });
+        }
+    }
+
+    /// Whether this breach is told, and what more there is to tell of it.
+    fn turn(&self, limit: usize, key: &str, now: Mono, window: u64) -> Option<String> {
+        let breach = Breach { limit, key: key.into() };
+        let window = window.saturating_mul(super::SECOND);
+        match self.flood().breach(&breach, now.0, window) {
+            Tell::Nothing => None,
+            Tell::One => Some(String::new()),
+            Tell::Many { count, untold } => {
+                Some(format!(" ({count} times, {untold} of them not told)"))
+            }
+        }
+    }
+
+    fn flood(&self) -> MutexGuard<'_, Flood> {
+        self.flood.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The text, the scope and the window of a limit.
+    fn told_of(&self, limit: usize) -> Option<(String, Box<str>, u64)> {
+        let of = |kept: &super::Kept| (kept.text.clone(), kept.scope.clone(), kept.window);
+        match self.kept.get(limit) {
+            Some(kept) => Some(of(kept)),
+            None => self.own().get(limit - self.kept.len()).map(of),
+        }
+    }
+
+    fn write(&self, context: Option<&Context>, event: &Event, category: &'static str) {
+        let Some(context) = context else { return self.log.event(event) };
+        let trace = Some(context.trace).filter(|trace| trace.is_some());
+        let (trace_id, span_id) =
+            trace.map_or(([0; 32], [0; 16]), |it| (it.trace_hex(), it.span_hex()));
+        let hex = |digits| trace.and(std::str::from_utf8(digits).ok()).unwrap_or_default();
+        let client = context.client.map(|client| client.to_string()).unwrap_or_default();
+        let record = RecordContext {
+            user: "",
+            category,
+            outcome: "failure",
+            request_id: context.id.as_str(),
+            trace_id: hex(&trace_id[..]),
+            span_id: hex(&span_id[..]),
+            route: context.route.get().map_or("", AsRef::as_ref),
+            client: &client,
+            method: &context.method,
+            path: &context.path,
+        };
+        self.log.event_of(event, record);
+    }
+}

@@ -1,0 +1,137 @@
+//! Which limits a request meets: made once from the settings, so that a request only looks.
+
+use super::parse::Rate;
+use super::rules::Rule;
+use super::settings::Settings;
+use mainstay_os::segment::{Policy, Strategy};
+use std::time::Duration;
+
+/// Most limits that one request may meet.
+pub(crate) const MOST: usize = 16;
+
+/// A limit as it is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Met {
+    pub(crate) policy: Policy,
+    pub(crate) rate: Rate,
+    /// Its name for clients and metrics, unlike that of any other.
+    pub(crate) name: Box<str>,
+    /// What is counted together.
+    pub(crate) scope: Box<str>,
+    /// It refuses nothing.
+    pub(crate) dry_run: bool,
+    /// Its place among all limits of the plan.
+    pub(crate) index: usize,
+}
+
+/// All limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) application: Vec<Met>,
+    pub(crate) meta: Vec<Met>,
+    pub(crate) default: Vec<Met>,
+    pub(crate) rules: Vec<(Rule, Vec<Met>)>,
+    pub(crate) excess_404: Vec<Met>,
+}
+
+impl Plan {
+    /// The plan of these settings.
+    ///
+    /// # Errors
+    /// Which limit of which key cannot be counted, and why.
+    pub(crate) fn of(settings: &Settings) -> Result<Plan, (&'static str, String)> {
+        let mut made = Made { settings, count: 0 };
+        // The names of keys stand where the problem is told.
+        let within = |key: &'static str| move |error: String| (key, error);
+        let application = made.group("application", "global", &settings.application, false);
+        let application = application.map_err(within("limits.application"))?;
+        let meta = made.group("meta", "meta", &settings.meta, false);
+        let meta = meta.map_err(within("limits.meta"))?;
+        let default = made.group("default", "default", &settings.default, false);
+        let default = default.map_err(within("limits.default"))?;
+        let mut rules = Vec::new();
+        for rule in &settings.rules {
+            let place = rule.place();
+            let group = made.group(&place, &place, &rule.rates, rule.dry_run);
+            rules.push((rule.clone(), group.map_err(within("limits.routes"))?));
+        }
+        let excess_404 = made.group("excess-404", "excess-404", &settings.excess_404, true);
+        let excess_404 = excess_404.map_err(within("limits.excess_404"))?;
+        Ok(Plan { application, meta, default, rules, excess_404 })
+    }
+
+    /// The limits of one request: those of the application, then those of its path.
+    pub(crate) fn met(&self, method: &str, path: &str) -> impl Iterator<Item = &Met> {
+        self.application.iter().chain(self.of_path(method, path))
+    }
+
+    /// The limits that a request meets because of its path.
+    #[inline]
+    pub(crate) fn of_path(&self, method: &str, path: &str) -> &[Met] {
+        let rule = self.rules.iter().find(|(rule, _)| rule.meets(method, path));
+        rule.map_or(&self.default, |(_, limits)| limits)
+    }
+
+    /// Every limit, by its index.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Met> {
+        let first = [&self.application, &self.meta, &self.default].into_iter();
+        let groups = first.chain(self.rules.iter().map(|(_, limits)| limits));
+        groups.chain([&self.excess_404]).flatten()
+    }
+
+    /// Whether there is nothing that requests could meet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.application.is_empty() && self.default.is_empty() && self.rules.is_empty()
+    }
+}
+
+struct Made<'a> {
+    settings: &'a Settings,
+    count: usize,
+}
+
+impl Made<'_> {
+    /// Limits that stand together, shortest unit first as Flask-Limiter has them. What says the same
+    /// as another is not counted twice.
+    fn group(
+        &mut self,
+        origin: &str,
+        scope: &str,
+        rates: &[Rate],
+        dry_run: bool,
+    ) -> Result<Vec<Met>, String> {
+        let mut sorted = rates.to_vec();
+        sorted.sort_by_key(Rate::unit_seconds);
+        let mut group: Vec<Met> = Vec::new();
+        for rate in sorted {
+            let policy = policy(self.settings.strategy, &rate)?;
+            if group.iter().any(|it| it.policy.id == policy.id) {
+                continue;
+            }
+            let alone = rates.len() == 1;
+            let mut name =
+                if alone { origin.to_owned() } else { format!("{origin}-{}", rate.window()) };
+            if group.iter().any(|it| *it.name == *name) {
+                name = format!("{name}-{}", rate.amount);
+            }
+            let (name, scope, index) = (name.into(), scope.into(), self.count);
+            let dry_run = dry_run || self.settings.dry_run;
+            group.push(Met { policy, rate, name, scope, dry_run, index });
+            self.count += 1;
+        }
+        let application = self.settings.application.len().min(MOST);
+        if group.len() + application > MOST {
+            return Err(format!("a request would meet more than {MOST} limits"));
+        }
+        Ok(group)
+    }
+}
+
+/// What the table counts for a rate.
+///
+/// # Errors
+/// Why it cannot count it.
+pub(crate) fn policy(strategy: Strategy, rate: &Rate) -> Result<Policy, String> {
+    let window = Duration::from_secs(rate.window());
+    Policy::new(strategy, rate.amount, window).map_err(|error| format!("\"{rate}\": {error}"))
+}

@@ -1,0 +1,107 @@
+//! From the configuration's texts to what they mean.
+
+use super::parse::{Rate, parse_many};
+use super::rules::{Exempt, KeyBy, Rule};
+use crate::config;
+use mainstay_os::segment::Strategy;
+
+/// `[limits]`, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) enabled: bool,
+    pub(crate) default: Vec<Rate>,
+    pub(crate) application: Vec<Rate>,
+    pub(crate) meta: Vec<Rate>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) strategy: Strategy,
+    pub(crate) key: KeyBy,
+    /// Bits of an IPv6 address that tell clients apart.
+    pub(crate) ipv6_prefix: u32,
+    pub(crate) exempt: Exempt,
+    pub(crate) fields: Fields,
+    /// Nothing is refused.
+    pub(crate) dry_run: bool,
+    /// As Flask-Limiter has it.
+    pub(crate) flask: bool,
+    pub(crate) excess_404: Vec<Rate>,
+}
+
+/// Which headers tell of limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fields {
+    /// `RateLimit` and `RateLimit-Policy` of draft 10, and `X-RateLimit-*`.
+    Both,
+    Draft10,
+    XRateLimit,
+    Draft7,
+    Draft6,
+    Off,
+}
+
+impl Settings {
+    /// As `[limits]` says.
+    ///
+    /// # Errors
+    /// The key and what is wrong with its value.
+    pub(crate) fn of(limits: &config::Limits) -> Result<Settings, String> {
+        let rates = |key: &str, text: &str| {
+            read_many(text).map_err(|error| format!("limits.{key}: {error}"))
+        };
+        let wrong = |key: &'static str| move |error: String| format!("limits.{key}: {error}");
+        Ok(Settings {
+            enabled: limits.enabled,
+            default: rates("default", &limits.default)?,
+            application: rates("application", &limits.application)?,
+            meta: rates("meta", &limits.meta)?,
+            rules: Rule::parse_all(&limits.routes).map_err(wrong("routes"))?,
+            strategy: strategy(&limits.strategy).unwrap_or(Strategy::FixedWindow),
+            key: KeyBy::parse(&limits.key).map_err(wrong("key"))?,
+            ipv6_prefix: limits.ipv6_prefix,
+            exempt: Exempt::parse(&limits.exempt).map_err(wrong("exempt"))?,
+            fields: fields(&limits.headers),
+            dry_run: limits.dry_run,
+            flask: limits.compat == "flask-limiter",
+            excess_404: rates("excess_404", &limits.excess_404)?,
+        })
+    }
+}
+
+/// Limits, or none.
+pub(crate) fn read_many(text: &str) -> Result<Vec<Rate>, String> {
+    match text.trim() {
+        "" => Ok(Vec::new()),
+        _ => parse_many(text).map_err(|error| error.to_string()),
+    }
+}
+
+/// The strategy that the configuration calls so.
+pub(crate) fn strategy(name: &str) -> Option<Strategy> {
+    Some(match name {
+        "fixed-window" => Strategy::FixedWindow,
+        "moving-window" => Strategy::MovingWindow,
+        "sliding-window-counter" => Strategy::SlidingWindowCounter,
+        "gcra" => Strategy::Gcra,
+        _ => return None,
+    })
+}
+
+/// Its name in the configuration.
+pub(crate) fn strategy_name(strategy: Strategy) -> &'static str {
+    match strategy {
+        Strategy::FixedWindow => "fixed-window",
+        Strategy::MovingWindow => "moving-window",
+        Strategy::SlidingWindowCounter => "sliding-window-counter",
+        Strategy::Gcra => "gcra",
+    }
+}
+
+fn fields(name: &str) -> Fields {
+    match name {
+        "draft-10" => Fields::Draft10,
+        "x-ratelimit" => Fields::XRateLimit,
+        "draft-7" => Fields::Draft7,
+        "draft-6" => Fields::Draft6,
+        "off" => Fields::Off,
+        _ => Fields::Both,
+    }
+}

@@ -1,0 +1,209 @@
+//! Rate limits: as many admitted as a limit says, by however many workers and whoever of them dies;
+//! what the refused are told, and what the log and the commands say.
+
+use crate::support::*;
+use crate::wire::Wire;
+use e2e::harness::Service;
+use e2e::load::{Response, burst, send};
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A GET of a path as the proxy on this host passes it on for a client.
+fn get_for(service: &Service, client: &str, path: &str, more: &str) -> Response {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: e2e\r\nX-Forwarded-For: {client}\r\nConnection: close\r\n{more}\r\n"
+    );
+    let answer = send(&service.target(), request.as_bytes(), TIMEOUT);
+    answer.unwrap_or_else(|failure| panic!("{failure:?}:\n{}", service.log()))
+}
+
+fn statuses(service: &Service, client: &str, path: &str, count: usize) -> Vec<u16> {
+    (0..count).map(|_| get_for(service, client, path, "").status).collect()
+}
+
+/// What a metric with these labels says.
+fn metric(service: &Service, line: &str) -> Option<u64> {
+    let answer = service.get_admin("/metrics").expect("watch answers");
+    let text = answer.text();
+    let value = text.lines().find_map(|it| it.strip_prefix(line)).map(str::trim);
+    value.map(|value| value.parse().expect("a whole number"))
+}
+
+#[test]
+fn as_many_are_admitted_as_the_limit_says_by_four_workers_in_every_strategy() {
+    let _together = together();
+    for strategy in ["fixed-window", "moving-window", "sliding-window-counter", "gcra"] {
+        // Slow enough that not even a bucket that fills evenly gets another during the test.
+        let service = service(&format!(
+            "workers.count = 4\nlimits.strategy = '{strategy}'\nlimits.default = '100/day'"
+        ));
+        let answers: Vec<u16> = (0..4)
+            .flat_map(|_| burst(&service.target(), "/", 100, TIMEOUT).collect())
+            .map(|it| it.map_or_else(|failure| panic!("{failure:?}"), |answer| answer.status))
+            .collect();
+        let count = |status| answers.iter().filter(|it| **it == status).count();
+        assert_eq!((count(200), count(429)), (100, 300), "{strategy}:\n{}", service.log());
+        let line = "mainstay_limit_decisions_total{policy=\"default\",outcome=";
+        let counted = ["allowed", "denied", "would_deny"]
+            .map(|outcome| metric(&service, &format!("{line}\"{outcome}\"}}")));
+        assert_eq!(counted, [Some(100), Some(300), Some(0)], "{strategy}");
+    }
+}
+
+#[test]
+fn workers_that_are_killed_and_a_reload_admit_nobody_more() {
+    let _together = together();
+    let config = "workers.count = 4\nlimits.default = '400/day'";
+    let service = service(config);
+    let mut answers = Vec::new();
+    for round in 0..8 {
+        let under_way = burst(&service.target(), "/slow?ms=50", 100, TIMEOUT);
+        match round {
+            3 => {
+                service.configure(&format!("{config}\nlimits.headers = 'off'"));
+                service.control_ok(&["reload", "--wait"]);
+            }
+            _ => {
+                let pids = service.status().pids();
+                kill_process(pid(pids[round % pids.len()]), Signal::KILL).ok();
+            }
+        }
+        answers.extend(under_way.collect());
+        service.wait_workers(4, START);
+    }
+    let count = |status| answers.iter().flatten().filter(|it| it.status == status).count();
+    let lost = answers.iter().filter(|it| it.is_err()).count();
+    say(format_args!("killed: {} admitted, {} refused, {lost} lost", count(200), count(429)));
+    assert!(count(200) <= 400, "{} were admitted of 400", count(200));
+    // Who was admitted and killed has used up his share.
+    assert!(count(200) + lost >= 400, "{} were admitted of 400, {lost} lost", count(200));
+    assert_eq!(count(200) + count(429) + lost, 800, "{}", service.log());
+    assert_eq!(statuses(&service, "127.0.0.1", "/", 2), [429, 429]);
+}
+
+#[test]
+fn the_refused_are_told_when_to_come_again_in_the_form_that_they_accept() {
+    let _together = together();
+    let service = service(
+        "workers.count = 1\nlimits.routes = ['GET /: 1/hour']\nlog.access_format = '%(s)s %(reason)s %(r)s'",
+    );
+    let first = get_for(&service, "192.0.2.7", "/", "");
+    assert_eq!((first.status, first.header("retry-after")), (200, None));
+    assert_eq!(first.header("ratelimit-policy"), Some("\"GET /\";q=1;w=3600"));
+    assert_eq!(first.header("x-ratelimit-remaining"), Some("0"));
+    let refused = get_for(&service, "192.0.2.7", "/", "Accept: application/json\r\n");
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.header("content-type"), Some("application/problem+json"));
+    let problem: Value = serde_json::from_slice(&refused.body).expect("JSON");
+    let kind = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+    assert_eq!((&problem["type"], &problem["status"]), (&kind.into(), &429.into()));
+    assert_eq!(problem["violated-policies"], serde_json::json!(["GET /"]));
+    let wait: u64 = refused.header("retry-after").expect("a wait").parse().expect("seconds");
+    assert!((3_500..=3_600).contains(&wait), "{wait}");
+    let page = get_for(&service, "192.0.2.7", "/", "Accept: text/html\r\n");
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.text().contains("Please try again in 60 minutes."), "{}", page.text());
+    service.wait_access(&["429 rate_limited GET / HTTP/1.1"], START);
+    let line = service.wait_log(&["ratelimit 1 per 1 hour (192.0.2.7) exceeded"], START);
+    assert!(line.contains("exceeded at endpoint: GET /") && line.contains("[WARNING]"), "{line}");
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(statuses(&service, "192.0.2.7", path, 3), [200; 3], "probes are not limited");
+    }
+}
+
+#[test]
+fn a_refused_request_keeps_its_connection_unless_its_body_was_not_read() {
+    let _together = together();
+    let service =
+        service("workers.count = 1\nlimits.default = '1/hour'\nlimits.compat = 'flask-limiter'");
+    let mut wire = Wire::connect(service.address).expect("the service listens");
+    let mut ask = |bytes: &str| {
+        let answer = wire.send(bytes.as_bytes()).answer().expect("an answer");
+        (answer.status, answer.close, wire.text(&answer))
+    };
+    let get = "GET / HTTP/1.1\r\nHost: e2e\r\n\r\n";
+    let (status, _, text) = ask(get);
+    assert_eq!(status, 200);
+    // Flask-Limiter's headers, in its order, on what is admitted too.
+    let names: Vec<_> =
+        text.lines().filter_map(|line| line.split_once(": ")).map(|it| it.0).collect();
+    let at = names.iter().position(|name| *name == "x-ratelimit-limit").expect("its headers");
+    let expected = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    assert_eq!(names[at..at + 3], expected, "{text}");
+    assert!(names.contains(&"retry-after"), "{text}");
+    assert_eq!(ask(get).0, 429);
+    let (status, close, _) = ask(get);
+    assert_eq!((status, close), (429, false), "the same connection");
+    let (status, close, _) = ask("POST /echo HTTP/1.1\r\nHost: e2e\r\nContent-Length: 100\r\n\r\n");
+    assert_eq!((status, close), (429, true));
+}
+
+#[test]
+fn a_dry_run_tells_what_it_would_refuse() {
+    let _together = together();
+    let service = service("workers.count = 2\nlimits.default = '1/hour'\nlimits.dry_run = true");
+    assert_eq!(statuses(&service, "192.0.2.7", "/", 3), [200; 3]);
+    service.wait_log(&["ratelimit 1 per 1 hour (192.0.2.7) would be exceeded"], START);
+    let line = "mainstay_limit_decisions_total{policy=\"default\",outcome=\"would_deny\"}";
+    assert_eq!(metric(&service, line), Some(2));
+}
+
+#[test]
+fn who_finds_nothing_again_and_again_is_told_of() {
+    let _together = together();
+    let service = service("workers.count = 2\nlimits.excess_404 = '3/minute'");
+    assert_eq!(statuses(&service, "192.0.2.7", "/.env", 4), [404; 4]);
+    let line = service.wait_log(&["malicious_excess_404:192.0.2.7"], START);
+    assert!(line.contains("(more than 3 per 1 minute)"), "{line}");
+}
+
+#[test]
+fn limits_of_the_applications_code_count_over_all_workers() {
+    let _together = together();
+    let service = service("workers.count = 4\nlimits.default = '1000/hour'");
+    assert_eq!(statuses(&service, "192.0.2.7", "/limited", 4), [200, 200, 200, 429]);
+    let keyed = "X-Api-Key: one\r\n";
+    let by_key = |client| get_for(&service, client, "/limited", keyed).status;
+    let clients = ["192.0.2.7", "192.0.2.8", "192.0.2.9", "192.0.2.7"];
+    assert_eq!(clients.map(by_key), [200, 200, 200, 429], "the key is the client");
+    let told = get_for(&service, "192.0.2.1", "/limited", "");
+    let both = "\"default\";q=1000;w=3600, \"limited\";q=3;w=3600";
+    assert_eq!(told.header("ratelimit-policy"), Some(both));
+    assert_eq!(told.header("x-ratelimit-limit"), Some("3"));
+    // Failed attempts alone count.
+    let attempt = |path: &str| get_for(&service, "192.0.2.7", path, "").status;
+    let paths = ["/attempt?ok=1", "/attempt", "/attempt?ok=1", "/attempt", "/attempt?ok=1"];
+    assert_eq!(paths.map(attempt), [200, 401, 200, 401, 429]);
+    let line = "mainstay_limit_decisions_total{policy=\"limited\",outcome=\"denied\"}";
+    assert_eq!(metric(&service, line), Some(2));
+    service.wait_log(&["ratelimit 3 per 1 hour (one) exceeded"], START);
+}
+
+#[test]
+fn commands_show_test_and_clear_what_a_client_has_used() {
+    let _together = together();
+    let service =
+        service("workers.count = 2\nlimits.routes = ['/: 2/hour', '/slow: dry-run 1/second']");
+    let table = service.control_ok(&["limits"]);
+    assert!(table.contains("2 per 1 hour") && table.contains("tells"), "{table}");
+    assert_eq!(statuses(&service, "192.0.2.7", "/", 3), [200, 200, 429]);
+    let test = ["limits", "test", "--key", "192.0.2.7", "--path", "/"];
+    assert!(service.control_ok(&test).contains("is refused"), "{}", service.control_ok(&test));
+    let clear = ["limits", "clear", "--key", "192.0.2.7"];
+    assert_eq!(service.control_ok(&clear), "cleared /\n");
+    assert!(service.control_ok(&test).contains("passes"));
+    assert_eq!(statuses(&service, "192.0.2.7", "/", 3), [200, 200, 429]);
+    let output = service.control(&["limits", "test", "--key", "nobody", "--path", "/"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    service.configure("limits.default = '5/min'");
+    let output = service.control(&["check"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("limits.default = '5/min'") && said.contains("\"minute\""), "{said}");
+    service.configure("limits.default = '5/minute; 5/hour'");
+    let output = service.control(&["check"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("never-binds"), "{output:?}");
+}
