@@ -23,10 +23,14 @@ const SUM: usize = 1;
 const FIRST_BIN: usize = 2;
 const EXEMPLARS: usize = (FIRST_BIN + BINS).next_multiple_of(8);
 pub(crate) const HISTOGRAM_WORDS: usize = EXEMPLARS + exemplar::WORDS;
-/// Bits of [`USED`]: it may have been observed, it may have exemplars. What nobody used is not looked at,
-/// and takes no memory.
+/// Bits of [`USED`]: it may be observed, it may have exemplars, and from [`FIRST_GROUP`] on one for each group
+/// of bins in which something may be. What nobody used is not looked at: it takes neither memory nor time.
 const OPEN: u64 = 1;
 const EXEMPLIFIED: u64 = 2;
+const FIRST_GROUP: usize = 2;
+/// Bins of a group, two lines of a cache.
+const GROUP: usize = 16;
+const _: () = assert!(FIRST_GROUP + BINS.div_ceil(GROUP) <= 64);
 
 /// Cells of a gauge.
 pub(crate) type Gauge = [AtomicU64; GAUGE_WORDS];
@@ -68,6 +72,13 @@ impl Default for Tally {
 }
 
 impl Tally {
+    /// Begins anew.
+    pub fn clear(&mut self) {
+        self.bins.fill(0);
+        self.sum = 0.0;
+        self.exemplars.clear();
+    }
+
     /// How many observations there were.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -142,7 +153,9 @@ impl<'a> Measures<'a> {
     #[inline]
     pub fn observe_in_turn(&self, index: usize, value: u64) {
         if let Some(words) = self.histogram(index) {
-            let bin = &words[FIRST_BIN + bin_of(value)];
+            let bin = bin_of(value);
+            mark(&words[USED], bin);
+            let bin = &words[FIRST_BIN + bin];
             bin.store(bin.load(Relaxed).wrapping_add(1), Relaxed);
             let sum = f64::from_bits(words[SUM].load(Relaxed)) + value as f64;
             words[SUM].store(sum.to_bits(), Relaxed);
@@ -176,10 +189,12 @@ impl<'a> Measures<'a> {
         }
     }
 
-    /// Where the bin of a value is among the measures of a slot.
+    /// Where the bin of a value is among the measures of a slot. Something may be in it from now on.
     #[inline]
     pub(crate) fn place(&self, index: usize, value: u64) -> Option<usize> {
-        Some(self.histogram_begin(index)? + FIRST_BIN + bin_of(value))
+        let (begin, bin) = (self.histogram_begin(index)?, bin_of(value));
+        mark(&self.words[begin + USED], bin);
+        Some(begin + FIRST_BIN + bin)
     }
 
     /// Adds what a histogram has counted to `tally`.
@@ -194,8 +209,14 @@ impl<'a> Measures<'a> {
         if used & OPEN == 0 {
             return;
         }
-        for (sum, word) in tally.bins.iter_mut().zip(&words[FIRST_BIN..]) {
-            *sum = sum.wrapping_add(word.load(Relaxed));
+        let bins = words[FIRST_BIN..EXEMPLARS].chunks(GROUP);
+        for (group, (sums, words)) in tally.bins.chunks_mut(GROUP).zip(bins).enumerate() {
+            if used & 1 << (FIRST_GROUP + group) == 0 {
+                continue;
+            }
+            for (sum, word) in sums.iter_mut().zip(words) {
+                *sum = sum.wrapping_add(word.load(Relaxed));
+            }
         }
         tally.sum += f64::from_bits(words[SUM].load(Relaxed));
     }
@@ -230,8 +251,19 @@ pub(crate) fn shift(words: &Gauge, by: f64) {
 
 #[inline]
 pub(crate) fn observe(words: &Histogram, value: u64) {
-    words[FIRST_BIN + bin_of(value)].fetch_add(1, Relaxed);
+    let bin = bin_of(value);
+    mark(&words[USED], bin);
+    words[FIRST_BIN + bin].fetch_add(1, Relaxed);
     add(&words[SUM], value as f64);
+}
+
+/// Notes that something may be in a bin, before it is: whoever is killed in between has noted too much.
+#[inline]
+fn mark(used: &AtomicU64, bin: usize) {
+    let bit = 1 << (FIRST_GROUP + bin / GROUP);
+    if used.load(Relaxed) & bit == 0 {
+        used.fetch_or(bit, Relaxed);
+    }
 }
 
 /// Adds to a word that holds a floating-point number.
@@ -283,6 +315,27 @@ mod tests {
         assert_eq!((tally.count(), tally.bins[bin_of(5_000_000)], tally.sum), (1, 1, 5_000_000.0));
         assert_eq!([1, 2, 3].map(|index| measures.counted(index)), [0, 5, 0]);
         assert_eq!(segment.slot(0).unwrap().measures().counted(2), 0);
+    }
+
+    #[test]
+    fn every_bin_is_read_whoever_has_put_something_into_it() {
+        use crate::segment::upper_edge;
+        let segment = segment();
+        let slot = segment.slot(1).unwrap();
+        let pin = pin(&segment, Kind::Histogram, 1);
+        let mut tally = Tally::default();
+        for bin in 0..BINS {
+            let value = upper_edge(bin);
+            match bin % 3 {
+                0 => pin.observe(value),
+                1 => slot.measures().observe_in_turn(1, value),
+                _ => count(slot.cell(slot.bin_cell(1, value)).unwrap(), 1),
+            }
+            tally.clear();
+            slot.measures().read_histogram(1, &mut tally);
+            assert_eq!(tally.count(), bin as u64 + 1);
+        }
+        assert!(tally.bins.iter().all(|count| *count == 1));
     }
 
     #[test]

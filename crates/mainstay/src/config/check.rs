@@ -112,10 +112,12 @@ pub(super) fn origin(config: &Config, path: &str) -> Origin {
 pub(super) fn about(config: &Config, path: &str, message: String, hint: &str) -> Problem {
     let entry = config.effective().iter().find(|it| it.key.path == path);
     let entry = entry.expect("every key is effective");
+    // As what is told of a file: what is hidden is no text of anybody's, and has no quotes.
+    let value = if entry.key.secret { "(hidden)".to_owned() } else { entry.shown() };
     Problem {
         origin: Some(entry.origin.clone()),
         key: path.to_owned(),
-        value: Some(entry.shown()),
+        value: Some(value),
         message,
         hint: Some(hint.to_owned()),
     }

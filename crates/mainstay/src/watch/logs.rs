@@ -1,6 +1,7 @@
 //! The writers of the logs: a thread for each outlet, so that one that blocks stops nothing but
 //! itself.
 
+use super::threads;
 use crate::clock::{self, Mono};
 use crate::config::Config;
 use crate::log::Log;
@@ -72,14 +73,8 @@ impl LogWriters {
     pub(crate) fn finish(self) {
         let deadline = clock::mono() + PATIENCE;
         self.orders.end.store(deadline.0, SeqCst);
-        self.threads.iter().for_each(|it| it.thread().unpark());
-        for thread in self.threads {
-            // One that blocks for longer is left to the end of the process; what it has not written
-            // is in the rings, and the supervisor's to write.
-            while !thread.is_finished() && clock::mono() < deadline {
-                thread::park_timeout(SOON);
-            }
-        }
+        // What one that blocks has not written is in the rings, and the supervisor's to write.
+        threads::end(self.threads, deadline);
     }
 }
 

@@ -193,19 +193,20 @@ fn registered(page: &mut dyn Sink, segment: &Segment) {
     }
     begin(page, &families::OVERFLOWS);
     for (_, metric) in register.metrics() {
-        let name = text(&metric.name());
+        let name = text(metric.name());
         let refused = Value::Whole(metric.refused());
         one(page, &families::OVERFLOWS, &[("metric", &name)], refused);
     }
+    let mut tally = Tally::default();
     for (index, metric) in register.metrics() {
         let Some((kind, merge)) = of_nature(metric.nature()) else { continue };
-        let name = text(&metric.name());
-        let help = text(&metric.help());
+        let name = text(metric.name());
+        let help = text(metric.help());
         // Libraries need not explain theirs, and readers ask for a help.
         let help = if help.is_empty() { "Nobody has said what it means." } else { &help };
         page.family(&name, shape(kind), help);
         for series in series.remove(&(kind, index)).unwrap_or_default() {
-            let labels = text(&series.labels);
+            let labels = text(series.labels);
             match kind {
                 Kind::Counter => {
                     let counted = slots.iter().map(|slot| slot.measures().counted(series.index));
@@ -217,7 +218,7 @@ fn registered(page: &mut dyn Sink, segment: &Segment) {
                     page.sample(&name, &labels, Value::Real(merged(merge, read.flatten())));
                 }
                 Kind::Histogram => {
-                    let mut tally = Tally::default();
+                    tally.clear();
                     for slot in &slots {
                         slot.measures().read_histogram(series.index, &mut tally);
                     }
@@ -247,8 +248,9 @@ fn merged(merge: Merge, all: impl Iterator<Item = GaugeRead>) -> f64 {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 #[cfg(test)]

@@ -15,5 +15,6 @@ mod processes;
 mod run;
 mod series;
 mod statsd;
+mod threads;
 
 pub(crate) use run::run;

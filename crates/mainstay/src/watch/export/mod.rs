@@ -28,6 +28,7 @@ use crate::event::Event;
 use crate::log::Log;
 use crate::telemetry::Parcel;
 use crate::watch::directories::Directories;
+use crate::watch::threads;
 use drain::{Drain, Way};
 use otlp::{Origin, Otlp};
 use push::Push;
@@ -143,13 +144,8 @@ impl Exporters {
     pub(crate) fn finish(self) {
         let deadline = clock::mono() + PATIENCE;
         self.orders.end.store(deadline.0, SeqCst);
-        self.threads.iter().for_each(|it| it.thread().unpark());
-        for thread in self.threads {
-            // One that waits for an answer is left to the end of the process.
-            while !thread.is_finished() && clock::mono() < deadline {
-                thread::park_timeout(SOON);
-            }
-        }
+        // What one that waits for an answer has is in the spool.
+        threads::end(self.threads, deadline);
     }
 }
 
