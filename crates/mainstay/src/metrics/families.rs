@@ -170,4 +170,8 @@ families! {
     /// What each rate limit decided: requests that it allowed, denied, or would have denied in a dry run. A
     /// request is counted at each limit that it meets.
     LIMIT_DECISIONS "mainstay_limit_decisions_total" Counter ["policy", "outcome"];
+    /// Counts of rate limits that had to make room for others before they had ended: so much was forgiven.
+    LIMIT_EVICTED "mainstay_limit_counts_evicted_total" Counter [];
+    /// Requests that a rate limit admitted uncounted, because its table had no room.
+    LIMIT_UNCOUNTED "mainstay_limit_uncounted_total" Counter [];
 }

@@ -69,6 +69,9 @@ pub(crate) fn walk(
     let slots = segment.slots().filter(|slot| slot.epoch() != 0);
     let dropped = slots.map(|slot| slot.ring(TELEMETRY).dropped()).sum();
     alone(page, &families::TELEMETRY_DROPPED, Value::Whole(dropped));
+    let limits = segment.limits();
+    alone(page, &families::LIMIT_EVICTED, Value::Whole(limits.evicted()));
+    alone(page, &families::LIMIT_UNCOUNTED, Value::Whole(limits.full()));
     checks(page, status);
     #[cfg(feature = "database")]
     pools(page, status);
@@ -351,7 +354,9 @@ pub(crate) mod tests {
         // What is in the register is there once a process has declared it.
         let declared = ["_taken_", "_sent_", "_lost_", "_spool_", "_last_"];
         let declared = declared.map(|part| format!("mainstay_telemetry{part}"));
-        let others = ["mainstay_listener_", "mainstay_directory_wanted"].map(str::to_owned);
+        let others =
+            ["mainstay_listener_", "mainstay_directory_wanted", "mainstay_limit_decisions_"];
+        let others = others.map(str::to_owned);
         let listed = |family: &&Family| {
             let is_declared = |it: &String| family.name.starts_with(it.as_str());
             family.shape != Shape::Histogram && !declared.iter().chain(&others).any(is_declared)

@@ -24,7 +24,7 @@ use crate::metrics::{Counter, families};
 use bytes::Bytes;
 use fields::Item;
 use http::{HeaderMap, Method, Response, StatusCode};
-use mainstay_os::segment::{Hit, Policy, Verdict};
+use mainstay_os::segment::{Hit, Policy, Scope, Verdict};
 use refusal::Refusal;
 use route::Noted;
 use std::fmt;
@@ -60,6 +60,8 @@ struct Kept {
     amount: u64,
     /// Seconds.
     window: u64,
+    /// Policy and scope, hashed.
+    counted: Scope,
     counts: Option<[Counter; 3]>,
 }
 
@@ -198,8 +200,9 @@ impl Limiter {
         let limits = self.log.segment().limits();
         let (mut hits, mut verdicts) = ([self.blank; N], [Verdict::default(); N]);
         let (mut indexes, mut count) = ([0; N], 0);
+        let subject = limits.subject(who.bytes());
         for met in met.filter(|met| !met.dry_run).take(N) {
-            let key = limits.key(met.policy.id, met.scope.as_bytes(), who.bytes());
+            let key = self.kept[met.index].counted.key(subject);
             hits[count] = Hit { policy: met.policy, key, cost: 1 };
             indexes[count] = met.index;
             count += 1;
@@ -404,6 +407,7 @@ impl Limiter {
             scope: met.scope.clone(),
             amount: met.rate.amount,
             window: met.rate.window(),
+            counted: self.log.segment().limits().scope(met.policy.id, met.scope.as_bytes()),
             counts: counts.map(|((allowed, denied), would_deny)| [allowed, denied, would_deny]),
         }
     }
