@@ -73,8 +73,8 @@ pub use crate::http::errors::{AsIs, Failure};
 pub use crate::log::bridge::log_layer;
 pub use command::Call;
 pub use config::{
-    AutoDuration, Bind, Config, Count, Database, Health, Http, Level, Log, LogTarget, Metrics,
-    Proxy, Secret, Sentry, Server, Telemetry, UnknownLevel, Workers,
+    Alerts, AutoDuration, Bind, Config, Count, Database, Health, Http, Level, Log, LogTarget,
+    Metrics, Proxy, Secret, Sentry, Server, Telemetry, UnknownLevel, Workers,
 };
 pub use metrics::{Counter, Gauge, Histogram, Labelled, Measure, Merge, MetricError};
 pub use serve::{Builder, builder, serve};

@@ -8,7 +8,7 @@ use crate::telemetry::sentry::Dsn;
 
 use super::{
     error::Wrong,
-    otel, units,
+    otel, receivers, units,
     value::{AutoDuration, Bind, Count, LogTarget, Value},
 };
 
@@ -63,6 +63,8 @@ pub(crate) enum Kind {
     HeaderValue,
     /// A number of 0 to 1.
     Ratio,
+    /// Receivers of notifications.
+    Receivers,
 }
 
 /// A value as it was said, before its key's kind has looked at it.
@@ -153,6 +155,7 @@ impl Kind {
                 .map(Value::Text),
             Self::HeaderValue => self.text(raw, otel::header_value).map(Value::Text),
             Self::Ratio => self.ratio(raw).map(Value::Ratio),
+            Self::Receivers => self.listed(raw).and_then(|it| judged(it, receivers::parse)),
         };
         read.map_err(|wrong| Wrong { hint: wrong.hint.or_else(|| Some(self.accepts())), ..wrong })
     }
@@ -199,6 +202,9 @@ impl Kind {
             Self::HeaderList => "use name=value,name=value".to_owned(),
             Self::HeaderValue => "use a text of visible ASCII".to_owned(),
             Self::Ratio => "use a number of 0 to 1, such as 0.25".to_owned(),
+            Self::Receivers => {
+                "use NAME=https://HOST/PATH, or NAME=https://HOST/PATH KEY".to_owned()
+            }
         }
     }
 
@@ -225,6 +231,7 @@ impl Kind {
             Self::HeaderList => "HEADERS",
             Self::HeaderValue => "KEY",
             Self::Ratio => "RATIO",
+            Self::Receivers => "RECEIVERS",
         }
     }
 
@@ -248,7 +255,7 @@ impl Kind {
             | Self::HeaderList
             | Self::HeaderValue => "a string",
             Self::Ratio => "a number of 0 to 1",
-            Self::Networks | Self::Hosts => "a string or a list of strings",
+            Self::Networks | Self::Hosts | Self::Receivers => "a string or a list of strings",
             Self::ProxyFix => "a table of numbers",
             Self::Count { .. } => "a number",
             Self::CountOrAuto { .. } => "a number or \"auto\"",
@@ -378,6 +385,14 @@ impl Kind {
         match raw {
             Raw::List(items) => printable(&items.join(",")).map_err(wrong),
             _ => self.text(raw, printable),
+        }
+    }
+
+    /// The same, where lines separate too.
+    fn listed(&self, raw: &Raw) -> Result<String, Wrong> {
+        match raw {
+            Raw::List(_) => self.joined(raw),
+            _ => self.text(raw, |it| printable(&it.replace('\n', ","))),
         }
     }
 
