@@ -4,6 +4,7 @@
 //! One that is not installed is a skip that is printed, and a failure where `CI` is set.
 
 mod collector;
+mod hook;
 mod kent;
 mod mariadb;
 mod postgres;
@@ -14,11 +15,12 @@ mod relay;
 mod test_agent;
 
 pub use collector::{Collector, SILENCE, Total};
+pub use hook::{Hook, Message};
 pub use kent::Kent;
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub(crate) use process::Server;
-pub use prometheus::{Prometheus, openmetrics, promtool};
+pub use prometheus::{Prometheus, openmetrics, promtool, promtool_rules};
 pub use python::python;
 pub use relay::Relay;
 pub use test_agent::TestAgent;
