@@ -397,6 +397,36 @@ events! {
     /// A client was answered with more 404s than `limits.excess_404` finds usual; as seldom as the refused.
     MaliciousExcess404 { client: String, limit: String, more: String } "malicious_excess_404" Warning
         "malicious_excess_404:{client} (more than {limit}){more}";
+    /// An alert rule fires; told once for each incident, when it is told to receivers too.
+    AlertFiring { rule: String, severity: &'static str, what: String } "alert.firing" Error
+        "Alert {rule} fires ({severity}): {what}";
+    /// An alert that fired is over.
+    AlertResolved { rule: String, after: Time, what: String } "alert.resolved" Info
+        "Alert {rule} is over after {after}: {what}";
+    /// An alert rule fires, and nobody is told, because another alert explains it.
+    AlertHeld { rule: String, what: String } "alert.held" Info
+        "Alert {rule} fires and is held back: {what}";
+    /// Nobody has evaluated the alert rules for some time: watch was away, or the service.
+    AlertsGap { gap: Time } "alert.gap" Warning
+        "Alert rules were not evaluated for {gap}";
+    /// The state of alerts cannot be saved; told when that begins. What is decided meanwhile is lost with watch.
+    AlertsUnsaved { reason: String } "alert.unsaved" Error
+        "The state of alerts cannot be saved: {reason}";
+    /// The state of alerts that was found cannot be read; it was put aside.
+    AlertsForgotten { reason: String } "alert.forgotten" Error
+        "The state of alerts cannot be read, and begins anew: {reason}";
+    /// A receiver of notifications does not take one, which is tried again; told once, until it takes one.
+    NotifierAway { receiver: String, reason: String, waiting: u64 } "notify.away" Warning
+        "Receiver {receiver} takes no notifications: {reason}; {waiting} wait";
+    /// A receiver that took nothing takes notifications again.
+    NotifierBack { receiver: String, after: Time } "notify.back" Info
+        "Receiver {receiver} takes notifications again after {after}";
+    /// A notification was given up.
+    NotificationLost { receiver: String, what: String, reason: String } "notify.lost" Error
+        "Receiver {receiver} will not get the notification {what}: {reason}";
+    /// With `alerts.dry_run`: what would be delivered.
+    NotificationDry { receiver: String, what: String } "notify.dry_run" Info
+        "Dry run: receiver {receiver} would be told of {what}";
 }
 
 impl Event {

@@ -75,8 +75,8 @@ pub use crate::http::limit::route::{Asking, Limit, Limited, LimitedFuture, limit
 pub use crate::log::bridge::log_layer;
 pub use command::Call;
 pub use config::{
-    AutoDuration, Bind, Config, Count, Database, Health, Http, Level, Limits, Log, LogTarget,
-    Metrics, Proxy, Secret, Sentry, Server, Telemetry, UnknownLevel, Workers,
+    Alerts, AutoDuration, Bind, Config, Count, Database, Health, Http, Level, Limits, Log,
+    LogTarget, Metrics, Proxy, Secret, Sentry, Server, Telemetry, UnknownLevel, Workers,
 };
 pub use mainstay_os::segment::Strategy;
 pub use metrics::{Counter, Gauge, Histogram, Labelled, Measure, Merge, MetricError};

@@ -246,6 +246,23 @@ impl Builder {
                 print(&text);
                 Ok(0)
             }
+            Command::ExplainAlerts => {
+                print(&watch::explain(&config));
+                Ok(0)
+            }
+            Command::ExportRules => {
+                print(&watch::export(&config));
+                Ok(0)
+            }
+            Command::Alerts { json } => watch::list(&config, *json).map(|text| {
+                print(&text);
+                0
+            }),
+            Command::NotifyTest { receiver } => {
+                let told = watch::test(&config, (&identity.name, &identity.version), receiver);
+                print(&told?);
+                Ok(0)
+            }
             Command::Migrate(command) => self.migrate(*command, &config, &identity.name),
             Command::Own { name, args } => {
                 let own = self.commands.iter().find(|it| it.name == *name);

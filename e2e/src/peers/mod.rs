@@ -4,6 +4,7 @@
 //! One that is not installed is a skip that is printed, and a failure where `CI` is set.
 
 mod collector;
+mod hook;
 mod kent;
 mod mariadb;
 mod postgres;
@@ -16,11 +17,12 @@ mod statsd;
 mod test_agent;
 
 pub use collector::{Collector, SILENCE, Total};
+pub use hook::{Hook, Message};
 pub use kent::Kent;
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub(crate) use process::Server;
-pub use prometheus::{Prometheus, Read, openmetrics, promtool};
+pub use prometheus::{Prometheus, Read, openmetrics, promtool, promtool_rules};
 pub use protoc::protoc;
 pub use python::python;
 pub use relay::Relay;

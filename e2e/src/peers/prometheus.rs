@@ -133,6 +133,26 @@ pub struct Read {
     pub exemplars: Vec<[String; 3]>,
 }
 
+/// What promtool has to say of a file of rules: nothing, if all is well. `None` where it is not installed.
+///
+/// # Panics
+/// When it cannot be started, or the file not be written.
+#[must_use]
+pub fn promtool_rules(text: &str) -> Option<String> {
+    let Some(program) = find("promtool") else {
+        missing("promtool");
+        return None;
+    };
+    let file = tempfile::NamedTempFile::with_suffix(".yml").expect("a temporary file");
+    std::fs::write(file.path(), text).expect("a file of ours");
+    let mut command = Command::new(program);
+    let output =
+        run(command.args(["check", "rules", "--lint=all", "--lint-fatal"]).arg(file.path()), b"");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    Some(if output.status.success() { String::new() } else { format!("{}\n{said}", output.status) })
+}
+
 /// What Python's client reads in an exposition in OpenMetrics, or why it does not take it. `None` where it
 /// is not there.
 ///

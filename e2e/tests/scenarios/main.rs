@@ -4,6 +4,7 @@
 //! scenarios that kill workers send (default 60,000 and 40,000). Figures are
 //! written to standard error, past the test runner's capture.
 
+mod alerts;
 mod app_log;
 mod control;
 mod corpus;

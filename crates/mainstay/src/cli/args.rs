@@ -137,6 +137,39 @@ pub(super) fn migrate() -> clap::Command {
         .subcommand(common(described(MIGRATE, "to"), false).arg(version).arg(dry_run()))
 }
 
+pub(super) fn alerts() -> clap::Command {
+    let explain = clap::Command::new("explain")
+        .about("Print the rules as they are in force, in words, and who is told");
+    common(described(COMMANDS, "alerts"), false)
+        .arg(switch("json", "Print JSON"))
+        .subcommand(common(explain, false))
+}
+
+pub(super) fn rules() -> clap::Command {
+    let format = Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .required(true)
+        .value_parser(["prometheus"])
+        .help("What takes them: prometheus");
+    let export = clap::Command::new("export").about("Print them to standard output");
+    common(described(COMMANDS, "rules"), false)
+        .subcommand_required(true)
+        .subcommand(common(export, false).arg(format))
+}
+
+pub(super) fn notify() -> clap::Command {
+    let receiver = Arg::new("receiver")
+        .value_name("RECEIVER")
+        .required(true)
+        .help("Its name in alerts.receivers");
+    let test =
+        clap::Command::new("test").about("Send it something that says that nothing is wrong");
+    common(described(COMMANDS, "notify"), false)
+        .subcommand_required(true)
+        .subcommand(common(test, false).arg(receiver))
+}
+
 /// Whatever follows the name of a command of the application's own.
 pub(super) fn rest() -> Arg {
     Arg::new("args")

@@ -17,7 +17,7 @@ use http::{HeaderName, HeaderValue};
 
 use clap::{Arg, ArgAction, ArgMatches, builder::OsStringValueParser, error::ErrorKind};
 
-use args::{field, limits, live, log_level, migrate, peer, pid, rest};
+use args::{alerts, field, limits, live, log_level, migrate, notify, peer, pid, rest, rules};
 
 use crate::config::{
     Config, Level,
@@ -55,6 +55,14 @@ pub(crate) enum Command {
     Limits(LimitsCommand),
     /// Look at the schema of the database, or change it.
     Migrate(MigrateCommand),
+    /// Print the alerts of the running service.
+    Alerts { json: bool },
+    /// Print the alert rules that are in force, in words.
+    ExplainAlerts,
+    /// Print them as a file of Prometheus.
+    ExportRules,
+    /// Send a receiver of notifications something that says that nothing is wrong.
+    NotifyTest { receiver: String },
     /// A command of the application's own, with what followed its name.
     Own { name: &'static str, args: Vec<OsString> },
 }
@@ -81,6 +89,9 @@ impl Command {
                 | Self::Doctor(_)
                 | Self::Limits(LimitsCommand::List { .. })
                 | Self::Migrate(_)
+                | Self::ExplainAlerts
+                | Self::ExportRules
+                | Self::NotifyTest { .. }
                 | Self::Own { .. }
         )
     }
@@ -159,6 +170,9 @@ const COMMANDS: &[(&str, &str)] = &[
     ("limits", "Print the rate limits, and how a client stands with them"),
     ("migrate", "Print how the database's migrations stand, run or undo them"),
     ("doctor", "Explain what the configuration makes of a case"),
+    ("alerts", "Print the alerts of the running service, or explain the rules"),
+    ("rules", "Print the alert rules as another program takes them"),
+    ("notify", "Show that whoever is told of alerts can be reached"),
     ("log-level", "Print the log level, or change it for a while or until the next reload"),
 ];
 
@@ -271,6 +285,7 @@ fn command(program: &str, own: &[(&'static str, &'static str)]) -> clap::Command
         .subcommand(log_level())
         .subcommand(limits())
         .subcommand(migrate())
+        .subcommands([alerts(), rules(), notify()])
         .subcommands(own.iter().map(|(name, about)| {
             common(clap::Command::new(*name).about(*about), false).arg(rest())
         }))
@@ -379,6 +394,14 @@ fn chosen(matches: &ArgMatches, own: &[(&'static str, &'static str)]) -> Command
         }
         "limits" => Command::Limits(chosen_of_limits(inner)),
         "migrate" => Command::Migrate(chosen_of_migrate(inner)),
+        "alerts" if inner.subcommand().is_some() => Command::ExplainAlerts,
+        "alerts" => Command::Alerts { json: inner.get_flag("json") },
+        "rules" => Command::ExportRules,
+        "notify" => {
+            let (_, asked) = inner.subcommand().expect("clap has asked for it");
+            let receiver = asked.get_one::<String>("receiver").cloned().unwrap_or_default();
+            Command::NotifyTest { receiver }
+        }
         other => match own.iter().find(|(name, _)| *name == other) {
             Some((name, _)) => {
                 let args = inner.get_many::<OsString>("args");
@@ -525,6 +548,11 @@ mod tests {
                     args: ["add", "alice", "--admin"].map(Into::into).into(),
                 },
             ),
+            ("alerts --json", Command::Alerts { json: true }),
+            ("alerts", Command::Alerts { json: false }),
+            ("alerts explain", Command::ExplainAlerts),
+            ("rules export --format prometheus", Command::ExportRules),
+            ("notify test ops", Command::NotifyTest { receiver: "ops".into() }),
             ("log-level", Command::LogLevel { level: None, duration: None, only: None }),
             (
                 "log-level warn",
@@ -634,6 +662,8 @@ mod tests {
             ("log-level debug --module a --request-id b", "cannot be used with"),
             ("log-level debug --for soon", "is not a duration"),
             ("workers add 0", "1..=512"),
+            ("rules export", "--format"),
+            ("notify test", "RECEIVER"),
             ("--workers", "value is required"),
             ("serve now", "now"),
         ];

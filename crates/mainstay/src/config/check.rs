@@ -11,6 +11,7 @@ use crate::log::Look;
 use super::{
     Config,
     error::{ConfigError, Origin, Problem},
+    receivers::{self, Receiver},
     value::Bind,
 };
 
@@ -53,6 +54,7 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
         let hint = "build it with features = [\"tls\"], or use http://";
         found.push(about(config, "sentry.dsn", message, hint));
     }
+    found.extend(of_alerts(config, &good));
     let proxy = &config.proxy;
     if good(&["proxy.fix", "proxy.header"]) && !proxy.fix.is_empty() && proxy.header == "forwarded"
     {
@@ -71,6 +73,30 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
     if good(&["health.live_path", "health.ready_path"]) && health.live_path == health.ready_path {
         let message = "is health.live_path too".to_owned();
         found.push(about(config, "health.ready_path", message, "give each a path of its own"));
+    }
+    found
+}
+
+/// Who is told, and whether that can be.
+fn of_alerts(config: &Config, good: &impl Fn(&[&str]) -> bool) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let alerts = &config.alerts;
+    let receivers = alerts.receivers.as_ref().map_or("", |it| it.expose());
+    if good(&["alerts.receivers", "alerts.state"])
+        && !receivers.is_empty()
+        && alerts.state.is_none()
+    {
+        let message =
+            "needs a directory: without one a notification dies with its process".to_owned();
+        let hint = "set alerts.state to a directory of this service's own";
+        found.push(about(config, "alerts.receivers", message, hint));
+    }
+    let is_tls = |it: &Receiver| it.url.expose().starts_with("https:");
+    let any_tls = receivers::parse(receivers).is_ok_and(|all| all.iter().any(is_tls));
+    if good(&["alerts.receivers"]) && any_tls && !cfg!(feature = "tls") {
+        let message = "needs the feature tls, which this program was built without".to_owned();
+        let hint = "build it with features = [\"tls\"], or use http://";
+        found.push(about(config, "alerts.receivers", message, hint));
     }
     found
 }

@@ -10,7 +10,7 @@ use crate::telemetry::sentry::Dsn;
 
 use super::{
     error::Wrong,
-    otel, units,
+    otel, receivers, units,
     value::{AutoDuration, Bind, Count, LogTarget, Value},
 };
 
@@ -73,6 +73,8 @@ pub(crate) enum Kind {
     LimitKey,
     /// Who and what is not limited.
     LimitExempt,
+    /// Receivers of notifications.
+    Receivers,
 }
 
 /// A value as it was said, before its key's kind has looked at it.
@@ -167,6 +169,7 @@ impl Kind {
             Self::LimitRules => self.list(raw, BETWEEN).and_then(|it| judged(it, Rule::parse_all)),
             Self::LimitKey => self.text(raw, printable).and_then(|it| judged(it, KeyBy::parse)),
             Self::LimitExempt => self.joined(raw).and_then(|it| judged(it, Exempt::parse)),
+            Self::Receivers => self.listed(raw).and_then(|it| judged(it, receivers::parse)),
         };
         read.map_err(|wrong| Wrong { hint: wrong.hint.or_else(|| Some(self.accepts())), ..wrong })
     }
@@ -222,6 +225,9 @@ impl Kind {
             Self::LimitExempt => {
                 "use paths, addresses and networks such as \"/static/*, 10.0.0.0/8\"".to_owned()
             }
+            Self::Receivers => {
+                "use NAME=https://HOST/PATH, or NAME=https://HOST/PATH KEY".to_owned()
+            }
         }
     }
 
@@ -252,6 +258,7 @@ impl Kind {
             Self::LimitRules => "RULES",
             Self::LimitKey => "KEY",
             Self::LimitExempt => "LIST",
+            Self::Receivers => "RECEIVERS",
         }
     }
 
@@ -276,9 +283,12 @@ impl Kind {
             | Self::LimitKey
             | Self::HeaderValue => "a string",
             Self::Ratio => "a number of 0 to 1",
-            Self::Networks | Self::Hosts | Self::Limits | Self::LimitRules | Self::LimitExempt => {
-                "a string or a list of strings"
-            }
+            Self::Networks
+            | Self::Hosts
+            | Self::Receivers
+            | Self::Limits
+            | Self::LimitRules
+            | Self::LimitExempt => "a string or a list of strings",
             Self::ProxyFix => "a table of numbers",
             Self::Count { .. } => "a number",
             Self::CountOrAuto { .. } => "a number or \"auto\"",
@@ -412,6 +422,14 @@ impl Kind {
         match raw {
             Raw::List(items) => printable(&items.join(between)).map_err(wrong),
             _ => self.text(raw, printable),
+        }
+    }
+
+    /// The same, where lines separate too.
+    fn listed(&self, raw: &Raw) -> Result<String, Wrong> {
+        match raw {
+            Raw::List(_) => self.joined(raw),
+            _ => self.text(raw, |it| printable(&it.replace('\n', ","))),
         }
     }
 

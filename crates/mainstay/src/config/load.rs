@@ -54,14 +54,15 @@ impl Snapshot {
         Ok(config)
     }
 
-    /// As much of the file as tells where the running service is: its name and its control socket.
+    /// As much of the file as tells where the running service is: its name, its control socket
+    /// and its admin listener.
     /// `None` when there is no file, or it cannot be read as TOML.
     pub(crate) fn way_to_service(&self) -> Option<Snapshot> {
         let (path, text) = self.file.as_ref()?;
         let table: toml::Table = text.parse().ok()?;
         let server = table.get("server").and_then(toml::Value::as_table);
         let mut kept = String::from("[server]\n");
-        for key in ["name", "control"] {
+        for key in ["name", "control", "admin"] {
             if let Some(value @ toml::Value::String(_)) = server.and_then(|it| it.get(key)) {
                 writeln!(kept, "{key} = {value}").ok()?;
             }

@@ -16,6 +16,7 @@ pub(crate) mod load;
 pub(crate) mod otel;
 #[cfg(test)]
 mod page;
+pub(crate) mod receivers;
 pub(crate) mod render;
 mod sections;
 #[cfg(test)]
@@ -29,7 +30,7 @@ pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
 use sections::Values;
 pub use sections::{
-    Database, Health, Http, Limits, Log, Metrics, Proxy, Sentry, Server, Telemetry, Workers,
+    Alerts, Database, Health, Http, Limits, Log, Metrics, Proxy, Sentry, Server, Telemetry, Workers,
 };
 use value::Value;
 pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};
@@ -78,6 +79,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// Where errors are reported.
     pub sentry: Sentry,
+    /// The alert rules, and whom they tell.
+    pub alerts: Alerts,
     /// The application's own table. It may hold secrets, so `Debug` shows its names alone.
     pub app: toml::Table,
     /// What follows from it and from the variables of OpenTelemetry.
@@ -136,6 +139,7 @@ impl Config {
             telemetry: values.telemetry(),
             otel: otel::Otel::default(),
             sentry: values.sentry(),
+            alerts: values.alerts(),
             app: layers.app,
             effective: layers.effective,
             app_origins: layers.app_origins,
@@ -192,6 +196,7 @@ impl fmt::Debug for Config {
             .field("metrics", &self.metrics)
             .field("telemetry", &self.telemetry)
             .field("sentry", &self.sentry)
+            .field("alerts", &self.alerts)
             .field("app", &self.app.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

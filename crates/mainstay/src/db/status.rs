@@ -30,6 +30,8 @@ pub struct PoolStatus {
     pub acquired: u64,
     /// Waits that ended without one.
     pub timeouts: u64,
+    /// Time spent waiting, seconds.
+    pub waited_seconds: f64,
     /// Statements that ended.
     pub statements: u64,
     /// Of those, the ones that failed.
@@ -80,6 +82,7 @@ impl PoolStatus {
                 .count() as u64,
             acquired: total(meter::ACQUIRED),
             timeouts: total(meter::TIMEOUTS),
+            waited_seconds: total(meter::WAITED) as f64 / 1e9,
             statements: total(meter::QUERIES),
             failed: total(meter::FAILED),
             slow: total(meter::SLOW),

@@ -5,7 +5,7 @@ use crate::clock;
 use crate::health::answer::Probe;
 use crate::health::{self, checks};
 use crate::log::Log;
-use crate::metrics::readiness;
+use crate::metrics::{names, readiness};
 use bytes::Bytes;
 use http::{Request, Response};
 
@@ -43,6 +43,11 @@ pub(crate) fn answer<B>(
     let state = checks::state(log.segment(), clock::mono());
     // A worker that answers makes progress.
     let answer = health::answer::answer(probe, request.method(), state, true);
+    // Alert rules judge what the application answers.
+    log.slot().add(names::PROBES, 1);
+    if answer.status().is_server_error() {
+        log.slot().add(names::PROBE_FAILURES, 1);
+    }
     if probe == Probe::Ready {
         readiness::answered(log.segment().header(), log.slot(), answer.status().as_u16());
     }

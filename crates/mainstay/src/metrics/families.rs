@@ -146,6 +146,8 @@ families! {
     POOL_ACQUIRED "mainstay_pool_acquired_total" Counter ["pool", "kind"];
     /// Waits for a connection that ended without one.
     POOL_TIMEOUTS "mainstay_pool_timeouts_total" Counter ["pool", "kind"];
+    /// Time that was spent waiting for connections: as a rate, how many wait on average.
+    POOL_WAITED "mainstay_pool_wait_seconds_total" Counter ["pool", "kind"];
     /// Statements that ended.
     POOL_STATEMENTS "mainstay_pool_statements_total" Counter ["pool", "kind"];
     /// Statements that failed.
@@ -174,4 +176,12 @@ families! {
     LIMIT_EVICTED "mainstay_limit_counts_evicted_total" Counter [];
     /// Requests that a rate limit admitted uncounted, because its table had no room.
     LIMIT_UNCOUNTED "mainstay_limit_uncounted_total" Counter [];
+    /// Alerts of each rule that are `pending`, that are `firing`, and of which nothing is known (`no_data`).
+    ALERTS "mainstay_alerts" Gauge ["rule", "state"];
+    /// When the alert rules were last evaluated, seconds since the Unix epoch.
+    ALERTS_LAST "mainstay_alert_last_evaluation_timestamp_seconds" Gauge [];
+    /// Notifications that wait for each receiver.
+    NOTIFICATIONS_WAITING "mainstay_alert_notifications_waiting" Gauge ["receiver"];
+    /// How long each receiver has taken nothing of what waits for it; 0 while it does.
+    RECEIVER_FAILING "mainstay_alert_receiver_failing_seconds" Gauge ["receiver"];
 }

@@ -98,6 +98,20 @@ counters! {
     REPORTS_SUPPRESSED "mainstay_error_reports_suppressed_total";
     /// Reports of errors that were not made because `sentry.sample_rate` did not choose them.
     REPORTS_UNSAMPLED "mainstay_error_reports_unsampled_total";
+    /// Requests for health that workers answered; they are among all requests too.
+    PROBES "mainstay_http_probe_requests_total";
+    /// Of these, those that were answered with a 5xx.
+    PROBE_FAILURES "mainstay_http_probe_failures_total";
+    /// Looks at the service with all alert rules.
+    EVALUATIONS "mainstay_alert_evaluations_total";
+    /// Rules that could not be evaluated at a look.
+    EVALUATION_ERRORS "mainstay_alert_evaluation_errors_total";
+    /// Notifications that a receiver has taken.
+    NOTIFIED "mainstay_alert_notifications_sent_total";
+    /// Attempts to deliver a notification that failed.
+    NOTIFY_FAILED "mainstay_alert_notification_failures_total";
+    /// Notifications that were given up: refused, too old, or for a receiver that is named no more.
+    NOTIFY_LOST "mainstay_alert_notifications_lost_total";
 }
 
 /// The client went away before it had its answer; nginx's number.
@@ -126,6 +140,11 @@ pub(crate) fn counter_cells() -> impl Iterator<Item = (&'static str, usize)> {
 /// The cell of the counter of an event.
 pub(crate) fn event_cell(event: &event::Event) -> usize {
     OWN + event.index()
+}
+
+/// The cell of the counter of the event of this name.
+pub(crate) fn event_cell_of(name: &str) -> Option<usize> {
+    event_cells().find(|(it, _)| *it == name).map(|(_, cell)| cell)
 }
 
 /// The cells of all events, in the order of their table.

@@ -1,6 +1,7 @@
 //! The admin listener: the probes, answered from the segment, so that they never queue behind a
-//! stuck application and still tell the truth about it; the metrics; and the status as JSON.
+//! stuck application and still tell the truth about it; the metrics; and status and alerts as JSON.
 
+use super::alerts::Shown;
 use super::detail::Question;
 use super::directories::Directories;
 use super::metrics;
@@ -45,6 +46,7 @@ pub(crate) struct Admin {
     ready: String,
     places: Semaphore,
     directories: Arc<Directories>,
+    alerts: Arc<Shown>,
 }
 
 impl Admin {
@@ -53,11 +55,11 @@ impl Admin {
         name: String,
         version: String,
         config: &Config,
-        directories: Arc<Directories>,
+        (directories, alerts): (Arc<Directories>, Arc<Shown>),
     ) -> Admin {
         let (live, ready) = (config.health.live_path.clone(), config.health.ready_path.clone());
         let places = Semaphore::new(CONNECTIONS);
-        Admin { log, name, version, live, ready, places, directories }
+        Admin { log, name, version, live, ready, places, directories, alerts }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Bytes> {
@@ -92,7 +94,10 @@ impl Admin {
             return metrics::answer(segment, &status, &self.directories, request.headers());
         }
         if path == "/status" && method == Method::GET {
-            return self.status();
+            return json(format!("{}\n", self.status()));
+        }
+        if path == "/alerts" && method == Method::GET {
+            return json(format!("{}\n", self.alerts.text()));
         }
         let mut response = Response::new(Bytes::from_static(b"Not Found\n"));
         *response.status_mut() = StatusCode::NOT_FOUND;
@@ -105,14 +110,17 @@ impl Admin {
         answer
     }
 
-    fn status(&self) -> Response<Bytes> {
-        let status = status::to_json(self.log.segment(), &self.name, &self.version);
-        let mut response = Response::new(Bytes::from(format!("{status}\n")));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+    fn status(&self) -> serde_json::Value {
+        status::to_json(self.log.segment(), &self.name, &self.version)
     }
+}
+
+fn json(text: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(text));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Serves on an inherited listener until the runtime ends.

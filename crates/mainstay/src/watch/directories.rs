@@ -3,6 +3,7 @@
 //! what it said last, and how long ago that was.
 
 use super::metrics::{begin, one};
+use super::rules::facts::Used;
 use crate::clock::{self, Mono};
 use crate::metrics::text::{Sink, Value};
 use crate::metrics::{families, label};
@@ -125,6 +126,19 @@ impl Directories {
             known.insert(path, directory);
         }
         Ok(())
+    }
+
+    /// How much of each is used.
+    pub(super) fn used(&self) -> Vec<(String, Used)> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = known.into_iter();
+        let used = known.map(|(path, directory)| {
+            let found = *directory.found.lock().unwrap_or_else(PoisonError::into_inner);
+            let space = found.space.filter(|_| found.is_up).map(|(_, space)| space);
+            let inodes = |space: &Space| (space.inodes > 0).then(|| space.inodes_ratio());
+            (path, space.map(|space| (space.ratio(), inodes(&space))))
+        });
+        used.collect()
     }
 
     /// Appends what is known.

@@ -178,6 +178,11 @@ fn pools(page: &mut dyn Sink, status: &Status) {
     of_each(page, &families::POOL_SATURATED, all().map(|it| it.saturated_workers).collect());
     of_each(page, &families::POOL_ACQUIRED, all().map(|it| it.acquired).collect());
     of_each(page, &families::POOL_TIMEOUTS, all().map(|it| it.timeouts).collect());
+    begin(page, &families::POOL_WAITED);
+    for pool in &status.pools {
+        let labels = [("pool", &*pool.name), ("kind", pool.kind)];
+        one(page, &families::POOL_WAITED, &labels, Value::Real(pool.waited_seconds));
+    }
     of_each(page, &families::POOL_STATEMENTS, all().map(|it| it.statements).collect());
     of_each(page, &families::POOL_FAILED, all().map(|it| it.failed).collect());
     of_each(page, &families::POOL_SLOW, all().map(|it| it.slow).collect());
@@ -354,8 +359,12 @@ pub(crate) mod tests {
         // What is in the register is there once a process has declared it.
         let declared = ["_taken_", "_sent_", "_lost_", "_spool_", "_last_"];
         let declared = declared.map(|part| format!("mainstay_telemetry{part}"));
-        let others =
-            ["mainstay_listener_", "mainstay_directory_wanted", "mainstay_limit_decisions_"];
+        let others = [
+            "mainstay_listener_",
+            "mainstay_directory_wanted",
+            "mainstay_limit_decisions_",
+            "mainstay_alert",
+        ];
         let others = others.map(str::to_owned);
         let listed = |family: &&Family| {
             let is_declared = |it: &String| family.name.starts_with(it.as_str());

@@ -3,6 +3,7 @@
 //! the supervisor starts it again.
 
 mod admin;
+mod alerts;
 #[cfg(feature = "database")]
 mod checks;
 mod coding;
@@ -12,9 +13,11 @@ mod export;
 mod logs;
 mod metrics;
 mod processes;
+mod rules;
 mod run;
 mod series;
 mod statsd;
 mod threads;
 
+pub(crate) use alerts::{explain, export, list, test};
 pub(crate) use run::run;

@@ -1,6 +1,7 @@
 //! Watch's life: write logs on a thread, answer probes, leave when told.
 
 use super::admin::{self, Admin};
+use super::alerts::Alerts;
 use super::directories::Directories;
 use super::export::Exporters;
 use super::logs::LogWriters;
@@ -57,14 +58,17 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     let directories = Arc::new(Directories::new(config.server.uploads.as_deref()));
     let exporters = Exporters::start(&log, config, &directories, (&name, &version))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let admin = Admin::new(log.clone(), name, version, config, Arc::clone(&directories));
+    let alerts = Alerts::start(&log, config, &directories, (&name, &version))?;
+    let shown = (Arc::clone(&directories), alerts.shown());
+    let admin = Admin::new(log.clone(), name, version, config, shown);
     runtime.block_on(async {
         let (leave, told) = oneshot::channel();
         let push = tokio::spawn(statsd::run(log.clone(), config.metrics.clone(), told));
-        attend(listeners, Arc::new(admin), &directories, &log, &stop, (&writers, &exporters))
-            .await?;
+        let threads = (&writers, &exporters, &alerts);
+        attend(listeners, Arc::new(admin), &directories, &log, &stop, threads).await?;
         // The last telemetry and the last lines take a while, and probes and scrapers are answered meanwhile.
         let end = move || {
+            alerts.finish();
             exporters.finish();
             writers.finish();
         };
@@ -81,7 +85,7 @@ async fn attend(
     directories: &Directories,
     log: &Log,
     stop: &Notify,
-    (writers, exporters): (&LogWriters, &Exporters),
+    (writers, exporters, alerts): (&LogWriters, &Exporters, &Alerts),
 ) -> io::Result<()> {
     for (fd, _) in listeners {
         admin::listen(fd, Arc::clone(&admin))?;
@@ -110,6 +114,9 @@ async fn attend(
         directories.settle(log.segment()).ok();
         if exporters.has_failed() {
             return Err(io::Error::other("a thread of telemetry has failed"));
+        }
+        if alerts.has_failed() {
+            return Err(io::Error::other("a thread of alerts has failed"));
         }
         log.slot().beat(clock::mono().0, crate::memory::resident());
     }

@@ -188,6 +188,17 @@ pub(crate) const LAYERS: &[Layer] = &[
         ],
         never: PROCESS,
     },
+    // Rules are given what was found and when.
+    Layer {
+        part: "crates/mainstay/src/watch/rules/",
+        may: &[
+            "crate::config::Alerts",
+            "crate::config::render::wrapped",
+            "crate::config::units",
+            "crate::watch::rules",
+        ],
+        never: IMPURE,
+    },
     Layer {
         part: "crates/mainstay/src/watch/",
         may: &[

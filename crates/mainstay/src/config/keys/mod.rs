@@ -1,6 +1,7 @@
 //! THE table of configuration keys, section by section. Parsing, `--help`, `check`, `config` and
 //! docs/config.md are all made from it: a new setting is one row here and one field in `Config`.
 
+mod alerts;
 mod database;
 mod health;
 mod http;
@@ -173,6 +174,7 @@ pub(crate) static SECTIONS: &[Section] = &[
         about: "Errors, reported to Sentry or whoever speaks its protocol.",
         keys: sentry::KEYS,
     },
+    Section { name: "alerts", about: "The alert rules, and whom they tell.", keys: alerts::KEYS },
 ];
 
 /// Every key, section by section.

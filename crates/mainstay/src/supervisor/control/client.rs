@@ -60,6 +60,10 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
         | cli::Command::Doctor(_)
         | cli::Command::Limits(cli::LimitsCommand::List { .. })
         | cli::Command::Migrate(_)
+        | cli::Command::Alerts { .. }
+        | cli::Command::ExplainAlerts
+        | cli::Command::ExportRules
+        | cli::Command::NotifyTest { .. }
         | cli::Command::Own { .. } => return None,
         cli::Command::DoctorLive(time) => {
             let millis = u64::try_from(time.as_millis()).ok();

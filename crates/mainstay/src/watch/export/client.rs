@@ -10,14 +10,14 @@ const NAME: &str = concat!("mainstay/", env!("CARGO_PKG_VERSION"));
 
 /// The way out, with one connection that is kept.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     agent: Agent,
 }
 
 impl Client {
     /// A client whose requests take so long at most. The proxies of the environment count
     /// (`HTTPS_PROXY`, `NO_PROXY`).
-    pub(super) fn new(timeout: Duration) -> Client {
+    pub(crate) fn new(timeout: Duration) -> Client {
         let config = Agent::config_builder()
             .timeout_global(Some(timeout))
             // What is answered is judged by the receiver's rules.
@@ -33,7 +33,7 @@ impl Client {
     ///
     /// # Errors
     /// Why there is no answer.
-    pub(super) fn send<T>(
+    pub(crate) fn send<T>(
         &self,
         post: &Post,
         judge: impl FnOnce(&Answer<'_>) -> T,

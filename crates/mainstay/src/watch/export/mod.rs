@@ -3,7 +3,7 @@
 //! One thread drains, and one for each receiver sends, so that one that blocks stops nothing but itself.
 //! None of it is on the path of a request: a ring that nobody drains is full, and counts what it refuses.
 
-mod client;
+pub(crate) mod client;
 mod course;
 mod disk;
 mod drain;

@@ -1,0 +1,106 @@
+//! `[alerts]`: what is told to somebody, when, and to whom.
+
+use super::{ABOVE_ZERO, Key, ROW};
+use crate::config::kind::Kind;
+use std::time::Duration;
+
+/// So often a look may cost what it costs.
+const NOT_TOO_OFTEN: Kind = Kind::Duration { min: Duration::from_millis(100) };
+
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        path: "alerts.enabled",
+        kind: Kind::Bool,
+        default: "true",
+        doc: "Whether the rules are evaluated. `alerts explain` prints them as they are in force.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.interval",
+        kind: NOT_TOO_OFTEN,
+        default: "10s",
+        doc: "Time between two looks at the service, each with all rules.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.readiness_checks",
+        kind: Kind::Count { min: 1, max: 1_000 },
+        default: "3",
+        doc: "The check in a row at which not being ready fires, one each alerts.interval: 3 means \
+              more than 2.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.errors_above",
+        kind: Kind::Ratio,
+        default: "0.01",
+        doc: "Part of the requests that may end with a 5xx, 0 to 1; more than that fires.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.errors_window",
+        kind: NOT_TOO_OFTEN,
+        default: "5m",
+        doc: "Within what time it is judged; with fewer than 100 requests in it, within 3 and 12 times as \
+              long.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.restarts_above",
+        kind: Kind::Count { min: 0, max: 1_000_000 },
+        default: "10",
+        doc: "Restarts of workers that there may be within alerts.restarts_window; one more fires.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.restarts_window",
+        kind: ABOVE_ZERO,
+        default: "1h",
+        doc: "Within what time restarts are counted.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.restarts_count",
+        kind: Kind::OneOf(&["unplanned", "all"]),
+        default: "unplanned",
+        doc: "Which restarts count: unplanned ones, or all, those by recycling and reload included.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.uploads_above",
+        kind: Kind::Ratio,
+        default: "0.8",
+        doc: "Part of the space, and of the inodes, of an uploads directory's file system that may be \
+              used, as df has it, 0 to 1; more than that fires.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.receivers",
+        kind: Kind::Receivers,
+        secret: true,
+        doc: "Who is told, as NAME=URL, joined by commas: a webhook that takes what Alertmanager sends. A \
+              key behind the URL, with a blank between, signs what is sent. Empty: the log alone.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.receivers_file",
+        kind: Kind::Path,
+        doc: "File that holds them in place of alerts.receivers, such as a mounted secret; a line for \
+              each will do.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.state",
+        kind: Kind::Path,
+        doc: "Directory for the state of alerts and for what is still to be delivered; it outlives the \
+              service. Receivers need one. Empty: memory of watch.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.dry_run",
+        kind: Kind::Bool,
+        default: "false",
+        doc: "Deliver nothing: what would be is written into the log.",
+        ..ROW
+    },
+];

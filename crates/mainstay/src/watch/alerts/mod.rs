@@ -1,0 +1,326 @@
+//! The alert rules at work: a thread looks at the service, decides with all rules at once, writes down what it
+//! has decided together with what is to be delivered, and tells it; a thread for each receiver delivers.
+
+mod book;
+mod command;
+mod evidence;
+mod letter;
+mod look;
+mod office;
+mod pace;
+mod show;
+
+use super::directories::Directories;
+use super::rules::builtin::rules;
+use super::rules::engine::{Engine, Kind, Notice};
+use super::rules::facts::{self, Facts};
+use super::rules::judge::findings;
+use super::rules::{Moment, nanos};
+use crate::clock::{self, Mono};
+use crate::config::Config;
+use crate::config::receivers::{self, Receiver};
+use crate::event::{Event, Time};
+use crate::log::Log;
+use crate::metrics::names;
+use crate::status::Status;
+use book::Book;
+pub(crate) use command::{explain, export, list, test};
+use evidence::Routes;
+use letter::{Letter, Sender};
+use office::{Courier, Office};
+use show::Gauges;
+pub(crate) use show::Shown;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// What goes up and down between two looks, such as a pool, is looked at this often.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// The state is saved this often at most, unless something has changed.
+const SAVE: Duration = Duration::from_secs(5);
+/// Nobody has looked for a while, if it is longer than two looks and than this.
+const GAP: Duration = Duration::from_secs(15);
+/// How long the last letters may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// A thread that ends is looked for this often.
+const SOON: Duration = Duration::from_millis(5);
+/// TLS needs more than most.
+const STACK: usize = 1 << 20;
+
+/// The threads.
+#[derive(Debug)]
+pub(crate) struct Alerts {
+    office: Arc<Office>,
+    shown: Arc<Shown>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Alerts {
+    /// Starts what the configuration asks for.
+    ///
+    /// # Errors
+    /// When the system has no room for a thread.
+    pub(crate) fn start(
+        log: &Log,
+        config: &Config,
+        directories: &Arc<Directories>,
+        (name, version): (&str, &str),
+    ) -> io::Result<Alerts> {
+        let shown = Arc::new(Shown::default());
+        if !config.alerts.enabled {
+            let office = Arc::new(Office::new(Book::default()));
+            return Ok(Alerts { office, shown, thread: None });
+        }
+        let office = Arc::new(Office::new(open(log, config)));
+        let look = Looker {
+            log: log.clone(),
+            config: config.clone(),
+            receivers: named(config),
+            sender: sender(name, version),
+            directories: Arc::clone(directories),
+            office: Arc::clone(&office),
+            shown: Arc::clone(&shown),
+        };
+        let thread = thread::Builder::new().name("alerts".into()).stack_size(STACK);
+        let thread = Some(thread.spawn(move || look.run())?);
+        Ok(Alerts { office, shown, thread })
+    }
+
+    /// What the admin listener shows.
+    pub(crate) fn shown(&self) -> Arc<Shown> {
+        Arc::clone(&self.shown)
+    }
+
+    /// The thread has ended by itself, which only a fault in it does.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
+    /// Delivers what is there, as far as that is soon done. The rest stays in the book.
+    pub(crate) fn finish(self) {
+        let deadline = clock::mono() + PATIENCE;
+        self.office.close(deadline);
+        if let Some(thread) = self.thread {
+            thread.thread().unpark();
+            // One that waits for an answer is left to the end of the process.
+            while !thread.is_finished() && clock::mono() < deadline {
+                thread::park_timeout(SOON);
+            }
+        }
+    }
+}
+
+/// The receivers that the configuration names; it has judged them.
+fn named(config: &Config) -> Vec<Receiver> {
+    let text = config.alerts.receivers.as_ref().map_or("", |it| it.expose());
+    receivers::parse(text).unwrap_or_default()
+}
+
+fn sender(name: &str, version: &str) -> Sender {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Sender { service: name.to_owned(), version: version.to_owned(), host }
+}
+
+/// The book as it was left.
+fn open(log: &Log, config: &Config) -> Book {
+    let Some(directory) = &config.alerts.state else { return Book::default() };
+    match Book::open(directory) {
+        Ok((book, None)) => book,
+        Ok((book, Some(reason))) => {
+            log.event(&Event::AlertsForgotten { reason });
+            book
+        }
+        Err(error) => {
+            let reason = format!("{}: {error}", directory.display());
+            log.event(&Event::AlertsUnsaved { reason });
+            Book::default()
+        }
+    }
+}
+
+/// The thread that looks.
+struct Looker {
+    log: Log,
+    config: Config,
+    receivers: Vec<Receiver>,
+    sender: Sender,
+    directories: Arc<Directories>,
+    office: Arc<Office>,
+    shown: Arc<Shown>,
+}
+
+/// What it has in hand.
+struct Work {
+    engine: Engine,
+    routes: Routes,
+    gauges: Gauges,
+    saved: Moment,
+    /// The states that were saved.
+    states: String,
+}
+
+impl Looker {
+    fn run(self) {
+        let start = clock::mono();
+        let (work, base) = self.begin(start);
+        thread::scope(|scope| {
+            let mut couriers = Vec::new();
+            for receiver in &self.receivers {
+                let courier = Courier::new(&self.office, receiver, &self.log, base);
+                let thread = thread::Builder::new().name("notify".into()).stack_size(STACK);
+                match thread.spawn_scoped(scope, move || courier.run()) {
+                    Ok(thread) => couriers.push(thread),
+                    // Whoever looks after this thread sees that something is wrong.
+                    Err(_) => return self.office.close(clock::mono()),
+                }
+            }
+            self.look_on(work, base, || couriers.iter().any(thread::ScopedJoinHandle::is_finished));
+        });
+    }
+
+    /// Goes on where the book ends.
+    fn begin(&self, start: Mono) -> (Work, (Moment, Mono)) {
+        let (segment, alerts) = (self.log.segment(), &self.config.alerts);
+        let mut book = self.office.book();
+        let kept = &mut book.kept;
+        // A clock that was set back must not make what is young old.
+        let now = clock::wall().max(kept.memory.last());
+        let memory = std::mem::take(&mut kept.memory);
+        let patience = nanos((alerts.interval * 2).max(GAP));
+        let (engine, gap) = Engine::resume(rules(alerts), memory, now, patience);
+        if let Some(gap) = gap {
+            self.log.event(&Event::AlertsGap { gap: Time(Duration::from_nanos(gap)) });
+        }
+        kept.memory = engine.memory();
+        kept.windows = std::mem::take(&mut kept.windows).of(segment.header().started_wall());
+        let names: Vec<_> = self.receivers.iter().map(|it| &*it.name).collect();
+        for (receiver, letter) in book.strangers(&names) {
+            self.log.slot().add(names::NOTIFY_LOST, 1);
+            let (what, reason) = (letter.what, "nobody of that name is told any more".to_owned());
+            self.log.event(&Event::NotificationLost { receiver, what, reason });
+        }
+        let gauges = Gauges::new(segment, self.log.slot_index(), &engine);
+        let routes = Routes::default();
+        let work = Work { engine, routes, gauges, saved: 0, states: String::new() };
+        (work, (now, start))
+    }
+
+    /// Looks until the end is ordered, or a courier has failed.
+    fn look_on(&self, mut work: Work, (begin, start): (Moment, Mono), failed: impl Fn() -> bool) {
+        let interval = self.config.alerts.interval;
+        let mut next = start;
+        while self.office.end().is_none() {
+            if failed() {
+                return self.office.close(clock::mono());
+            }
+            let mono = clock::mono();
+            let now = begin + nanos(mono.since(start));
+            let is_time = mono >= next;
+            self.look(&mut work, now, is_time);
+            if is_time {
+                // What came late is not made up for.
+                next = (next + interval).max(mono);
+            }
+            let wait = next.since(clock::mono()).min(SAMPLE);
+            thread::park_timeout(wait.max(Duration::from_millis(1)));
+        }
+        self.office.save(&self.office.book(), &self.log);
+    }
+
+    /// Takes note of everything, and decides if it is time to.
+    fn look(&self, work: &mut Work, now: Moment, is_time: bool) {
+        let (segment, alerts) = (self.log.segment(), &self.config.alerts);
+        let status = Status::read(segment, &self.sender.service, &self.sender.version);
+        let receivers = self.office.look(&self.receivers, clock::mono());
+        let facts = look::look(segment, &status, &self.directories, receivers);
+        work.routes.note(now, segment, alerts);
+        let mut book = self.office.book();
+        book.kept.windows.note(now, &facts, alerts);
+        if !is_time {
+            return;
+        }
+        let blind = work.engine.blind();
+        let found = findings(alerts, &book.kept.windows, &facts, &blind);
+        let failed = found.iter().filter(|it| it.reading == super::rules::rule::Reading::Failed);
+        self.log.slot().add(names::EVALUATION_ERRORS, failed.count() as u64);
+        let notices = work.engine.tick(now, found, facts.complete);
+        let evidence = notices.iter().any(|it| it.kind != Kind::Held).then(|| {
+            let remembered = (&book.kept.windows, &work.routes);
+            evidence::gather(segment, &status, &facts, remembered, now, alerts)
+        });
+        let evidence = evidence.unwrap_or_default();
+        if !alerts.dry_run {
+            self.post(&mut book, &notices, &evidence, now);
+        }
+        book.kept.memory = work.engine.memory();
+        let states = states(&work.engine);
+        let is_new = !notices.is_empty() || states != work.states;
+        if is_new || now.saturating_sub(work.saved) >= nanos(SAVE) {
+            (work.saved, work.states) = (now, states);
+            self.office.save(&book, &self.log);
+        }
+        self.show(work, &facts, &book);
+        drop(book);
+        self.log.slot().add(names::EVALUATIONS, 1);
+        notices.iter().for_each(|notice| self.tell(notice, &evidence, now));
+        self.office.ring();
+    }
+
+    /// Puts letters about what is to be told into the book.
+    fn post(&self, book: &mut Book, notices: &[Notice], evidence: &serde_json::Value, now: Moment) {
+        for notice in notices.iter().filter(|it| it.kind != Kind::Held) {
+            for receiver in &self.receivers {
+                let letter = Letter::of(notice, &receiver.name, &self.sender, evidence, now);
+                let lost = book.post(&receiver.name, letter);
+                self.log.slot().add(names::NOTIFY_LOST, lost as u64);
+                if lost > 0 {
+                    let (receiver, what) = (receiver.name.clone(), format!("{lost} of the oldest"));
+                    let reason = "too many wait".to_owned();
+                    self.log.event(&Event::NotificationLost { receiver, what, reason });
+                }
+            }
+        }
+    }
+
+    fn show(&self, work: &Work, facts: &Facts, book: &Book) {
+        self.shown.set(show::render(&work.engine, &facts.receivers, book));
+        work.gauges.set(&work.engine, &facts.receivers, book);
+    }
+
+    /// Writes it into the log.
+    fn tell(&self, notice: &Notice, evidence: &serde_json::Value, now: Moment) {
+        let rule = letter::name(notice);
+        let why = notice.reason.as_ref().map_or(String::new(), |it| format!(" ({it})"));
+        let what = format!("{}{why}", notice.text);
+        let severity = notice.severity.as_str();
+        match notice.kind {
+            Kind::Firing => {
+                let what = format!("{what}{}", evidence::words(evidence));
+                self.log.event(&Event::AlertFiring { rule, severity, what });
+            }
+            Kind::Held => self.log.event(&Event::AlertHeld { rule, what }),
+            Kind::Resolved => {
+                let after = Time(Duration::from_nanos(now.saturating_sub(notice.fired)));
+                self.log.event(&Event::AlertResolved { rule, after, what });
+            }
+        }
+        if self.config.alerts.dry_run && notice.kind != Kind::Held {
+            for receiver in &self.receivers {
+                let (receiver, what) = (receiver.name.clone(), letter::name(notice));
+                self.log.event(&Event::NotificationDry { receiver, what });
+            }
+        }
+    }
+}
+
+/// The state of every alert, to see whether one has changed.
+fn states(engine: &Engine) -> String {
+    let mut states = String::new();
+    for (index, rule) in engine.rules().iter().enumerate() {
+        for (subject, alert) in engine.alerts(index) {
+            states.push_str(&format!("{} {subject} {:?}\n", rule.name, (alert.state, &alert.gate)));
+        }
+    }
+    states
+}

@@ -1,0 +1,162 @@
+//! A receiver of webhooks that keeps what it is sent, and answers well or as its mood is.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// How long it says nothing.
+const HANG: Duration = Duration::from_millis(400);
+
+/// What it was sent once.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Its body as it came.
+    pub text: String,
+    /// The same, read.
+    pub body: Value,
+}
+
+impl Message {
+    /// The value of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The same however often it is sent.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.header("webhook-id").unwrap_or_default()
+    }
+
+    /// `firing not_ready`.
+    #[must_use]
+    pub fn what(&self) -> String {
+        let of = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let alert = &self.body["alerts"][0];
+        format!("{} {}", of(&alert["status"]), of(&alert["labels"]["alertname"]))
+    }
+}
+
+/// The receiver. It listens as long as the test runs.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    address: SocketAddr,
+    taken: Arc<Mutex<Vec<Message>>>,
+    /// What its mood follows from; 0 is a good one.
+    mood: Arc<AtomicU64>,
+}
+
+impl Hook {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When there is no port.
+    #[must_use]
+    pub fn start() -> Hook {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let hook = Hook { address, taken: Arc::default(), mood: Arc::default() };
+        let own = hook.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let own = own.clone();
+                thread::spawn(move || own.serve(stream));
+            }
+        });
+        hook
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/hook/hunter2", self.address)
+    }
+
+    /// From now on it answers with 200, 429 or 500, hangs, or breaks off after it has taken something, all by chance; without a seed it is well again.
+    pub fn moody(&self, seed: u64) {
+        self.mood.store(seed, Ordering::SeqCst);
+    }
+
+    /// What it has taken, in order, repetitions included.
+    #[must_use]
+    pub fn taken(&self) -> Vec<Message> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same, each message once.
+    #[must_use]
+    pub fn unique(&self) -> Vec<Message> {
+        let mut seen = std::collections::HashSet::new();
+        self.taken().into_iter().filter(|it| seen.insert(it.id().to_owned())).collect()
+    }
+
+    /// What comes of the next message.
+    fn roll(&self) -> u64 {
+        let next = |seed: u64| {
+            let next = seed.wrapping_mul(6_364_136_223_846_793_005);
+            (seed != 0).then(|| next.wrapping_add(1_442_695_040_888_963_407))
+        };
+        match self.mood.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) {
+            Ok(seed) => (seed >> 33) % 10,
+            Err(_) => 0,
+        }
+    }
+
+    /// Serves a connection to its end.
+    fn serve(&self, mut stream: TcpStream) -> Option<()> {
+        let mut reader = BufReader::new(stream.try_clone().ok()?);
+        loop {
+            let (mut headers, mut length) = (Vec::new(), 0);
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).ok()? == 0 {
+                    return None;
+                }
+                if line == "\r\n" {
+                    break;
+                }
+                if let Some((name, value)) = line.split_once(':') {
+                    let (name, value) = (name.to_ascii_lowercase(), value.trim().to_owned());
+                    if name == "content-length" {
+                        length = value.parse().ok()?;
+                    }
+                    headers.push((name, value));
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).ok()?;
+            let mood = self.roll();
+            let (status, more) = match mood {
+                0..=4 | 9 => (200, ""),
+                5 | 6 => (429, "retry-after: 0\r\n"),
+                7 => (500, ""),
+                // It says nothing, and breaks off.
+                8 => {
+                    stream.set_read_timeout(Some(HANG)).ok()?;
+                    reader.read_line(&mut String::new()).ok();
+                    return None;
+                }
+                _ => return None,
+            };
+            if status == 200 {
+                let text = String::from_utf8(body).ok()?;
+                let body = serde_json::from_str(&text).ok()?;
+                let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+                taken.push(Message { headers, text, body });
+            }
+            if mood == 9 {
+                // It has taken it, and nobody will know.
+                return None;
+            }
+            let answer = format!("HTTP/1.1 {status} X\r\n{more}content-length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).ok()?;
+        }
+    }
+}
