@@ -79,7 +79,7 @@ fn rows(keys: u64) -> Vec<Row> {
 
 fn segment() -> Segment {
     let (ring_bytes, metrics) = ([64; 3], Capacity::NONE);
-    let layout = Layout { slots: 1, counters: 1, in_flight: 1, ring_bytes, metrics, limits: BYTES };
+    let layout = Layout { in_flight: 1, ring_bytes, metrics, limits: BYTES, ..Layout::small(1) };
     Segment::create(layout).expect("memory that processes can share").0
 }
 

@@ -46,8 +46,7 @@ fn main() {
 
 fn segment() -> Segment {
     let (ring_bytes, metrics) = ([64; 3], CAPACITY);
-    let layout =
-        Layout { slots: SLOTS, counters: 64, in_flight: 1, ring_bytes, metrics, limits: 0 };
+    let layout = Layout { slots: SLOTS, in_flight: 1, ring_bytes, metrics, ..Layout::small(64) };
     Segment::create(layout).expect("memory that processes can share").0
 }
 

@@ -6,7 +6,7 @@ use crate::support::{
     PATIENCE, alone, end_of, given, is_readable, now, number, start, told, variable,
 };
 use mainstay_os::child::{Child, Ended};
-use mainstay_os::segment::{Capacity, Hit, Layout, Limits, Policy, Segment, Strategy, Verdict};
+use mainstay_os::segment::{Hit, Layout, Limits, Policy, Segment, Strategy, Verdict};
 use mainstay_os::signals::Signal;
 use rustix::time::{ClockId, clock_gettime};
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,14 +28,7 @@ const KEYS: u64 = 16;
 const AMOUNT: u64 = 16;
 
 fn layout(counters: usize, limits: usize) -> Layout {
-    Layout {
-        slots: 16,
-        counters,
-        in_flight: 0,
-        ring_bytes: [0; 3],
-        metrics: Capacity::NONE,
-        limits,
-    }
+    Layout { slots: 16, limits, ..Layout::small(counters) }
 }
 
 fn mono() -> u64 {

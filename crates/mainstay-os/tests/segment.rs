@@ -117,7 +117,7 @@ fn a_segment_that_nobody_could_map_is_not_made() {
     {
         let ring_bytes = [64, ring_bytes, 64];
         let metrics = Capacity::NONE;
-        let layout = Layout { slots, counters, in_flight: 1, ring_bytes, metrics, limits: 0 };
+        let layout = Layout { slots, in_flight: 1, ring_bytes, metrics, ..Layout::small(counters) };
         let made = Segment::create(layout).map(|_| ());
         assert!(matches!(made, Err(MapError::Layout(LayoutError::Size))), "{layout:?}: {made:?}");
     }

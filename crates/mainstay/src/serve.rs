@@ -212,69 +212,58 @@ impl Builder {
             outlet::probe(&config)
                 .map_err(|(key, error)| (BAD_CONFIG, config.complaint(key, &error.to_string())))?;
         }
-        match command {
-            Command::Serve => supervisor::start(identity, &snapshot, config)
+        if matches!(command, Command::Serve) {
+            return supervisor::start(identity, &snapshot, config)
                 .map(supervisor::Supervisor::run)
-                .map_err(|error| (FAILED, error.to_string())),
+                .map_err(|error| (FAILED, error.to_string()));
+        }
+        print(&self.answer(identity, command, config)?);
+        Ok(0)
+    }
+
+    /// What a command prints that does not serve.
+    fn answer(
+        &self,
+        identity: Identity,
+        command: &Command,
+        config: Config,
+    ) -> Result<String, (u8, String)> {
+        match command {
             Command::Check => {
                 for warning in &config.warnings {
                     complain(&format!("warning: {warning}\n"));
                 }
-                print("The configuration is good.\n");
-                Ok(0)
+                Ok("The configuration is good.\n".to_owned())
             }
-            Command::Config { json, .. } => {
-                print(&cli::render_effective(&config, false, *json));
-                Ok(0)
-            }
+            Command::Config { json, .. } => Ok(cli::render_effective(&config, false, *json)),
             Command::Doctor(case) => {
                 let trust = Trust::of(&config.proxy).map_err(|error| (BAD_CONFIG, error))?;
                 let peer = case.peer.map(|ip| SocketAddr::new(ip, 0));
                 let headers: HeaderMap = case.headers.iter().cloned().collect();
-                print(&format!(
-                    "{}\n",
-                    client::explain::explain(&trust, peer, &headers).join("\n")
-                ));
-                Ok(0)
+                let hops = client::explain::explain(&trust, peer, &headers);
+                Ok(format!("{}\n", hops.join("\n")))
             }
             Command::Limits(cli::LimitsCommand::List { json }) => {
                 let bad = |reason: String| (BAD_CONFIG, reason);
                 let settings = Settings::of(&config.limits).map_err(bad)?;
                 let plan = Plan::of(&settings).map_err(|(key, it)| bad(format!("{key}: {it}")))?;
                 let data = table::effective(&settings, &plan);
-                let text = if *json { format!("{data:#}\n") } else { table::effective_text(&data) };
-                print(&text);
-                Ok(0)
+                Ok(if *json { format!("{data:#}\n") } else { table::effective_text(&data) })
             }
-            Command::ExplainAlerts => {
-                print(&watch::explain(&config));
-                Ok(0)
-            }
-            Command::ExportRules => {
-                print(&watch::export(&config));
-                Ok(0)
-            }
-            Command::Alerts { json } => watch::list(&config, *json).map(|text| {
-                print(&text);
-                0
-            }),
+            Command::ExplainAlerts => Ok(watch::explain(&config)),
+            Command::ExportRules => Ok(watch::export(&config)),
+            Command::Alerts { json } => watch::list(&config, *json),
             Command::NotifyTest { receiver } => {
-                let told = watch::test(&config, (&identity.name, &identity.version), receiver);
-                print(&told?);
-                Ok(0)
+                watch::test(&config, (&identity.name, &identity.version), receiver)
             }
             Command::Migrate(command) => self.migrate(*command, &config, &identity.name),
             Command::Own { name, args } => {
                 let own = self.commands.iter().find(|it| it.name == *name);
                 let own = own.expect("the command line knows those that were registered");
                 let call = Call { args: args.clone(), config, name: identity.name };
-                print(&own.run(call).map_err(|error| (FAILED, format!("error: {error}")))?);
-                Ok(0)
+                own.run(call).map_err(|error| (FAILED, format!("error: {error}")))
             }
-            command => supervisor::client::run(command, &config, &identity.name).map(|text| {
-                print(&text);
-                0
-            }),
+            command => supervisor::client::run(command, &config, &identity.name),
         }
     }
 
@@ -284,15 +273,14 @@ impl Builder {
         command: cli::MigrateCommand,
         config: &Config,
         name: &str,
-    ) -> Result<u8, (u8, String)> {
+    ) -> Result<String, (u8, String)> {
         let printed = crate::db::migrate_command(command, self.migrations.as_ref(), config, name);
-        print(&printed.map_err(|error| (FAILED, format!("error: {error}")))?);
-        Ok(0)
+        printed.map_err(|error| (FAILED, format!("error: {error}")))
     }
 
     #[cfg(not(feature = "database"))]
     #[expect(clippy::unused_self, reason = "with databases it has migrations")]
-    fn migrate(&self, _: cli::MigrateCommand, _: &Config, _: &str) -> Result<u8, (u8, String)> {
+    fn migrate(&self, _: cli::MigrateCommand, _: &Config, _: &str) -> Result<String, (u8, String)> {
         Err((FAILED, "error: this program was built without databases".to_owned()))
     }
 

@@ -22,11 +22,11 @@ fn layouts() -> impl Strategy<Value = Layout> {
     (1_usize..4, 0_usize..10, 0_usize..4, [0_usize..100, 0..100, 0..100], metrics, 0_usize..20_000)
         .prop_map(|(slots, counters, in_flight, ring_bytes, metrics, limits)| Layout {
             slots,
-            counters,
             in_flight,
             ring_bytes,
             metrics,
             limits,
+            ..Layout::small(counters)
         })
 }
 

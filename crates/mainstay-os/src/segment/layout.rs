@@ -75,6 +75,19 @@ impl fmt::Display for LayoutError {
 impl std::error::Error for LayoutError {}
 
 impl Layout {
+    /// One slot with so many counters and nothing else, for who needs more to say what.
+    #[must_use]
+    pub const fn small(counters: usize) -> Layout {
+        Layout {
+            slots: 1,
+            counters,
+            in_flight: 0,
+            ring_bytes: [0; RINGS],
+            metrics: Capacity::NONE,
+            limits: 0,
+        }
+    }
+
     /// The first word of the first slot.
     pub(crate) fn first_slot(self) -> usize {
         REGISTER + self.metrics.register_words()

@@ -282,11 +282,10 @@ mod tests {
         let metrics = Capacity { metrics: 0, counters: 3, gauges: 2, histograms: 2 };
         Segment::on_heap(Layout {
             slots: 2,
-            counters: 3,
             in_flight: 1,
             ring_bytes: [64; 3],
             metrics,
-            limits: 0,
+            ..Layout::small(3)
         })
     }
 

@@ -296,14 +296,7 @@ mod tests {
     use mainstay_os::segment::{Layout, Segment};
 
     fn book(max: u32) -> Arc<Book> {
-        let layout = Layout {
-            slots: 3,
-            counters: names::CELLS,
-            in_flight: 0,
-            ring_bytes: [4_096; 3],
-            metrics: mainstay_os::segment::Capacity::NONE,
-            limits: 0,
-        };
+        let layout = Layout { slots: 3, ring_bytes: [4_096; 3], ..Layout::small(names::CELLS) };
         let log = Log::new(Segment::on_heap(layout), 0);
         let settings = Settings {
             pool: None,

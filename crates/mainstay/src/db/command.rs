@@ -45,14 +45,7 @@ pub(crate) async fn alone(
         .connect_with(options)
         .await
         .map_err(|error| failed(&error))?;
-    let layout = Layout {
-        slots: 1,
-        counters: names::CELLS,
-        in_flight: 0,
-        ring_bytes: [64; 3],
-        metrics: mainstay_os::segment::Capacity::NONE,
-        limits: 0,
-    };
+    let layout = Layout { ring_bytes: [64; 3], ..Layout::small(names::CELLS) };
     let log = Log::new(Segment::on_heap(layout), 0);
     Ok(Pool::new(pool, Arc::new(Book::new(log, open.name, kind, 0, 1, &settings))))
 }

@@ -327,14 +327,7 @@ mod tests {
     use mainstay_os::segment::Layout;
 
     fn segment() -> Segment {
-        let layout = Layout {
-            slots: 1,
-            counters: 0,
-            in_flight: 0,
-            ring_bytes: [0; 3],
-            metrics: mainstay_os::segment::Capacity::NONE,
-            limits: 0,
-        };
+        let layout = Layout::small(0);
         let segment = Segment::on_heap(layout);
         segment.header().set_state(State::Ready as u64);
         segment.header().set_generation(1);

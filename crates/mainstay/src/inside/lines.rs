@@ -70,14 +70,7 @@ impl AccessLines {
             headers.append(HeaderName::from_static(name), value);
         }
         let ring_bytes = [RING, 4_096, 64];
-        let layout = Layout {
-            slots: 1,
-            counters: names::CELLS,
-            in_flight: 4,
-            ring_bytes,
-            metrics: mainstay_os::segment::Capacity::NONE,
-            limits: 0,
-        };
+        let layout = Layout { in_flight: 4, ring_bytes, ..Layout::small(names::CELLS) };
         Ok(AccessLines {
             format,
             draft: Draft::default(),

@@ -158,7 +158,7 @@ fn text<const N: usize>(
 mod tests {
     use super::*;
     use crate::config;
-    use mainstay_os::segment::{Capacity, Layout, Segment};
+    use mainstay_os::segment::{Layout, Segment};
 
     fn read(change: impl FnOnce(&mut config::Limits)) -> (Settings, Plan) {
         let mut limits = config::Limits::for_tests();
@@ -193,14 +193,8 @@ excess-404     60 per 1 minute  fixed-window  answers of 404   address  tells
 
     #[test]
     fn a_client_is_looked_at_and_cleared_by_the_name_that_it_has_in_the_log() {
-        let segment = Segment::on_heap(Layout {
-            slots: 1,
-            counters: 0,
-            in_flight: 0,
-            ring_bytes: [64; 3],
-            metrics: Capacity::NONE,
-            limits: 1 << 16,
-        });
+        let segment =
+            Segment::on_heap(Layout { ring_bytes: [64; 3], limits: 1 << 16, ..Layout::small(0) });
         let (settings, plan) = read(|it| it.routes = "/login: 1/minute".into());
         let (limits, now) = (segment.limits(), 1_000_000_000_000);
         let asked = ("192.0.2.7", "GET", "/login");

@@ -157,14 +157,7 @@ mod tests {
     const LATER: Option<Mono> = Some(Mono(u64::MAX));
 
     fn segment() -> Segment {
-        let layout = Layout {
-            slots: 1,
-            counters: 0,
-            in_flight: 0,
-            ring_bytes: [0; 3],
-            metrics: mainstay_os::segment::Capacity::NONE,
-            limits: 0,
-        };
+        let layout = Layout::small(0);
         let segment = Segment::on_heap(layout);
         segment.header().set_log_level(level_word(Level::Info));
         segment.header().set_log_level_base(level_word(Level::Info));

@@ -243,14 +243,7 @@ mod tests {
 
     fn segment() -> Segment {
         let (ring_bytes, metrics) = ([64; 3], names::CAPACITY);
-        Segment::on_heap(Layout {
-            slots: 2,
-            counters: 0,
-            in_flight: 0,
-            ring_bytes,
-            metrics,
-            limits: 0,
-        })
+        Segment::on_heap(Layout { slots: 2, ring_bytes, metrics, ..Layout::small(0) })
     }
 
     /// A process in slot 0.

@@ -24,14 +24,8 @@ mod tests {
     fn the_run_is_one_of_all_answers_of_all_processes() {
         let (ring_bytes, metrics) = ([64; 3], Capacity::NONE);
         let counters = names::CELLS;
-        let segment = Segment::on_heap(Layout {
-            slots: 2,
-            counters,
-            in_flight: 0,
-            ring_bytes,
-            metrics,
-            limits: 0,
-        });
+        let segment =
+            Segment::on_heap(Layout { slots: 2, ring_bytes, metrics, ..Layout::small(counters) });
         let answer = |slot, status| {
             answered(segment.header(), segment.slot(slot).unwrap(), status);
             segment.header().bad_run()

@@ -350,14 +350,7 @@ mod tests {
     fn segment() -> Segment {
         let metrics = names::CAPACITY;
         let ring_bytes = [64; 3];
-        Segment::on_heap(Layout {
-            slots: 3,
-            counters: 0,
-            in_flight: 0,
-            ring_bytes,
-            metrics,
-            limits: 0,
-        })
+        Segment::on_heap(Layout { slots: 3, ring_bytes, metrics, ..Layout::small(0) })
     }
 
     fn metrics(segment: &Segment, slot: usize) -> (Arc<Metrics>, Arc<Mutex<Vec<String>>>) {

@@ -270,14 +270,7 @@ mod tests {
 
     fn segment() -> Segment {
         let (ring_bytes, metrics) = ([64; 3], names::CAPACITY);
-        Segment::on_heap(Layout {
-            slots: 1,
-            counters: 0,
-            in_flight: 0,
-            ring_bytes,
-            metrics,
-            limits: 0,
-        })
+        Segment::on_heap(Layout { ring_bytes, metrics, ..Layout::small(0) })
     }
 
     fn labels(segment: &Segment, index: usize) -> String {
@@ -361,14 +354,7 @@ mod tests {
     #[test]
     fn without_room_for_metrics_there_is_none() {
         let (ring_bytes, metrics) = ([64; 3], mainstay_os::segment::Capacity::NONE);
-        let segment = Segment::on_heap(Layout {
-            slots: 1,
-            counters: 0,
-            in_flight: 0,
-            ring_bytes,
-            metrics,
-            limits: 0,
-        });
+        let segment = Segment::on_heap(Layout { ring_bytes, metrics, ..Layout::small(0) });
         let mut requests = requests(&segment);
         let series = requests.series(b"GET", None, 200);
         assert_eq!(series.duration, names::NONE);

@@ -97,14 +97,7 @@ async fn alone(call: &Call, pool: Pool<Any>) -> Result<Login, BoxError> {
     let database = PoolSettings::of(&call.config.database, 1, &call.name, PATIENCE);
     let migrated = bring_up(&pool, &schema::migrations(), &database).await;
     migrated.map_err(|failed| failed.to_string())?;
-    let layout = Layout {
-        slots: 1,
-        counters: names::CELLS,
-        in_flight: 0,
-        ring_bytes: [64; 3],
-        metrics: mainstay_os::segment::Capacity::NONE,
-        limits: 0,
-    };
+    let layout = Layout { ring_bytes: [64; 3], ..Layout::small(names::CELLS) };
     let log = Log::new(Segment::on_heap(layout), 0);
     let settings = Settings { patience: PATIENCE, ..Settings::default() };
     Login::over(log, pool, settings, 1).await

@@ -200,18 +200,11 @@ mod tests {
     use crate::config::otel::Sampler;
     use crate::log::TELEMETRY;
     use crate::telemetry::tests::{attribute, spans_of};
-    use mainstay_os::segment::{Capacity, Layout, Segment};
+    use mainstay_os::segment::{Layout, Segment};
 
     #[test]
     fn a_request_whose_worker_died_has_a_span_that_failed() {
-        let layout = Layout {
-            slots: 1,
-            counters: names::CELLS,
-            in_flight: 1,
-            ring_bytes: [4_096; 3],
-            metrics: Capacity::NONE,
-            limits: 0,
-        };
+        let layout = Layout { in_flight: 1, ring_bytes: [4_096; 3], ..Layout::small(names::CELLS) };
         let log = Log::new(Segment::on_heap(layout), 0);
         let settings = Settings {
             traces: true,

@@ -150,11 +150,7 @@ mod tests {
     fn ask(path: &str, checks: &[CheckStatus], state: State, accept: &str) -> (u16, String) {
         let segment = mainstay_os::segment::Segment::on_heap(mainstay_os::segment::Layout {
             slots: 3,
-            counters: crate::metrics::names::CELLS,
-            in_flight: 0,
-            ring_bytes: [0; 3],
-            metrics: mainstay_os::segment::Capacity::NONE,
-            limits: 0,
+            ..mainstay_os::segment::Layout::small(crate::metrics::names::CELLS)
         });
         let mut status = Status::read(&segment, "shop", "1");
         status.checks = checks.to_vec();

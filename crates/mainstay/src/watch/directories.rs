@@ -217,14 +217,8 @@ mod tests {
 
     fn segment() -> Segment {
         let (counters, metrics, ring_bytes) = (names::CELLS, names::CAPACITY, [64; 3]);
-        let segment = Segment::on_heap(Layout {
-            slots: 4,
-            counters,
-            in_flight: 0,
-            ring_bytes,
-            metrics,
-            limits: 0,
-        });
+        let segment =
+            Segment::on_heap(Layout { slots: 4, ring_bytes, metrics, ..Layout::small(counters) });
         let slot = segment.slot(0).unwrap();
         slot.hand_out(1, 0, 0);
         slot.set_phase(Phase::Ready);

@@ -274,11 +274,10 @@ pub(crate) mod tests {
         let (counters, metrics) = (names::CELLS, names::CAPACITY);
         let segment = Segment::on_heap(Layout {
             slots: 4,
-            counters,
             in_flight: 1,
             ring_bytes,
             metrics,
-            limits: 0,
+            ..Layout::small(counters)
         });
         for (index, slot) in segment.slots().enumerate().take(2) {
             slot.hand_out(1, 0, 0);

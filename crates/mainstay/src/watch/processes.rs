@@ -148,14 +148,8 @@ mod tests {
     #[test]
     fn time_of_the_dead_is_counted_once_and_never_goes_down() {
         let (ring_bytes, metrics) = ([64; 3], names::CAPACITY);
-        let segment = Segment::on_heap(Layout {
-            slots: 3,
-            counters: 0,
-            in_flight: 0,
-            ring_bytes,
-            metrics,
-            limits: 0,
-        });
+        let segment =
+            Segment::on_heap(Layout { slots: 3, ring_bytes, metrics, ..Layout::small(0) });
         let slot = segment.slot(0).unwrap();
         slot.hand_out(1, 0, 0);
         slot.set_pid(std::process::id());

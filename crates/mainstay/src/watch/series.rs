@@ -90,14 +90,8 @@ mod tests {
     #[test]
     fn every_reason_is_shown_from_the_start() {
         let (counters, metrics, ring_bytes) = (names::CELLS, names::CAPACITY, [64; 3]);
-        let segment = Segment::on_heap(Layout {
-            slots: 3,
-            counters,
-            in_flight: 0,
-            ring_bytes,
-            metrics,
-            limits: 0,
-        });
+        let segment =
+            Segment::on_heap(Layout { slots: 3, ring_bytes, metrics, ..Layout::small(counters) });
         segment.slot(1).unwrap().add(names::exit_cell(Exit::SigKill), 2);
         segment.slot(1).unwrap().add(names::RESTARTS[0], 2);
         let mut page = Page::new(Format::Prometheus);

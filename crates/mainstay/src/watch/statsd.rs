@@ -286,11 +286,10 @@ mod tests {
         let (counters, metrics, ring_bytes) = (names::CELLS, names::CAPACITY, [64; 3]);
         let segment = Segment::on_heap(Layout {
             slots: 2,
-            counters,
             in_flight: 1,
             ring_bytes,
             metrics,
-            limits: 0,
+            ..Layout::small(counters)
         });
         segment.slot(0).unwrap().hand_out(1, 0, 0);
         segment

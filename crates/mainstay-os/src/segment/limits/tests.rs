@@ -11,14 +11,7 @@ const ALL: [Strategy; 4] =
 
 fn segment(limits: usize) -> Segment {
     let metrics = Capacity::NONE;
-    Segment::on_heap(Layout {
-        slots: 1,
-        counters: 0,
-        in_flight: 0,
-        ring_bytes: [0; 3],
-        metrics,
-        limits,
-    })
+    Segment::on_heap(Layout { metrics, limits, ..Layout::small(0) })
 }
 
 fn policy(strategy: Strategy, amount: u64, seconds: u64) -> Policy {

@@ -313,14 +313,7 @@ impl Recorder {
     pub(crate) fn for_tests() -> Arc<Recorder> {
         use mainstay_os::segment::{Layout, Segment};
         let ring_bytes = [4_096; 3];
-        let layout = Layout {
-            slots: 3,
-            counters: names::CELLS,
-            in_flight: 4,
-            ring_bytes,
-            metrics: mainstay_os::segment::Capacity::NONE,
-            limits: 0,
-        };
+        let layout = Layout { slots: 3, in_flight: 4, ring_bytes, ..Layout::small(names::CELLS) };
         Recorder::new(Log::new(Segment::on_heap(layout), 0), Book::default(), |_| {})
     }
 }

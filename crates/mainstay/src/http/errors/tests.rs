@@ -112,11 +112,9 @@ impl Site {
     fn new(pages: Pages) -> Site {
         let layout = Layout {
             slots: 3,
-            counters: names::CELLS,
             in_flight: 1,
             ring_bytes: [16_384; 3],
-            metrics: mainstay_os::segment::Capacity::NONE,
-            limits: 0,
+            ..Layout::small(names::CELLS)
         };
         let segment = Segment::on_heap(layout);
         let log = Log::new(segment.clone(), 0);

@@ -22,14 +22,7 @@ struct Rig {
 impl Rig {
     fn new() -> Rig {
         let ring_bytes = [64, 256 * 1024, 64];
-        let layout = Layout {
-            slots: 1,
-            counters: names::CELLS,
-            in_flight: 1,
-            ring_bytes,
-            metrics: mainstay_os::segment::Capacity::NONE,
-            limits: 0,
-        };
+        let layout = Layout { in_flight: 1, ring_bytes, ..Layout::small(names::CELLS) };
         let segment = Segment::on_heap(layout);
         segment.header().set_log_level(level_word(Level::Info));
         segment.header().set_log_level_base(level_word(Level::Info));

@@ -14,14 +14,7 @@ pub(crate) const DEATH: &str = "dies here, as told";
 /// A segment of three slots whose rings hold so many bytes.
 pub(crate) fn segment(ring_bytes: usize) -> Segment {
     let ring_bytes = [ring_bytes; 3];
-    Segment::on_heap(Layout {
-        slots: 3,
-        counters: names::CELLS,
-        in_flight: 1,
-        ring_bytes,
-        metrics: mainstay_os::segment::Capacity::NONE,
-        limits: 0,
-    })
+    Segment::on_heap(Layout { slots: 3, in_flight: 1, ring_bytes, ..Layout::small(names::CELLS) })
 }
 
 /// Hands a line over, if there is room.

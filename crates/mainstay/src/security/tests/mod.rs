@@ -59,14 +59,7 @@ fn patient() -> Settings {
 impl Rig {
     async fn new() -> Rig {
         let ring_bytes = [64, 1024 * 1024, 64];
-        let layout = Layout {
-            slots: 1,
-            counters: names::CELLS,
-            in_flight: 1,
-            ring_bytes,
-            metrics: mainstay_os::segment::Capacity::NONE,
-            limits: 0,
-        };
+        let layout = Layout { in_flight: 1, ring_bytes, ..Layout::small(names::CELLS) };
         let segment = Segment::on_heap(layout);
         segment.header().set_log_level(level_word(crate::config::Level::Info));
         let rig = Rig { dir: tempfile::tempdir().unwrap(), log: Log::new(segment, 0) };

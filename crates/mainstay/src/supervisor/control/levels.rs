@@ -132,14 +132,7 @@ mod tests {
 
     #[test]
     fn what_is_in_force_is_told_with_its_end() {
-        let layout = Layout {
-            slots: 1,
-            counters: 0,
-            in_flight: 0,
-            ring_bytes: [0; 3],
-            metrics: mainstay_os::segment::Capacity::NONE,
-            limits: 0,
-        };
+        let layout = Layout::small(0);
         let segment = Segment::on_heap(layout);
         let header = segment.header();
         header.set_log_level(log::level_word(Level::Info));

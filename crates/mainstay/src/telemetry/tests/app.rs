@@ -23,7 +23,7 @@ use axum::extract::{MatchedPath, State};
 use axum::routing::{get, post};
 use http::{Request, StatusCode, Version};
 use http_body_util::BodyExt;
-use mainstay_os::segment::{Capacity, Layout, Segment};
+use mainstay_os::segment::{Layout, Segment};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ScopeLogs};
 use prost::Message;
 use std::sync::Arc;
@@ -93,12 +93,9 @@ struct Rig {
 impl Rig {
     fn new(settings: Option<Settings>, ring: usize) -> Rig {
         let layout = Layout {
-            slots: 1,
-            counters: names::CELLS,
             in_flight: 4,
             ring_bytes: [64, 64 * 1_024, ring],
-            metrics: Capacity::NONE,
-            limits: 0,
+            ..Layout::small(names::CELLS)
         };
         let segment = Segment::on_heap(layout);
         segment.header().set_log_level(level_word(Level::Warning));

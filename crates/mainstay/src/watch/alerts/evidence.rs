@@ -148,14 +148,8 @@ mod tests {
     #[test]
     fn evidence_names_what_failed_lately_and_nothing_older() {
         let (counters, metrics, ring_bytes) = (names::CELLS, names::CAPACITY, [64; 3]);
-        let segment = Segment::on_heap(Layout {
-            slots: 4,
-            counters,
-            in_flight: 0,
-            ring_bytes,
-            metrics,
-            limits: 0,
-        });
+        let segment =
+            Segment::on_heap(Layout { slots: 4, ring_bytes, metrics, ..Layout::small(counters) });
         segment.slot(0).unwrap().hand_out(1, 0, 0);
         let mut requests = Requests::new(segment.clone(), 0, |_| {});
         let mut fail = |route: &str, times: u64| {
