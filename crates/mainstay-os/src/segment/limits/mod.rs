@@ -86,6 +86,7 @@ impl<'a> Limits<'a> {
     }
 
     /// What keys are hashed with, from now on; for the supervisor alone, before anybody else is there.
+    #[cfg(not(loom))]
     pub(crate) fn set_secret(&self, secret: [u64; 2]) {
         self.words[SECRET].store(secret[0], Relaxed);
         self.words[SECRET + 1].store(secret[1], Relaxed);
@@ -443,3 +444,6 @@ impl<'a> Rings<'a> {
 
 #[cfg(all(test, not(loom)))]
 mod tests;
+
+#[cfg(all(test, loom))]
+mod loom;
