@@ -34,6 +34,7 @@ mod signals;
 mod site;
 mod statsd;
 mod storm;
+mod strategies;
 mod support;
 mod systemd;
 mod telemetry;
