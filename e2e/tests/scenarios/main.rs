@@ -31,6 +31,7 @@ mod regressions;
 mod signals;
 mod site;
 mod storm;
+mod strategies;
 mod support;
 mod systemd;
 mod telemetry;

@@ -80,7 +80,8 @@ pub struct Segment {
     layout: Layout,
     /// Words of a slot, computed once: every request asks for its slot.
     stride: usize,
-    /// The parts of the table of rate limits, computed once for the same reason.
+    /// Where the table of rate limits begins, and its parts, computed once for the same reason.
+    first_limit: usize,
     limits: limits::Geometry,
 }
 
@@ -102,8 +103,9 @@ impl Segment {
     }
 
     fn of(cells: Arc<Cells>, layout: Layout) -> Segment {
+        let (stride, first_limit) = (layout.slot_words(), layout.first_limit());
         let limits = limits::Geometry::new(layout.limits);
-        Segment { cells, layout, stride: layout.slot_words(), limits }
+        Segment { cells, layout, stride, first_limit, limits }
     }
 
     /// The sizes this segment was made with.
@@ -131,9 +133,10 @@ impl Segment {
     }
 
     /// The table of rate limits, written by everybody.
+    #[inline]
     #[must_use]
     pub fn limits(&self) -> Limits<'_> {
-        Limits::new(&self.cells.words()[self.layout.first_limit()..], self.limits)
+        Limits::new(&self.cells.words()[self.first_limit..], self.limits)
     }
 
     /// Slot `index`, or `None` beyond [`Layout::slots`].

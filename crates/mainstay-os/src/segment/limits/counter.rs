@@ -5,7 +5,7 @@ use super::policy::Policy;
 use super::state::{Kind, State};
 
 /// What a hit finds. `now` is in milliseconds.
-#[inline]
+#[inline(always)]
 pub(super) fn judge(policy: &Policy, is: State, cost: u64, now: u64) -> Judged {
     let fresh = (now + policy.window_ms, 0);
     let (ends, count) = match is.kind() {

@@ -5,7 +5,7 @@ use super::policy::Policy;
 use super::state::{Kind, State};
 
 /// What a hit finds. `now` is in nanoseconds.
-#[inline]
+#[inline(always)]
 pub(super) fn judge(policy: &Policy, is: State, cost: u64, now: u64) -> Judged {
     let (amount, interval) = (policy.amount, policy.interval);
     let paid = match is.kind() {

@@ -21,7 +21,7 @@ pub(super) struct Judged {
 
 impl Judged {
     /// As it stands without the hit.
-    #[inline]
+    #[inline(always)]
     pub(super) fn without(&self) -> Verdict {
         Verdict {
             admitted: self.admitted,
@@ -32,7 +32,7 @@ impl Judged {
     }
 
     /// As it stands with the admitted hit.
-    #[inline]
+    #[inline(always)]
     pub(super) fn with(&self, cost: u64) -> Verdict {
         Verdict {
             admitted: true,

@@ -1,7 +1,6 @@
 //! Whom a count is for: keyed hashes of policy, scope and key, which nobody outside can aim.
 
-use siphasher::sip::SipHasher13;
-use std::hash::Hasher;
+use super::sip;
 
 /// A policy in a scope (a route, or everywhere). Made by [`Limits::scope`](super::Limits::scope), once for
 /// each limit.
@@ -19,11 +18,9 @@ pub struct Key(u64, u64);
 
 impl Scope {
     pub(super) fn of(secret: [u64; 2], policy: u64, scope: &[u8]) -> Scope {
-        // Another function than that of subjects.
-        let mut hasher = SipHasher13::new_with_keys(secret[1], secret[0]);
-        hasher.write_u64(policy);
-        hasher.write(scope);
-        Scope(hasher.finish())
+        // Other functions than that of subjects.
+        let [first, second] = secret;
+        Scope(sip::hash([second, first ^ sip::hash([second, first], &policy.to_le_bytes())], scope))
     }
 
     /// The key of a subject here. Both are secret, so nobody can choose two that are one.
@@ -37,7 +34,7 @@ impl Scope {
 impl Subject {
     #[inline]
     pub(super) fn of(secret: [u64; 2], subject: &[u8]) -> Subject {
-        Subject(SipHasher13::new_with_keys(secret[0], secret[1]).hash(subject))
+        Subject(sip::hash(secret, subject))
     }
 }
 

@@ -52,7 +52,7 @@ fn explore(preemptions: usize, model: impl Fn() -> bool + Sync + Send + 'static)
 
 #[test]
 fn a_key_that_is_new_to_two_is_counted_once() {
-    explore(3, || {
+    explore(5, || {
         let (words, key) = (words(), Key::from_hash(0x1234_5678_9abc_def0));
         let shared = Arc::clone(&words);
         let other = thread::spawn(move || hit(&shared, key, 1, 10));
@@ -65,7 +65,7 @@ fn a_key_that_is_new_to_two_is_counted_once() {
 
 #[test]
 fn a_place_that_ends_is_taken_once_though_its_owner_comes_back() {
-    explore(2, || {
+    explore(4, || {
         let (words, old) = (words(), Key::from_hash(0x1111_2222_3333_4444));
         let new = Key::from_hash(0x5555_6666_7777_8888);
         // What ends, and is the best place for somebody new, beside others that go on.

@@ -16,6 +16,7 @@ mod key;
 mod moving;
 mod parts;
 mod policy;
+mod sip;
 mod sliding;
 mod state;
 mod table;
@@ -29,7 +30,7 @@ use judge::Judged;
 use moving::Ring;
 use state::State;
 use std::time::Duration;
-use table::{Found, Full, Table};
+use table::{Found, Full, Replace, Table};
 
 /// The largest amount of [`Strategy::MovingWindow`] of which each admission's time is kept.
 pub const EXACT_AMOUNT: u64 = 1_024;
@@ -39,7 +40,7 @@ const SECRET: usize = 0;
 const EVICTED: usize = 2;
 const FULL: usize = 3;
 /// Limits of one request that are looked at once, unless others are faster.
-const PLANS: usize = 4;
+const STEPS: usize = 4;
 /// Words before the places.
 pub(crate) const HEAD_WORDS: usize = 16;
 
@@ -85,6 +86,7 @@ impl<'a> Limits<'a> {
     }
 
     /// What keys are hashed with, from now on; for the supervisor alone, before anybody else is there.
+    #[cfg(not(loom))]
     pub(crate) fn set_secret(&self, secret: [u64; 2]) {
         self.words[SECRET].store(secret[0], Relaxed);
         self.words[SECRET + 1].store(secret[1], Relaxed);
@@ -132,18 +134,22 @@ impl<'a> Limits<'a> {
     /// Whoever is killed in between may have consumed some of them.
     pub fn decide(&self, hits: &[Hit], now_ns: u64, verdicts: &mut [Verdict]) -> bool {
         if let ([hit], [verdict, ..]) = (hits, &mut *verdicts) {
-            *verdict = self.consume(hit, now_ns, None);
+            *verdict = self.consume(hit, now_ns);
             return verdict.admitted;
         }
-        let mut plans = [None; PLANS];
-        if !self.look(hits, now_ns, verdicts, &mut plans) {
+        let mut steps = [None; STEPS];
+        if !self.look(hits, now_ns, verdicts, &mut steps) {
             return false;
         }
-        let plans = plans.into_iter().chain(std::iter::repeat(None));
-        for (index, ((hit, verdict), plan)) in
-            hits.iter().zip(&mut *verdicts).zip(plans).enumerate()
-        {
-            *verdict = self.consume(hit, now_ns, plan);
+        for (index, (hit, verdict)) in hits.iter().zip(&mut *verdicts).enumerate() {
+            if let Some(Some(Step { place, next, reset })) = steps.get(index)
+                && place.replace(*next)
+            {
+                verdict.remaining = verdict.remaining.saturating_sub(hit.cost);
+                verdict.reset_after = Duration::from_nanos(*reset);
+                continue;
+            }
+            *verdict = self.consume(hit, now_ns);
             if !verdict.admitted {
                 // Others were faster: what was taken is given back, and told as it stands then.
                 hits[..index].iter().for_each(|hit| self.refund(hit, now_ns));
@@ -161,23 +167,45 @@ impl<'a> Limits<'a> {
         self.look(hits, now_ns, verdicts, &mut [])
     }
 
-    /// Keeps as many plans as there is room for.
+    /// Keeps as many steps as there is room for, where one step is all there is to do.
     #[inline]
     fn look(
         &self,
         hits: &[Hit],
         now_ns: u64,
         verdicts: &mut [Verdict],
-        plans: &mut [Option<Plan<'a>>],
+        steps: &mut [Option<Step<'a>>],
     ) -> bool {
-        hits.iter().for_each(|hit| self.counts().prefetch(hit.key));
+        let counts = self.counts();
+        // The first is looked for at once.
+        hits.iter().skip(1).for_each(|hit| counts.prefetch(hit.key));
         let mut admitted = true;
         for (index, (hit, verdict)) in hits.iter().zip(verdicts).enumerate() {
-            let plan = self.plan(hit, now_ns);
-            *verdict = plan.judged.without();
-            admitted &= verdict.admitted;
-            if let Some(place) = plans.get_mut(index) {
-                *place = Some(plan);
+            let mut note = |found: Option<Found<'a>>, judged: &Judged| {
+                *verdict = judged.without();
+                admitted &= verdict.admitted;
+                if let (Some(step), Some(found)) = (steps.get_mut(index), found) {
+                    let (place, next, reset) = (found.step(), judged.next, judged.reset_after_hit);
+                    *step = Some(Step { place, next, reset });
+                }
+            };
+            // Each by itself, so that nothing of it passes through memory.
+            let (policy, tag) = (&hit.policy, hit.key.tag());
+            match policy.strategy {
+                Strategy::FixedWindow => {
+                    let found = counts.find(hit.key, tag);
+                    note(found, &counter::judge(policy, is(found), hit.cost, now_ns / 1_000_000));
+                }
+                Strategy::Gcra => {
+                    let found = counts.find(hit.key, tag);
+                    note(found, &gcra::judge(policy, is(found), hit.cost, now_ns));
+                }
+                Strategy::SlidingWindowCounter => {
+                    let plan = Self::plan_sliding(counts, hit, now_ns);
+                    note(plan.found, &plan.judged);
+                }
+                // There is more than one step to it.
+                Strategy::MovingWindow => note(None, &self.plan_moving(hit, now_ns).judged),
             }
         }
         admitted
@@ -218,38 +246,63 @@ impl<'a> Limits<'a> {
     }
 
     /// What a hit finds.
-    #[inline]
-    fn plan(&self, hit: &Hit, now_ns: u64) -> Plan<'a> {
+    #[inline(always)]
+    fn plan(&self, counts: Table<'a>, hit: &Hit, now_ns: u64) -> Plan<'a> {
         let (policy, key, cost) = (&hit.policy, hit.key, hit.cost);
-        let is = |found: Option<Found<'_>>| found.map_or(State(0), |found| found.is);
         match policy.strategy {
             Strategy::FixedWindow => {
-                let found = self.counts().find(key, key.tag());
+                let found = counts.find(key, key.tag());
                 let judged = counter::judge(policy, is(found), cost, now_ns / 1_000_000);
                 Plan { tag: key.tag(), found, judged }
             }
             Strategy::Gcra => {
-                let found = self.counts().find(key, key.tag());
+                let found = counts.find(key, key.tag());
                 Plan { tag: key.tag(), found, judged: gcra::judge(policy, is(found), cost, now_ns) }
             }
-            Strategy::SlidingWindowCounter => {
-                let found = self.counts().find_both(key);
-                let windows = sliding::Windows::read(policy, found.map(is), now_ns / 1_000_000);
-                let (odd, judged) = (windows.number & 1, windows.judge(policy, cost));
-                Plan { tag: key.tag() | odd, found: found[odd as usize], judged }
-            }
-            Strategy::MovingWindow => {
-                let (ring, judged) = self.rings(hit).judge(hit, now_ns);
-                Plan { tag: key.tag(), found: ring.map(|ring| ring.place), judged }
-            }
+            Strategy::SlidingWindowCounter => Self::plan_sliding(counts, hit, now_ns),
+            Strategy::MovingWindow => self.plan_moving(hit, now_ns),
         }
+    }
+
+    // Apart, so that what they need is not held ready for the others.
+    #[inline(never)]
+    fn plan_sliding(counts: Table<'a>, hit: &Hit, now_ns: u64) -> Plan<'a> {
+        let (policy, key) = (&hit.policy, hit.key);
+        let found = counts.find_both(key);
+        let windows = sliding::Windows::read(policy, found.map(is), now_ns / 1_000_000);
+        let (odd, judged) = (windows.number & 1, windows.judge(policy, hit.cost));
+        Plan { tag: key.tag() | odd, found: found[odd as usize], judged }
+    }
+
+    #[inline(never)]
+    fn plan_moving(&self, hit: &Hit, now_ns: u64) -> Plan<'a> {
+        let (ring, judged) = self.rings(hit).judge(hit, now_ns);
+        Plan { tag: hit.key.tag(), found: ring.map(|ring| ring.place), judged }
     }
 
     /// Decides on one hit, and consumes it if it is admitted.
     #[inline]
-    fn consume(&self, hit: &Hit, now_ns: u64, mut plan: Option<Plan<'a>>) -> Verdict {
+    fn consume(&self, hit: &Hit, now_ns: u64) -> Verdict {
+        if hit.policy.strategy == Strategy::MovingWindow {
+            return self.consume_slowly(hit, now_ns);
+        }
+        let Plan { found, judged, .. } = self.plan(self.counts(), hit, now_ns);
+        if !judged.admitted {
+            return judged.without();
+        }
+        if let Some(place) = found
+            && place.replace(judged.next)
+        {
+            return judged.with(hit.cost);
+        }
+        self.consume_slowly(hit, now_ns)
+    }
+
+    /// The same, for keys that are new and races that were lost.
+    #[inline(never)]
+    fn consume_slowly(&self, hit: &Hit, now_ns: u64) -> Verdict {
         loop {
-            let plan = plan.take().unwrap_or_else(|| self.plan(hit, now_ns));
+            let plan = self.plan(self.counts(), hit, now_ns);
             let judged = &plan.judged;
             if !judged.admitted {
                 return judged.without();
@@ -277,6 +330,7 @@ impl<'a> Limits<'a> {
     }
 
     #[cold]
+    #[inline(never)]
     fn claim(&self, hit: &Hit, tag: u64, now_ns: u64) -> Result<Found<'a>, Full> {
         let table = match hit.policy.strategy {
             Strategy::MovingWindow => self.rings(hit).table,
@@ -298,12 +352,26 @@ impl<'a> Limits<'a> {
     }
 }
 
+/// What is in a place; nothing, where there is none.
+#[inline(always)]
+fn is(found: Option<Found<'_>>) -> State {
+    found.map_or(State(0), |found| found.is)
+}
+
 /// What a hit has found, and what it would do.
 #[derive(Clone, Copy, Debug)]
 struct Plan<'a> {
     tag: u64,
     found: Option<Found<'a>>,
     judged: Judged,
+}
+
+/// What remains to be done for a hit that was looked at.
+#[derive(Clone, Copy, Debug)]
+struct Step<'a> {
+    place: Replace<'a>,
+    next: State,
+    reset: u64,
 }
 
 /// Places with rings of one length.
@@ -376,3 +444,6 @@ impl<'a> Rings<'a> {
 
 #[cfg(all(test, not(loom)))]
 mod tests;
+
+#[cfg(all(test, loom))]
+mod loom;

@@ -47,15 +47,32 @@ pub(super) struct Found<'a> {
     pub(super) is: State,
 }
 
-impl Found<'_> {
+/// A state as it was read, and where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replace<'a>(&'a AtomicU64, State);
+
+impl Replace<'_> {
     /// Puts `next` there unless something else came first.
-    #[inline]
+    #[inline(always)]
+    pub(super) fn replace(self, next: State) -> bool {
+        self.0.compare_exchange(self.1.0, next.0, AcqRel, Acquire).is_ok()
+    }
+}
+
+impl<'a> Found<'a> {
+    #[inline(always)]
+    pub(super) fn step(&self) -> Replace<'a> {
+        Replace(self.state, self.is)
+    }
+
+    /// Puts `next` there unless something else came first.
+    #[inline(always)]
     pub(super) fn replace(&self, next: State) -> bool {
-        self.state.compare_exchange(self.is.0, next.0, AcqRel, Acquire).is_ok()
+        self.step().replace(next)
     }
 
     /// Reads it again; `None` when it is somebody else's by now.
-    #[inline]
+    #[inline(always)]
     pub(super) fn again(self) -> Option<Self> {
         let is = State(self.state.load(Acquire));
         let same = self.owner.load(Acquire) == self.by.0;
@@ -87,7 +104,7 @@ impl<'a> Table<'a> {
         Table { lines: words.as_chunks().0 }
     }
 
-    #[inline]
+    #[inline(always)]
     fn candidates(self, key: Key) -> Option<Candidates> {
         (self.lines.len() >= 2).then(|| Candidates(key.lines(self.lines.len())))
     }
@@ -101,46 +118,36 @@ impl<'a> Table<'a> {
         Found { owner, state, index, by: Owner(owner.load(Acquire)), is }
     }
 
-    /// Calls `take` with each settled place whose tag is `tag` but for the bits `but`, until it says that
-    /// it has enough.
-    #[inline]
-    fn each_of(self, key: Key, tag: u64, but: u64, mut take: impl FnMut(Found<'a>) -> bool) {
-        let Some(Candidates(lines)) = self.candidates(key) else { return };
-        for line in lines {
-            let Some(words) = self.lines.get(line) else { return };
-            for at in 0..LINE_PLACES {
-                let (owner, state) = (&words[at * 2], &words[at * 2 + 1]);
-                let by = Owner(owner.load(Acquire));
-                if by.tag() & !but != tag {
-                    continue;
-                }
+    /// The settled place of `tag` in a line.
+    #[inline(always)]
+    fn find_in(self, line: usize, tag: u64) -> Option<Found<'a>> {
+        let words = self.lines.get(line)?;
+        for at in 0..LINE_PLACES {
+            let (owner, state) = (&words[at * 2], &words[at * 2 + 1]);
+            let by = Owner(owner.load(Acquire));
+            if by.tag() == tag {
                 let index = line * LINE_PLACES + at;
                 // Unchanged on both sides of the state: the state is the owner's.
                 let found = Found { owner, state, index, by, is: State(0) }.again();
-                if found.is_some_and(&mut take) {
-                    return;
+                if found.is_some() {
+                    return found;
                 }
             }
         }
+        None
     }
 
     /// The settled place of `tag`, which belongs to `key`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(self, key: Key, tag: u64) -> Option<Found<'a>> {
-        let mut place = None;
-        self.each_of(key, tag, 0, |found| place.replace(found).is_none());
-        place
+        let Candidates([first, second]) = self.candidates(key)?;
+        self.find_in(first, tag).or_else(|| self.find_in(second, tag))
     }
 
     /// The settled places of both of a key's tags.
     #[inline]
     pub(super) fn find_both(self, key: Key) -> [Option<Found<'a>>; 2] {
-        let mut both = [None; 2];
-        self.each_of(key, key.tag(), 1, |found| {
-            both[(found.by.tag() & 1) as usize] = Some(found);
-            both[0].is_some() && both[1].is_some()
-        });
-        both
+        [key.tag(), key.tag() | 1].map(|tag| self.find(key, tag))
     }
 
     /// A place for `tag`: the settled one, or one whose claim the caller has to replace. `evicted` hears of

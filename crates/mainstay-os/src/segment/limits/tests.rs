@@ -153,8 +153,14 @@ fn history() -> impl proptest::strategy::Strategy<Value = Vec<(u64, u64)>> {
     prop::collection::vec((step, prop_oneof![6 => Just(1_u64), 1 => 1_u64..6]), 1..80)
 }
 
+/// Histories are long.
+fn few() -> proptest::test_runner::Config {
+    let all = cases();
+    proptest::test_runner::Config { cases: all.cases / 4, ..all }
+}
+
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(few())]
 
     #[test]
     fn each_strategy_says_what_its_model_says(
