@@ -60,14 +60,14 @@ fn workers_that_are_killed_and_a_reload_admit_nobody_more() {
     let service = service(config);
     let mut answers = Vec::new();
     for round in 0..8 {
-        let under_way = burst(&service.target(), "/slow?ms=50", 100, TIMEOUT);
+        let pids = service.status().pids();
+        let under_way = burst(&service.target(), "/slow?ms=300", 100, TIMEOUT);
         match round {
             3 => {
                 service.configure(&format!("{config}\nlimits.headers = 'off'"));
                 service.control_ok(&["reload", "--wait"]);
             }
             _ => {
-                let pids = service.status().pids();
                 kill_process(pid(pids[round % pids.len()]), Signal::KILL).ok();
             }
         }
