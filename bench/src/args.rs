@@ -11,7 +11,11 @@ const USAGE: &str =
   --bin PATH    measure another program that links mainstay too, for instance e2e's hello, or a
                 build of another commit; may be repeated
 usage: cargo run --release -p bench -- lines [ROW]
-  what an access line costs; ROW makes 20,000 of one kind for a profiler";
+  what an access line costs; ROW makes 20,000 of one kind for a profiler
+usage: cargo run --release -p bench -- metrics
+  what measuring costs
+usage: cargo run --release -p bench -- scrape
+  what a scrape costs watch and those who serve";
 
 /// What was asked for.
 #[derive(Debug)]

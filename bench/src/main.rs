@@ -3,7 +3,8 @@
 //! `cargo run --release -p bench` prints the table of DESIGN §9 for the current tree. The program
 //! starts itself again as each of the servers, so that all of them are one build.
 //! `cargo run --release -p bench -- lines` prints what an access line costs (`bin/lines`), `-- metrics` what
-//! measuring costs (`bin/metrics.rs`), and `-- limits` what limits cost (`bin/limits.rs`).
+//! measuring costs (`bin/metrics.rs`), `-- limits` what limits cost (`bin/limits.rs`), and `-- scrape` what
+//! `/metrics` costs.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
@@ -15,6 +16,7 @@ mod measure;
 mod perf;
 mod process;
 mod roles;
+mod scrape;
 mod servers;
 mod table;
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Some(Role::Hyper) => roles::hyper(),
         Some(Role::Axum) => roles::axum(),
         Some(Role::Mainstay) => Ok(roles::mainstay()),
+        Some(Role::Measured) => Ok(roles::measured()),
         Some(Role::Load) => roles::load(),
     });
     match done {
@@ -49,6 +52,9 @@ fn bench() -> Fallible<ExitCode> {
     let first = std::env::args_os().nth(1).unwrap_or_default();
     if let Some(program) = ["limits", "lines", "metrics"].into_iter().find(|it| first == *it) {
         return other(program);
+    }
+    if first == "scrape" {
+        return scrape::print();
     }
     let options = args::parse(std::env::args_os().skip(1))?;
     let programs = options.programs();

@@ -13,7 +13,7 @@ use hyper::{Response, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use crate::{Fallible, measure};
+use crate::{Fallible, measure, scrape};
 
 /// The variable that names the role.
 pub(crate) const ROLE: &str = "BENCH_ROLE";
@@ -27,12 +27,14 @@ pub(crate) enum Role {
     Hyper,
     Axum,
     Mainstay,
+    /// The same with many series.
+    Measured,
     /// A fixed number of requests, as the command whose length `perf stat` measures.
     Load,
 }
 
 impl Role {
-    const ALL: [Role; 4] = [Role::Hyper, Role::Axum, Role::Mainstay, Role::Load];
+    const ALL: [Role; 5] = [Role::Hyper, Role::Axum, Role::Mainstay, Role::Measured, Role::Load];
 
     /// The role named by the environment; none in the process that a person has started.
     pub(crate) fn from_environment() -> Option<Role> {
@@ -46,6 +48,7 @@ impl Role {
             Role::Hyper => "hyper",
             Role::Axum => "axum",
             Role::Mainstay => "mainstay",
+            Role::Measured => "measured",
             Role::Load => "load",
         }
     }
@@ -76,6 +79,14 @@ pub(crate) fn axum() -> Fallible<ExitCode> {
 /// axum under mainstay: the program of e2e's `hello`, word for word.
 pub(crate) fn mainstay() -> ExitCode {
     mainstay::serve(|_| async { Ok(app()) })
+}
+
+/// The same, with many series.
+pub(crate) fn measured() -> ExitCode {
+    mainstay::serve(|worker| async move {
+        scrape::declare(&worker)?;
+        Ok(app())
+    })
 }
 
 /// Sends as many requests as the second argument says to the address in the first.

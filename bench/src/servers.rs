@@ -34,6 +34,8 @@ pub(crate) enum Program {
     Axum,
     /// axum under the mainstay of this tree.
     Mainstay,
+    /// The same with many series, and an admin listener to ask for them.
+    Measured,
     /// Any other program that links mainstay.
     Other(PathBuf),
 }
@@ -45,6 +47,7 @@ impl Program {
             Program::Hyper => "bare hyper".to_owned(),
             Program::Axum => "bare axum".to_owned(),
             Program::Mainstay => "axum + mainstay".to_owned(),
+            Program::Measured => "axum + mainstay, many series".to_owned(),
             Program::Other(path) => {
                 path.file_name().unwrap_or(path.as_os_str()).display().to_string()
             }
@@ -63,6 +66,7 @@ impl Program {
             Program::Hyper => launch(&own, Some(Role::Hyper))?.bare(processes),
             Program::Axum => launch(&own, Some(Role::Axum))?.bare(processes),
             Program::Mainstay => launch(&own, Some(Role::Mainstay))?.supervised(processes),
+            Program::Measured => launch(&own, Some(Role::Measured))?.supervised(processes),
             Program::Other(path) if counting.is_some() => {
                 launch(path, None)?.replaced(processes, &own)
             }
@@ -76,6 +80,8 @@ impl Program {
 pub(crate) struct Running {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where metrics are asked for, if they are.
+    pub(crate) admin: Option<SocketAddr>,
     /// The processes that answer requests.
     pub(crate) workers: Vec<u32>,
     /// All its processes, with those that only look after the others.
@@ -128,18 +134,22 @@ impl Launch {
             return Err(self.complaint());
         }
         let workers: Vec<u32> = children.iter().map(|child| child.0.id()).collect();
-        Ok(Running { address, all: workers.clone(), workers, children, launch: self })
+        let all = workers.clone();
+        Ok(Running { address, admin: None, all, workers, children, launch: self })
     }
 
     /// A program that links mainstay, with its supervisor and watch.
     fn supervised(self, processes: usize) -> Fallible<Running> {
         // The port is free again when the listener is dropped; nobody else is expected to take it.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        fs::write(self.home.path().join("mainstay.toml"), self.configuration(address, processes))?;
+        let free = || TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+        let address = free()?;
+        let admin = (self.role == Some(Role::Measured)).then(free).transpose()?;
+        let text = self.configuration(address, admin, processes);
+        fs::write(self.home.path().join("mainstay.toml"), text)?;
         let child = Guarded(self.command()?.args(["serve", "-c", "mainstay.toml"]).spawn()?);
         let workers = self.wait_ready(address, processes, &[])?;
         let all = process::family(&[child.0.id()])?;
-        Ok(Running { address, workers, all, children: vec![child], launch: self })
+        Ok(Running { address, admin, workers, all, children: vec![child], launch: self })
     }
 
     /// The same for a program that knows nothing of callgrind: started from a copy, whose place is
@@ -159,10 +169,16 @@ impl Launch {
     }
 
     /// The shape of the bare servers; whatever costs a request anything is left as it comes.
-    fn configuration(&self, address: SocketAddr, processes: usize) -> String {
+    fn configuration(
+        &self,
+        address: SocketAddr,
+        admin: Option<SocketAddr>,
+        processes: usize,
+    ) -> String {
+        let admin = admin.map(|it| it.to_string()).unwrap_or_default();
         let control = self.home.path().join("control.sock");
         format!(
-            "[server]\nbind = \"{address}\"\nadmin = \"\"\ncontrol = {control:?}\n\n\
+            "[server]\nbind = \"{address}\"\nadmin = \"{admin}\"\ncontrol = {control:?}\n\n\
              [workers]\ncount = {processes}\nthreads = 1\n\n[health]\ndrain_delay = \"0s\"\n"
         )
     }

@@ -172,10 +172,10 @@ fn totals() {
 
 /// The sum of all totals.
 fn add_up(segment: &Segment) -> u64 {
-    let mut sum = 0;
+    let (mut sum, mut tally) = (0, Tally::default());
     for kind in [Kind::Counter, Kind::Gauge, Kind::Histogram] {
         for series in segment.register().series(kind) {
-            let mut tally = Tally::default();
+            tally.clear();
             for slot in segment.slots() {
                 let measures = slot.measures();
                 match kind {

@@ -1,7 +1,7 @@
 //! Programs of Python's packages, each in an environment of its own in the target directory, made once.
 
 use super::{find, missing};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 
@@ -48,9 +48,9 @@ fn run(command: &mut Command) -> Result<(), String> {
     }
 }
 
-/// The target directory: the test's own program stands in `PROFILE/deps` there.
+/// The target directory: a test's own program stands in `PROFILE/deps` there, any other in `PROFILE`.
 fn target() -> PathBuf {
     let program = std::env::current_exe().expect("this program has a path");
-    let target = program.ancestors().nth(3).expect("cargo's programs stand deep enough");
-    Path::new(target).to_owned()
+    let mut above = program.ancestors().skip(1).filter(|it| !it.ends_with("deps"));
+    above.nth(1).expect("cargo's programs stand deep enough").to_owned()
 }

@@ -20,7 +20,8 @@ pub(crate) const LIVE: u64 = 1;
 /// Words of a histogram: what of it is in use, the sum, the bins, then the exemplars.
 const USED: usize = 0;
 const SUM: usize = 1;
-const FIRST_BIN: usize = 2;
+/// Where a line of a cache begins.
+const FIRST_BIN: usize = 8;
 const EXEMPLARS: usize = (FIRST_BIN + BINS).next_multiple_of(8);
 pub(crate) const HISTOGRAM_WORDS: usize = EXEMPLARS + exemplar::WORDS;
 /// Bits of [`USED`]: it may be observed, it may have exemplars, and from [`FIRST_GROUP`] on one for each group
@@ -209,12 +210,14 @@ impl<'a> Measures<'a> {
         if used & OPEN == 0 {
             return;
         }
-        let bins = words[FIRST_BIN..EXEMPLARS].chunks(GROUP);
-        for (group, (sums, words)) in tally.bins.chunks_mut(GROUP).zip(bins).enumerate() {
-            if used & 1 << (FIRST_GROUP + group) == 0 {
-                continue;
-            }
-            for (sum, word) in sums.iter_mut().zip(words) {
+        // Few are used, and a branch for each of them all would cost more than reading those.
+        let mut groups = used >> FIRST_GROUP;
+        while groups != 0 {
+            let begin = groups.trailing_zeros() as usize * GROUP;
+            groups &= groups - 1;
+            let end = BINS.min(begin + GROUP);
+            let Some(sums) = tally.bins.get_mut(begin..end) else { break };
+            for (sum, word) in sums.iter_mut().zip(&words[FIRST_BIN + begin..]) {
                 *sum = sum.wrapping_add(word.load(Relaxed));
             }
         }

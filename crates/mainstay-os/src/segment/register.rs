@@ -58,7 +58,7 @@ pub struct Capacity {
     pub counters: usize,
     /// Series that are gauges; 16 bytes in each slot.
     pub gauges: usize,
-    /// Series that are histograms; 5,120 bytes in each slot.
+    /// Series that are histograms; 5,184 bytes in each slot.
     pub histograms: usize,
 }
 

@@ -1,6 +1,6 @@
 //! Attributes of spans and log records, bounded: what is too much is counted, what is too long is cut.
 
-use super::proto::Proto;
+use super::proto::{PAIR, Proto};
 use std::fmt::{self, Display, Write};
 
 /// Most attributes of one span or record.
@@ -37,13 +37,22 @@ impl<'a, 'b> Attributes<'a, 'b> {
         Attributes { proto, field, count: 0, room: ROOM, dropped: 0 }
     }
 
-    fn add(&mut self, key: &str, length: usize, value: impl FnOnce(&mut Proto<'_>)) {
-        if self.count >= MOST || self.room < length {
+    /// Takes the room for one more, or counts that there is none.
+    fn has_room(&mut self, length: usize) -> bool {
+        let has = self.count < MOST && self.room >= length;
+        if has {
+            self.count += 1;
+            self.room -= length;
+        } else {
             self.dropped += 1;
+        }
+        has
+    }
+
+    fn add(&mut self, key: &str, length: usize, value: impl FnOnce(&mut Proto<'_>)) {
+        if !self.has_room(length) {
             return;
         }
-        self.count += 1;
-        self.room -= length;
         self.proto.message(self.field, |pair| {
             pair.bytes(1, cut(key, LONGEST_KEY).as_bytes());
             pair.message(2, value);
@@ -59,6 +68,12 @@ impl<'a, 'b> Attributes<'a, 'b> {
 
     fn any_text(&mut self, key: &str, value: &str) {
         let value = cut(value, LONGEST);
+        if !key.is_empty() && key.len() + value.len() <= PAIR {
+            if self.has_room(value.len()) {
+                self.proto.pair(self.field, key.as_bytes(), value.as_bytes());
+            }
+            return;
+        }
         self.add(key, value.len(), |it| it.text(1, value.as_bytes()));
     }
 

@@ -7,6 +7,9 @@ const FIXED64: u32 = 1;
 const LENGTH: u32 = 2;
 const FIXED32: u32 = 5;
 
+/// Most bytes of a short pair: what is around it still has lengths of one byte.
+pub(super) const PAIR: usize = 121;
+
 /// Appends the fields of a message to a buffer.
 #[derive(Debug)]
 pub(super) struct Proto<'a>(pub(super) &'a mut Vec<u8>);
@@ -70,6 +73,22 @@ impl Proto<'_> {
         self.0.extend_from_slice(value);
     }
 
+    /// A message `KeyValue` with a text, both together at most [`PAIR`] bytes and the key not empty: of so
+    /// short ones all lengths are known before.
+    pub(super) fn pair(&mut self, field: u32, key: &[u8], value: &[u8]) {
+        let (of_key, of_value) = (key.len() as u8, value.len() as u8);
+        self.tag(field, LENGTH);
+        self.0.extend_from_slice(&[of_key + of_value + 6, 1 << 3 | LENGTH as u8, of_key]);
+        self.0.extend_from_slice(key);
+        self.0.extend_from_slice(&[
+            2 << 3 | LENGTH as u8,
+            of_value + 2,
+            1 << 3 | LENGTH as u8,
+            of_value,
+        ]);
+        self.0.extend_from_slice(value);
+    }
+
     /// A message within this one.
     pub(super) fn message(&mut self, field: u32, write: impl FnOnce(&mut Proto<'_>)) {
         self.tag(field, LENGTH);
@@ -114,6 +133,20 @@ mod tests {
             prop_assert_eq!(decode_varint(&mut rest).unwrap() as usize, text.len());
             prop_assert_eq!(rest.remaining(), text.len());
             prop_assert_eq!(rest, &text[..]);
+        }
+    }
+
+    #[test]
+    fn a_short_pair_is_what_it_is_as_messages() {
+        for (key, value) in [(1, 0), (1, PAIR - 1), (PAIR, 0), (20, 100)] {
+            let (key, value) = (vec![b'k'; key], vec![b'v'; value]);
+            let (mut short, mut long) = (Vec::new(), Vec::new());
+            Proto(&mut short).pair(9, &key, &value);
+            Proto(&mut long).message(9, |pair| {
+                pair.bytes(1, &key);
+                pair.message(2, |it| it.text(1, &value));
+            });
+            assert_eq!(short, long);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::span::{Span, SpanKind, Status};
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 /// Longest user agent, bytes.
@@ -51,10 +52,9 @@ impl Served<'_> {
         let known = settings.method(self.method);
         let shown = known.unwrap_or("HTTP");
         let name = match self.route {
-            Some(route) => format!("{shown} {route}"),
-            None => shown.to_owned(),
+            Some(route) => Cow::Owned([shown, " ", route].concat()),
+            None => Cow::Borrowed(shown),
         };
-        let code = self.status.to_string();
         let status = if self.has_failed() { Status::Error(self.reason) } else { Status::Unset };
         let span = Span { name: &name, kind: SpanKind::Server, status, ..*span };
         span.write(out, |it| {
@@ -70,11 +70,12 @@ impl Served<'_> {
                 it.integer("http.response.status_code", self.status.into());
             }
             it.text("network.protocol.version", self.version);
-            if let Some(client) = self.client {
-                it.shown("client.address", &client);
-            }
+            let client = self.client.map(text);
+            it.text("client.address", client.as_deref().unwrap_or_default());
             if let Some(peer) = self.peer {
-                it.shown("network.peer.address", &peer.ip().to_canonical());
+                let ip = peer.ip().to_canonical();
+                let known = client.filter(|_| self.client == Some(ip));
+                it.text("network.peer.address", &known.unwrap_or_else(|| text(ip)));
                 it.integer("network.peer.port", peer.port().into());
             }
             let (address, port) = split_host(self.host);
@@ -85,12 +86,29 @@ impl Served<'_> {
             it.text("user_agent.original", self.agent);
             it.text("http.request.id", self.id);
             match self.reason {
-                "" if self.status >= 500 => it.text("error.type", &code),
+                "" if self.status >= 500 => it.text("error.type", &self.status.to_string()),
                 reason => it.text("error.type", reason),
             }
             it.text("mainstay.kept", self.kept);
         });
     }
+}
+
+/// An address as text; those of IPv4 without the machinery of `fmt`, since every request has two.
+fn text(ip: IpAddr) -> String {
+    let IpAddr::V4(ip) = ip else { return ip.to_string() };
+    let mut out = String::with_capacity(15);
+    for (at, octet) in ip.octets().into_iter().enumerate() {
+        if at > 0 {
+            out.push('.');
+        }
+        for power in [100, 10, 1] {
+            if octet >= power || power == 1 {
+                out.push(char::from(b'0' + octet / power % 10));
+            }
+        }
+    }
+    out
 }
 
 /// A host and its port, if that is named. An IPv6 address stands without its brackets.
@@ -109,6 +127,15 @@ fn split_host(host: &str) -> (&str, Option<u16>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_written_as_it_always_is() {
+        for octet in 0..=255 {
+            let ip = IpAddr::from([octet, 255 - octet, 0, 10]);
+            assert_eq!(text(ip), ip.to_string());
+        }
+        assert_eq!(text("::1".parse().unwrap()), "::1");
+    }
 
     #[test]
     fn a_host_is_an_address_and_perhaps_a_port() {
