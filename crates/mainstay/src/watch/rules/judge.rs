@@ -13,6 +13,7 @@ use std::time::Duration;
 /// Columns of the series of requests, and of restarts.
 const REQUESTS: usize = 0;
 const ERRORS: usize = 1;
+const FAILED_LOGINS: usize = 2;
 const UNPLANNED: usize = 0;
 const PLANNED: usize = 1;
 const CRASH_LOOPS: usize = 2;
@@ -29,6 +30,7 @@ pub(crate) fn findings(
     found.extend(pools.map(|pool| of("pool_exhausted", &pool.name, pool_is(pool, windows))));
     found.extend(errors(alerts, windows));
     found.push(of("worker_restarts", "", restarts(alerts, windows)));
+    found.push(of("failed_logins", "", logins(alerts, windows)));
     let directories = facts.directories.iter();
     found.extend(directories.map(|it| of("directory_full", &it.path, Some(directory(alerts, it)))));
     found.extend(blind.iter().map(|(rule, is_blind)| {
@@ -151,6 +153,12 @@ fn restarts(alerts: &Alerts, windows: &Windows) -> Option<(Reading, String)> {
     Some((bad_if(counted > alerts.restarts_above), text))
 }
 
+fn logins(alerts: &Alerts, windows: &Windows) -> Option<(Reading, String)> {
+    let failed = windows.requests.grown(FAILED_LOGINS, alerts.errors_window)?;
+    let text = format!("{failed} logins failed within {}", show_duration(alerts.errors_window));
+    Some((bad_if(failed > alerts.logins_above), text))
+}
+
 fn directory(alerts: &Alerts, found: &Directory) -> (Reading, String) {
     let path = &found.path;
     let Some((space, inodes)) = found.used else {
@@ -270,6 +278,21 @@ mod tests {
             service.alerts.restarts_count = "all".to_owned();
             assert_eq!(service.is("worker_restarts"), Level::Bad);
         }
+    }
+
+    #[test]
+    fn failed_logins_are_counted_within_their_window_alone() {
+        let mut service = Service::new();
+        for _ in 0..60 {
+            service.facts.failed_logins += 1;
+            service.look(10);
+        }
+        assert_eq!(service.is("failed_logins"), Level::Good, "30 in five minutes");
+        service.facts.failed_logins += 25;
+        service.look(10);
+        assert_eq!(service.is("failed_logins"), Level::Bad);
+        service.look(290);
+        assert_eq!(service.is("failed_logins"), Level::Good);
     }
 
     #[test]
