@@ -34,7 +34,8 @@ pub(crate) fn findings(
     let directories = facts.directories.iter();
     found.extend(directories.map(|it| of("directory_full", &it.path, Some(directory(alerts, it)))));
     found.extend(blind.iter().map(|(rule, is_blind)| {
-        let text = format!("the rule {rule} cannot be evaluated");
+        let how = if *is_blind { "cannot be" } else { "is" };
+        let text = format!("the rule {rule} {how} evaluated");
         of("rule_failed", rule, Some((bad_if(*is_blind), text)))
     }));
     let receivers = facts.receivers.iter();
@@ -67,7 +68,10 @@ fn crash_loop(alerts: &Alerts, windows: &Windows) -> Finding {
     let window = alerts.restarts_window / LOOPS;
     let loops = windows.restarts.grown(CRASH_LOOPS, window);
     let found = loops.map(|loops| {
-        let text = format!("workers died young in a row within {}", show_duration(window));
+        let text = format!(
+            "it came {loops} times within {} that workers died young in a row",
+            show_duration(window)
+        );
         (bad_if(loops > 0), text)
     });
     of("crash_loop", "", found)
@@ -179,7 +183,11 @@ fn directory(alerts: &Alerts, found: &Directory) -> (Reading, String) {
 }
 
 fn receiver(found: &Receiver) -> (Reading, String) {
-    let text = format!("the receiver {} takes no notifications", found.name);
+    let name = &found.name;
+    let text = match found.failing {
+        Duration::ZERO => format!("the receiver {name} takes what is for it"),
+        time => format!("the receiver {name} has taken nothing for {} s", time.as_secs()),
+    };
     (bad_if(found.failing >= NOTIFIER), text)
 }
 
