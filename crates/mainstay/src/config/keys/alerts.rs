@@ -67,6 +67,13 @@ pub(super) const KEYS: &[Key] = &[
         ..ROW
     },
     Key {
+        path: "alerts.logins_above",
+        kind: Kind::Count { min: 0, max: 1_000_000 },
+        default: "50",
+        doc: "Failed logins that there may be within alerts.errors_window; one more fires.",
+        ..ROW
+    },
+    Key {
         path: "alerts.uploads_above",
         kind: Kind::Ratio,
         default: "0.8",

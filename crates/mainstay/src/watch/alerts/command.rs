@@ -19,6 +19,8 @@ use std::time::Duration;
 const NOBODY: u8 = 2;
 /// It was refused.
 const REFUSED: u8 = 1;
+/// More alerts of one rule are one line while all is well.
+const FEW: usize = 3;
 /// For an answer of the service.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -103,8 +105,11 @@ fn table(told: &Value) -> String {
     for rule in told["rules"].as_array().into_iter().flatten() {
         let name = text(&rule["rule"]);
         let alerts = rule["alerts"].as_array().map_or(&[][..], Vec::as_slice);
-        if alerts.is_empty() {
-            rows.push([name.clone(), "inactive".to_owned(), String::new(), String::new()]);
+        let is_quiet = |it: &Value| it["state"] == "inactive" && it["data"] == "ok";
+        if alerts.is_empty() || (alerts.len() > FEW && alerts.iter().all(is_quiet)) {
+            let what = format!("{} are watched", alerts.len());
+            rows.push([name, "inactive".to_owned(), String::new(), what]);
+            continue;
         }
         for alert in alerts {
             let mut state = text(&alert["state"]);
@@ -117,7 +122,10 @@ fn table(told: &Value) -> String {
                     write!(state, ", {word}").ok();
                 }
             }
-            rows.push([name.clone(), state, text(&alert["since"]), text(&alert["text"])]);
+            let subject = text(&alert["subject"]);
+            let name =
+                if subject.is_empty() { name.clone() } else { format!("{name}{{{subject}}}") };
+            rows.push([name, state, text(&alert["since"]), text(&alert["text"])]);
         }
     }
     let widths: [usize; 3] =
@@ -203,16 +211,16 @@ mod tests {
                 { "rule": "not_ready", "alerts": [{ "state": "firing", "data": "ok", "flapping": true,
                   "since": "2026-01-01T00:00:00.000Z", "held_by": null, "text": "so it is" }] },
                 { "rule": "pool_exhausted", "alerts": [] },
-                { "rule": "high_5xx", "alerts": [{ "state": "pending", "data": "no_data",
+                { "rule": "directory_full", "alerts": [{ "subject": "/x", "state": "pending", "data": "no_data",
                   "flapping": false, "since": "", "held_by": "not_ready", "text": "" }] },
             ],
             "receivers": [{ "receiver": "ops", "waiting": 2, "failing_seconds": 61.2 }],
         }));
         let lines: Vec<_> = text.lines().collect();
-        assert!(lines[1].starts_with("not_ready       firing, flapping "), "{text}");
+        assert!(lines[1].starts_with("not_ready           firing, flapping "), "{text}");
         assert!(lines[1].ends_with("2026-01-01T00:00:00.000Z  so it is"));
-        assert_eq!(lines[2], "pool_exhausted  inactive");
-        assert_eq!(lines[3], "high_5xx        pending, no_data, held by not_ready");
+        assert!(lines[2].ends_with("  0 are watched"), "{text}");
+        assert!(lines[3].starts_with("directory_full{/x}  pending, no_data, held by not_ready"));
         assert_eq!(lines[4], "receiver ops: 2 wait, it takes nothing for 61 s");
     }
 

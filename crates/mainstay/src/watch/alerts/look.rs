@@ -11,6 +11,10 @@ use mainstay_os::segment::Segment;
 /// A service may be so long without a ready worker when it starts, seconds.
 const START: f64 = 60.0;
 
+/// The events that are counted.
+const CRASH_LOOP: &str = "worker.crash_loop";
+const FAILED_LOGIN: &str = "authn_login_fail";
+
 /// Looks.
 pub(super) fn look(
     segment: &Segment,
@@ -28,9 +32,10 @@ pub(super) fn look(
         why,
         requests: total(names::REQUESTS).saturating_sub(apart),
         errors: total(names::STATUS_5XX).saturating_sub(total(names::PROBE_FAILURES)),
+        failed_logins: names::event_cell_of(FAILED_LOGIN).map_or(0, total),
         restarts: names::RESTARTS.map(total),
         exits: names::exit_cells().map(|(_, cell)| total(cell)).collect(),
-        crash_loops: names::event_cell_of("worker.crash_loop").map_or(0, total),
+        crash_loops: names::event_cell_of(CRASH_LOOP).map_or(0, total),
         pools: pools(status),
         directories: directories.map(|(path, used)| Directory { path, used }).collect(),
         receivers,
@@ -78,4 +83,44 @@ fn pools(status: &Status) -> Vec<Pool> {
 #[cfg(not(feature = "database"))]
 fn pools(_: &Status) -> Vec<Pool> {
     Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::text::{Format, Page};
+    use mainstay_os::segment::Layout;
+
+    #[test]
+    fn what_is_counted_is_what_metrics_show() {
+        let (counters, metrics, ring_bytes) = (names::CELLS, names::CAPACITY, [64; 3]);
+        let segment =
+            Segment::on_heap(Layout { slots: 4, counters, in_flight: 0, ring_bytes, metrics });
+        let add = |cell: usize, count| segment.slot(0).unwrap().add(cell, count);
+        for (cell, count) in [
+            (names::REQUESTS, 100),
+            (names::PROBES, 30),
+            (names::ABANDONED, 3),
+            (names::STATUS_5XX, 12),
+            (names::PROBE_FAILURES, 10),
+            (names::RESTARTS[0], 4),
+            (names::event_cell_of(CRASH_LOOP).unwrap(), 5),
+            (names::event_cell_of(FAILED_LOGIN).unwrap(), 6),
+        ] {
+            add(cell, count);
+        }
+        let status = Status::read(&segment, "shop", "1");
+        let facts = look(&segment, &status, &Directories::default(), Vec::new());
+        assert_eq!((facts.requests, facts.errors, facts.restarts), (67, 2, [4, 0]));
+        assert_eq!((facts.crash_loops, facts.failed_logins), (5, 6));
+        assert_eq!(facts.ready, Some(false), "it has been starting for long");
+        assert!(!facts.complete && facts.why.contains("0 of 0 workers are ready"));
+        segment.header().set_state(State::Draining as u64);
+        let facts = look(&segment, &status, &Directories::default(), Vec::new());
+        assert_eq!(facts.ready, None);
+        let mut page = Page::new(Format::Prometheus);
+        super::super::super::metrics::walk(&segment, &status, &Directories::default(), &mut page);
+        let page = page.finish();
+        assert!(page.contains("mainstay_events_total{event=\"authn_login_fail\"} 6\n"));
+    }
 }

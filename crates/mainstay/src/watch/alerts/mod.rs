@@ -238,7 +238,7 @@ impl Looker {
         let mut book = self.office.book();
         book.kept.windows.note(now, &facts, alerts);
         if !is_time {
-            return;
+            return self.show(work, &facts, &book);
         }
         let blind = work.engine.blind();
         let found = findings(alerts, &book.kept.windows, &facts, &blind);
@@ -260,6 +260,7 @@ impl Looker {
             (work.saved, work.states) = (now, states);
             self.office.save(&book, &self.log);
         }
+        work.gauges.set(&work.engine);
         self.show(work, &facts, &book);
         drop(book);
         self.log.slot().add(names::EVALUATIONS, 1);
@@ -285,7 +286,7 @@ impl Looker {
 
     fn show(&self, work: &Work, facts: &Facts, book: &Book) {
         self.shown.set(show::render(&work.engine, &facts.receivers, book));
-        work.gauges.set(&work.engine, &facts.receivers, book);
+        work.gauges.set_receivers(&facts.receivers, book);
     }
 
     /// Writes it into the log.

@@ -35,7 +35,8 @@ pub(super) fn render(engine: &Engine, receivers: &[super::facts::Receiver], book
         json!({
             "rule": rule.name,
             "severity": rule.severity.as_str(),
-            "alerts": alerts.map(|(subject, it)| alert(rule.label, subject, it)).collect::<Vec<_>>(),
+            "label": rule.label,
+            "alerts": alerts.map(|(subject, it)| alert(subject, it)).collect::<Vec<_>>(),
         })
     });
     let receivers = receivers.iter().map(|receiver| {
@@ -53,8 +54,9 @@ pub(super) fn render(engine: &Engine, receivers: &[super::facts::Receiver], book
     all.to_string()
 }
 
-fn alert(label: &str, subject: &str, alert: &Instance) -> Value {
+fn alert(subject: &str, alert: &Instance) -> Value {
     let mut told = json!({
+        "subject": subject,
         "state": alert.state,
         "data": alert.data,
         "since": time(alert.since),
@@ -62,9 +64,6 @@ fn alert(label: &str, subject: &str, alert: &Instance) -> Value {
         "held_by": alert.gate,
         "text": alert.text,
     });
-    if !label.is_empty() {
-        told[label] = subject.into();
-    }
     if alert.state.fires() {
         told["fired"] = time(alert.fired).into();
     }
@@ -93,7 +92,8 @@ impl Gauges {
         Gauges { metrics, rules, last }
     }
 
-    pub(super) fn set(&self, engine: &Engine, receivers: &[super::facts::Receiver], book: &Book) {
+    /// After an evaluation.
+    pub(super) fn set(&self, engine: &Engine) {
         let set = |gauge: &Option<Gauge>, value: f64| gauge.iter().for_each(|it| it.set(value));
         for (index, [pending, firing, unknown]) in self.rules.iter().enumerate() {
             set(pending, engine.count(index, State::Pending) as f64);
@@ -101,6 +101,11 @@ impl Gauges {
             set(unknown, engine.count_unknown(index) as f64);
         }
         set(&self.last, clock::wall() as f64 / 1e9);
+    }
+
+    /// How it goes with the receivers.
+    pub(super) fn set_receivers(&self, receivers: &[super::facts::Receiver], book: &Book) {
+        let set = |gauge: &Option<Gauge>, value: f64| gauge.iter().for_each(|it| it.set(value));
         for receiver in receivers {
             let labels = [("receiver", &*receiver.name)];
             let own = |family| self.metrics.own_gauge(family, Merge::Last, &labels).ok();

@@ -48,6 +48,17 @@ pub(crate) fn rules(alerts: &Alerts) -> Vec<Rule> {
     let mut rules = vec![not_ready(alerts, some_looks), crash_loop(alerts), pool_exhausted()];
     rules.extend(high_5xx(alerts));
     rules.push(worker_restarts(alerts));
+    rules.push(Rule {
+        name: "failed_logins",
+        alert: "MainstayFailedLogins",
+        window: alerts.errors_window,
+        about: format!(
+            "More than {} logins failed within {}.",
+            alerts.logins_above,
+            show_duration(alerts.errors_window)
+        ),
+        ..ONCE
+    });
     rules.push(directory_full(alerts, some_looks));
     rules.push(Rule {
         name: "rule_failed",

@@ -19,6 +19,8 @@ pub(crate) struct Facts {
     pub(crate) requests: u64,
     /// Of these, those that ended with a 5xx.
     pub(crate) errors: u64,
+    /// Logins that failed.
+    pub(crate) failed_logins: u64,
     /// Workers that were restarted: unplanned, and planned.
     pub(crate) restarts: [u64; 2],
     /// Ends of workers by reason, in the order of the table of reasons.
@@ -75,7 +77,7 @@ pub(crate) struct Windows {
     /// When the service began.
     birth: Moment,
     last: Moment,
-    /// Requests, failures.
+    /// Requests, failures, failed logins.
     pub(crate) requests: Series,
     /// Unplanned restarts, planned ones, crash loops.
     pub(crate) restarts: Series,
@@ -94,7 +96,7 @@ impl Windows {
         }
         Windows {
             birth,
-            requests: Series::born(birth, 2),
+            requests: Series::born(birth, 3),
             restarts: Series::born(birth, 3),
             ..Windows::default()
         }
@@ -105,7 +107,7 @@ impl Windows {
         let errors = alerts.errors_window * WIDTHS[WIDTHS.len() - 1];
         // Who is under way is counted here before there, so a difference may go back by one.
         let risen = |column, total: u64| total.max(self.requests.latest(column));
-        let requests = vec![risen(0, facts.requests), risen(1, facts.errors)];
+        let requests = vec![risen(0, facts.requests), risen(1, facts.errors), facts.failed_logins];
         self.requests.note(now, requests, errors);
         let [unplanned, planned] = facts.restarts;
         let restarts = alerts.restarts_window.max(Duration::from_millis(1) * LOOPS);

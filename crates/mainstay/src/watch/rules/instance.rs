@@ -89,7 +89,10 @@ impl Instance {
 
     /// Takes a look.
     pub(super) fn step(&mut self, rule: &Rule, finding: &Finding, now: Moment) -> Option<Change> {
-        let passed = if self.last_look == 0 { 0 } else { now.saturating_sub(self.last_look) };
+        if self.last_look == 0 {
+            (self.since, self.last_look) = (now, now);
+        }
+        let passed = now.saturating_sub(self.last_look);
         self.last_look = now;
         let level = match finding.reading {
             Reading::Is(level) => {

@@ -13,6 +13,7 @@ use std::time::Duration;
 /// Columns of the series of requests, and of restarts.
 const REQUESTS: usize = 0;
 const ERRORS: usize = 1;
+const FAILED_LOGINS: usize = 2;
 const UNPLANNED: usize = 0;
 const PLANNED: usize = 1;
 const CRASH_LOOPS: usize = 2;
@@ -29,10 +30,12 @@ pub(crate) fn findings(
     found.extend(pools.map(|pool| of("pool_exhausted", &pool.name, pool_is(pool, windows))));
     found.extend(errors(alerts, windows));
     found.push(of("worker_restarts", "", restarts(alerts, windows)));
+    found.push(of("failed_logins", "", logins(alerts, windows)));
     let directories = facts.directories.iter();
     found.extend(directories.map(|it| of("directory_full", &it.path, Some(directory(alerts, it)))));
     found.extend(blind.iter().map(|(rule, is_blind)| {
-        let text = format!("the rule {rule} cannot be evaluated");
+        let how = if *is_blind { "cannot be" } else { "is" };
+        let text = format!("the rule {rule} {how} evaluated");
         of("rule_failed", rule, Some((bad_if(*is_blind), text)))
     }));
     let receivers = facts.receivers.iter();
@@ -65,7 +68,10 @@ fn crash_loop(alerts: &Alerts, windows: &Windows) -> Finding {
     let window = alerts.restarts_window / LOOPS;
     let loops = windows.restarts.grown(CRASH_LOOPS, window);
     let found = loops.map(|loops| {
-        let text = format!("workers died young in a row within {}", show_duration(window));
+        let text = format!(
+            "it came {loops} times within {} that workers died young in a row",
+            show_duration(window)
+        );
         (bad_if(loops > 0), text)
     });
     of("crash_loop", "", found)
@@ -151,6 +157,12 @@ fn restarts(alerts: &Alerts, windows: &Windows) -> Option<(Reading, String)> {
     Some((bad_if(counted > alerts.restarts_above), text))
 }
 
+fn logins(alerts: &Alerts, windows: &Windows) -> Option<(Reading, String)> {
+    let failed = windows.requests.grown(FAILED_LOGINS, alerts.errors_window)?;
+    let text = format!("{failed} logins failed within {}", show_duration(alerts.errors_window));
+    Some((bad_if(failed > alerts.logins_above), text))
+}
+
 fn directory(alerts: &Alerts, found: &Directory) -> (Reading, String) {
     let path = &found.path;
     let Some((space, inodes)) = found.used else {
@@ -171,7 +183,11 @@ fn directory(alerts: &Alerts, found: &Directory) -> (Reading, String) {
 }
 
 fn receiver(found: &Receiver) -> (Reading, String) {
-    let text = format!("the receiver {} takes no notifications", found.name);
+    let name = &found.name;
+    let text = match found.failing {
+        Duration::ZERO => format!("the receiver {name} takes what is for it"),
+        time => format!("the receiver {name} has taken nothing for {} s", time.as_secs()),
+    };
     (bad_if(found.failing >= NOTIFIER), text)
 }
 
@@ -270,6 +286,21 @@ mod tests {
             service.alerts.restarts_count = "all".to_owned();
             assert_eq!(service.is("worker_restarts"), Level::Bad);
         }
+    }
+
+    #[test]
+    fn failed_logins_are_counted_within_their_window_alone() {
+        let mut service = Service::new();
+        for _ in 0..60 {
+            service.facts.failed_logins += 1;
+            service.look(10);
+        }
+        assert_eq!(service.is("failed_logins"), Level::Good, "30 in five minutes");
+        service.facts.failed_logins += 25;
+        service.look(10);
+        assert_eq!(service.is("failed_logins"), Level::Bad);
+        service.look(290);
+        assert_eq!(service.is("failed_logins"), Level::Good);
     }
 
     #[test]

@@ -95,6 +95,11 @@ fn expression(alerts: &Alerts, rule: &Rule) -> (String, Duration) {
         "high_5xx" => high(alerts),
         "high_5xx_low_traffic" => low(alerts),
         "worker_restarts" => restarts(alerts),
+        "failed_logins" => format!(
+            "round(increase(mainstay_events_total{{event=\"authn_login_fail\"}}[{}])) > {}",
+            show_duration(alerts.errors_window),
+            alerts.logins_above
+        ),
         "directory_full" => {
             let above = alerts.uploads_above;
             format!(
