@@ -157,7 +157,7 @@ fn rounds(thread: u64, keys: u64, once: &(dyn Fn(u64) + Send + Sync)) -> f64 {
             seed ^= seed << 13;
             seed ^= seed >> 7;
             seed ^= seed << 17;
-            once((u128::from(seed) * u128::from(keys) >> 64) as u64);
+            once(((u128::from(seed) * u128::from(keys)) >> 64) as u64);
         }
         best = best.min((spent() - begin) as f64 / f64::from(calls));
     }
