@@ -95,7 +95,7 @@ mod tests {
     fn what_is_counted_is_what_metrics_show() {
         let (counters, metrics, ring_bytes) = (names::CELLS, names::CAPACITY, [64; 3]);
         let segment =
-            Segment::on_heap(Layout { slots: 4, counters, in_flight: 0, ring_bytes, metrics });
+            Segment::on_heap(Layout { slots: 4, ring_bytes, metrics, ..Layout::small(counters) });
         let add = |cell: usize, count| segment.slot(0).unwrap().add(cell, count);
         for (cell, count) in [
             (names::REQUESTS, 100),
