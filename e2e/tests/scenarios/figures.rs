@@ -12,7 +12,7 @@ const JUDGED: bool = !cfg!(debug_assertions);
 #[test]
 fn supervisor_and_workers_are_small_at_rest() {
     let _alone = alone();
-    let service = Service::start(hello(), &[], "workers.count = 2").ready(START);
+    let service = Service::start(lean(), &[], "workers.count = 2").ready(START);
     let status = service.wait_workers(2, START);
     // A few answers, so that what the first one allocates is in the figure.
     for _ in 0..20 {
@@ -26,8 +26,8 @@ fn supervisor_and_workers_are_small_at_rest() {
         "RSS: supervisor {supervisor:.2} MiB, workers {workers:.2?} MiB, watch {watch:.2?} MiB"
     ));
     // Most of it are pages of the program's file, of which the system maps more or fewer at a time: 3.9 to
-    // 4.9 MiB of one supervisor were seen. Programs of this package also carry the drivers of three
-    // databases, which are half a MiB of each worker.
+    // 4.9 MiB of one supervisor were seen, of a program with the drivers of three databases, which this one
+    // has not.
     assert!(!JUDGED || supervisor <= 5.5, "supervisor: {supervisor:.2} MiB");
     assert!(!JUDGED || workers.iter().all(|mib| *mib <= 9.0), "workers: {workers:.2?} MiB");
 }

@@ -42,14 +42,21 @@ pub(crate) fn hello() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_hello"))
 }
 
-/// The program `mainstay`, which is of another crate: cargo builds it for tests of its own crate alone, so it is
-/// built here, once, as `cargo run` would, with the profile of these scenarios.
+/// The program `mainstay`.
 pub(crate) fn mainstay() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(build_mainstay)
+    BUILT.get_or_init(|| build("mainstay-cli", "mainstay"))
 }
 
-fn build_mainstay() -> PathBuf {
+/// The smallest service without anything that it does not use.
+pub(crate) fn lean() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("lean", "lean"))
+}
+
+/// A program of another crate: cargo builds it for tests of its own crate alone, so it is built here, once, as
+/// `cargo run` would, with the profile of these scenarios.
+fn build(package: &str, program: &str) -> PathBuf {
     // target/PROFILE/hello; the profile `dev` has another name as a directory.
     let profile = hello().parent().and_then(Path::file_name).and_then(OsStr::to_str);
     let profile = match profile.expect("a program of cargo stands in a directory of its profile") {
@@ -57,15 +64,15 @@ fn build_mainstay() -> PathBuf {
         other => other,
     };
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp");
-    say("building the program mainstay");
+    say(format_args!("building the program {program}"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--locked", "-p", "mainstay-cli", "--bin", "mainstay"]);
+    build.args(["build", "--locked", "-p", package, "--bin", program]);
     build.args(["--profile", profile, "--message-format", "json-render-diagnostics"]);
     build.arg("--target-dir").arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
     let output = build.output().expect("cargo, which has built these scenarios");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "mainstay cannot be built:\n{said}");
+    assert!(output.status.success(), "{program} cannot be built:\n{said}");
     let lines = output.stdout.split(|byte| *byte == b'\n');
     let mut messages = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
     let program = messages.find_map(|it| it["executable"].as_str().map(PathBuf::from));
