@@ -139,7 +139,7 @@ fn ours(segment: &Segment, history: &History) -> Vec<Verdict> {
         limits.decide(&[Hit { policy, key, cost: *cost }], now * 1_000_000, &mut said);
         said[0]
     };
-    let said = history.hits.iter().map(say).collect();
+    let said: Vec<Verdict> = history.hits.iter().map(say).collect();
     assert!(limits.clear(key) || said.iter().all(|it| !it.admitted), "what was counted is there");
     said
 }
