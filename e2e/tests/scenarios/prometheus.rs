@@ -7,7 +7,7 @@ use e2e::peers::{Collector, Prometheus, openmetrics, promtool};
 use rustix::process::Signal;
 use std::time::Duration;
 
-const SCRAPE: Duration = Duration::from_millis(200);
+const SCRAPE: Duration = Duration::from_secs(1);
 
 fn exposition(service: &Service, accept: &str) -> Vec<u8> {
     let text = format!(

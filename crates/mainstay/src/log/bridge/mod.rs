@@ -203,5 +203,19 @@ pub(crate) fn subscriber(log: &Log) -> Dispatch {
     Dispatch::new(Registry::default().with(Bridge(outlet.clone())).with(Gate(outlet)))
 }
 
+/// Runs `work` under a subscriber, and no other test under its own meanwhile.
+///
+/// Which callsites are of interest is kept for a whole process. Where it has just one subscriber, it is asked
+/// anew of the thread that happens to rebuild the cache, which may be that of a test without any: so there are
+/// always two more.
+#[cfg(test)]
+pub(crate) fn in_turn<T>(subscriber: &Dispatch, work: impl FnOnce() -> T) -> T {
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    OTHERS.get_or_init(|| [(); 2].map(|()| Dispatch::new(Registry::default())));
+    dispatcher::with_default(subscriber, work)
+}
+
 #[cfg(test)]
 mod tests;

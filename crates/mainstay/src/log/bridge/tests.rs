@@ -35,7 +35,7 @@ impl Rig {
 
     /// Runs `work` with a subscriber as workers have it.
     fn traced<T>(&self, work: impl FnOnce() -> T) -> T {
-        dispatcher::with_default(&subscriber(&self.log), work)
+        in_turn(&subscriber(&self.log), work)
     }
 
     /// Makes a record of the `log` facade.
@@ -314,7 +314,7 @@ fn a_layer_of_another_subscriber_hears_what_the_log_does_not_ask_for() {
     let outlet = Outlet::Log(rig.log.clone());
     let ours = Bridge(outlet.clone()).with_filter(Gate(outlet));
     let theirs = Registry::default().with(ours).with(count.clone());
-    dispatcher::with_default(&Dispatch::new(theirs), || {
+    in_turn(&Dispatch::new(theirs), || {
         let _span = tracing::info_span!("span", key = 1).entered();
         tracing::debug!("theirs");
         tracing::info!("both");
@@ -326,7 +326,7 @@ fn a_layer_of_another_subscriber_hears_what_the_log_does_not_ask_for() {
 #[test]
 fn outside_of_workers_a_layer_does_nothing() {
     let theirs = Registry::default().with(log_layer());
-    dispatcher::with_default(&Dispatch::new(theirs), || tracing::error!("to nobody"));
+    in_turn(&Dispatch::new(theirs), || tracing::error!("to nobody"));
 }
 
 #[test]
@@ -387,7 +387,7 @@ fn the_layer_in_a_subscriber_of_the_application_s_own_knows_the_current_span() {
     let outlet = Outlet::Log(rig.log);
     let layer = Bridge(outlet.clone()).with_filter(Gate(outlet));
     let ours = Registry::default().with(layer);
-    dispatcher::with_default(&Dispatch::new(ours), || {
+    in_turn(&Dispatch::new(ours), || {
         assert_eq!(crate::Outgoing::current(), None);
         let outer = tracing::info_span!("outer");
         let known = outer.in_scope(|| {

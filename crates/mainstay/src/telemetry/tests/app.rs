@@ -116,7 +116,7 @@ impl Rig {
 
     /// Sends requests to the shop, one after the other, and gives the bodies of the answers.
     fn ask(&self, requests: Vec<Request<Body>>) -> Vec<String> {
-        tracing::dispatcher::with_default(&bridge::subscriber(&self.log), || {
+        bridge::in_turn(&bridge::subscriber(&self.log), || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let answers = runtime.block_on(self.serve(requests));
@@ -388,7 +388,7 @@ fn a_span_that_ends_after_its_request_is_kept_as_the_request_was() {
 #[test]
 fn spans_outside_of_any_request_are_traces_of_their_own() {
     let rig = Rig::sampling(Sampler::ALL);
-    tracing::dispatcher::with_default(&bridge::subscriber(&rig.log), || {
+    bridge::in_turn(&bridge::subscriber(&rig.log), || {
         let job = tracing::info_span!("job");
         job.in_scope(|| drop(tracing::info_span!("step")));
         let outgoing = job.in_scope(Outgoing::current).unwrap().traceparent();

@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use std::io::Read;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const QUICK: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "5");
 
@@ -193,9 +194,11 @@ fn without_a_spool_what_a_watch_had_in_memory_is_counted_as_lost_with_it() {
 
 #[test]
 fn a_full_spool_keeps_what_it_has_and_the_rest_is_counted() {
-    let server = Server::start(|n| match n {
-        0 => Deed::Answer(503, "retry-after: 1\r\n", Vec::new()),
-        _ => ok(),
+    let is_back = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&is_back);
+    let server = Server::start(move |_| match answers.load(Relaxed) {
+        false => Deed::Answer(503, "retry-after: 1\r\n", Vec::new()),
+        true => ok(),
     });
     let directory = tempfile::tempdir().unwrap();
     let keys = format!("spool = {:?}\nspool_size = \"1 MiB\"", directory.path());
@@ -213,6 +216,9 @@ fn a_full_spool_keeps_what_it_has_and_the_rest_is_counted() {
         let lines = shown(&segment, name);
         lines.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     };
+    // Whoever takes something makes room.
+    until("all to be looked at", || of("mainstay_telemetry_taken_total") == pushed);
+    is_back.store(true, Relaxed);
     until("all to be sent or lost", || {
         of("mainstay_telemetry_sent_total") + of("mainstay_telemetry_lost_total") == pushed
     });
