@@ -1,17 +1,17 @@
 //! A receiver of OTLP that keeps what it is sent, and answers as it is told. What it keeps is decoded by
 //! OpenTelemetry's own messages.
 
+use super::inbox::{self, Request};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 /// The status that means that nothing is answered.
 pub const SILENCE: u16 = 0;
@@ -45,17 +45,11 @@ impl Collector {
     /// When there is no port.
     #[must_use]
     pub fn start() -> Collector {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let (listener, address) = inbox::bound();
         let (status, taken) = (Arc::new(AtomicU16::new(200)), Arc::default());
         let collector = Collector { address, status, taken };
         let own = collector.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let own = own.clone();
-                thread::spawn(move || own.serve(stream));
-            }
-        });
+        inbox::serve(listener, move |stream| own.serve(stream));
         collector
     }
 
@@ -74,22 +68,7 @@ impl Collector {
     fn serve(&self, mut stream: TcpStream) -> Option<()> {
         let mut reader = BufReader::new(stream.try_clone().ok()?);
         loop {
-            let (mut head, mut length) = (String::new(), 0);
-            loop {
-                let mut line = String::new();
-                if reader.read_line(&mut line).ok()? == 0 {
-                    return None;
-                }
-                if line == "\r\n" {
-                    break;
-                }
-                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().ok()?;
-                }
-                head.push_str(&line);
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).ok()?;
+            let Request { target, body, .. } = inbox::read(&mut reader)?;
             let status = self.status.load(Ordering::SeqCst);
             if status == SILENCE {
                 // Until the other side has had enough.
@@ -97,9 +76,8 @@ impl Collector {
                 return None;
             }
             if status == 200 {
-                let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
                 let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-                taken.push((path, body));
+                taken.push((target, body));
             }
             let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
             stream.write_all(answer.as_bytes()).ok()?;

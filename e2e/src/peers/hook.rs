@@ -1,11 +1,11 @@
 //! A receiver of webhooks that keeps what it is sent, and answers well or as its mood is.
 
+use super::inbox::{self, Request};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 /// How long it says nothing.
@@ -60,16 +60,10 @@ impl Hook {
     /// When there is no port.
     #[must_use]
     pub fn start() -> Hook {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let (listener, address) = inbox::bound();
         let hook = Hook { address, taken: Arc::default(), mood: Arc::default() };
         let own = hook.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let own = own.clone();
-                thread::spawn(move || own.serve(stream));
-            }
-        });
+        inbox::serve(listener, move |stream| own.serve(stream));
         hook
     }
 
@@ -113,25 +107,7 @@ impl Hook {
     fn serve(&self, mut stream: TcpStream) -> Option<()> {
         let mut reader = BufReader::new(stream.try_clone().ok()?);
         loop {
-            let (mut headers, mut length) = (Vec::new(), 0);
-            loop {
-                let mut line = String::new();
-                if reader.read_line(&mut line).ok()? == 0 {
-                    return None;
-                }
-                if line == "\r\n" {
-                    break;
-                }
-                if let Some((name, value)) = line.split_once(':') {
-                    let (name, value) = (name.to_ascii_lowercase(), value.trim().to_owned());
-                    if name == "content-length" {
-                        length = value.parse().ok()?;
-                    }
-                    headers.push((name, value));
-                }
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).ok()?;
+            let Request { headers, body, .. } = inbox::read(&mut reader)?;
             let mood = self.roll();
             let (status, more) = match mood {
                 0..=4 | 9 => (200, ""),

@@ -5,6 +5,7 @@
 
 mod collector;
 mod hook;
+mod inbox;
 mod kent;
 mod mariadb;
 mod postgres;

@@ -76,9 +76,7 @@ fn totals_are_exact_and_never_go_down_whatever_becomes_of_workers_and_supervisor
         over.store(true, Ordering::Relaxed);
         (report, watching.join().expect("no total goes down"))
     });
-    service.wait_status("nothing in flight", START, |status| {
-        status.workers.iter().all(|it| it.connections == 0 && it.in_flight == 0)
-    });
+    wait_idle(&service);
     let last = scrape(&service).expect("a scrape is answered");
     service.signal(Signal::TERM);
     assert_eq!(service.wait_exit(START).code(), Some(0), "{}", service.log());

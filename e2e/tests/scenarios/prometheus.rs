@@ -132,9 +132,7 @@ fn prometheus_sees_no_reset_over_kills_recycling_upgrade_and_reload() {
         }
     }
     let report = load.stop();
-    service.wait_status("nothing in flight", START, |status| {
-        status.workers.iter().all(|it| it.connections == 0 && it.in_flight == 0)
-    });
+    wait_idle(&service);
     let (requests, hellos) =
         (service.status().counter("http_requests") as f64, "fixture_hellos_total{how=\"warmly\"}");
     prometheus.wait("mainstay_http_requests_total", &[requests]);

@@ -5,25 +5,13 @@ use crate::support::*;
 use e2e::harness::{Service, free_port, poll};
 use e2e::load::Load;
 use e2e::peers::{Navdoon, Statsd};
-use rustix::process::{Signal, kill_process};
+use rustix::process::Signal;
 use std::net::{Ipv4Addr, SocketAddr};
 
 fn pushing(to: SocketAddr, more: &str) -> Service {
     let service = service(&format!("workers.count = 2\nmetrics.statsd = \"{to}\"\n{more}"));
     service.wait_workers(2, START);
     service
-}
-
-fn kill_watch(service: &Service) {
-    let watch = service.status().watch().expect("watch runs");
-    kill_process(watch, Signal::KILL).expect("it lives");
-    service.wait_status("another watch", START, |it| it.watch().is_some_and(|now| now != watch));
-}
-
-fn idle(service: &Service) {
-    service.wait_status("nothing in flight", START, |status| {
-        status.workers.iter().all(|it| it.connections == 0 && it.in_flight == 0)
-    });
 }
 
 #[test]
@@ -42,7 +30,7 @@ fn a_statsd_server_adds_up_what_clients_counted_over_a_killed_watch_and_a_reload
     for (path, status) in [("/nowhere", 404), ("/failure", 502)] {
         assert_eq!(service.get(path).expect("an answer").status, status);
     }
-    idle(&service);
+    wait_idle(&service);
     let seen = |name: &str| statsd.sum(&format!("shop.gunicorn.{name}"));
     let workers = poll(START, || (seen("workers") == 2.0).then_some(()));
     assert!(workers.is_some(), "two are ready: {}", seen("workers"));
@@ -93,7 +81,7 @@ fn navdoon_counts_what_was_answered() {
     for _ in 0..4 {
         assert_eq!(service.get("/").expect("an answer").status, 200);
     }
-    idle(&service);
+    wait_idle(&service);
     let requests = service.status().counter("http_requests") as f64;
     // One push is several packets, and who waited for the service to be ready may have had a 503.
     let classes = ["2xx", "5xx"].map(|class| format!("gunicorn.request.status.{class}"));

@@ -119,6 +119,20 @@ pub(crate) fn kill_a_worker(service: &Service) {
     }
 }
 
+/// Kills watch, and waits for another.
+pub(crate) fn kill_watch(service: &Service) {
+    let watch = service.status().watch().expect("watch runs");
+    kill_process(watch, Signal::KILL).expect("it lives");
+    service.wait_status("another watch", START, |it| it.watch().is_some_and(|now| now != watch));
+}
+
+/// Waits until nobody is connected and nothing in flight.
+pub(crate) fn wait_idle(service: &Service) {
+    service.wait_status("nothing in flight", START, |status| {
+        status.workers.iter().all(|it| it.connections == 0 && it.in_flight == 0)
+    });
+}
+
 /// Requests under way in all workers together.
 pub(crate) fn in_flight(status: &Status) -> u64 {
     status.workers.iter().map(|worker| worker.in_flight).sum()

@@ -40,17 +40,9 @@ fn measured(url: &str, temporality: &str, config: &str) -> Service {
     service
 }
 
-fn kill_watch(service: &Service) {
-    let watch = service.status().watch().expect("watch runs");
-    kill_process(watch, Signal::KILL).expect("it lives");
-    service.wait_status("another watch", START, |it| it.watch().is_some_and(|now| now != watch));
-}
-
 /// Stops the service; all requests that it has answered or refused.
 fn ended(service: &mut Service) -> u64 {
-    service.wait_status("nothing in flight", START, |status| {
-        status.workers.iter().all(|it| it.connections == 0 && it.in_flight == 0)
-    });
+    wait_idle(service);
     service.signal(Signal::TERM);
     assert_eq!(service.wait_exit(START).code(), Some(0), "{}", service.log());
     service.access().len() as u64
@@ -172,9 +164,7 @@ fn every_request_is_one_span_over_an_outage_a_killed_worker_a_killed_watch_and_a
     service.control_ok(&["reload", "--wait"]);
     load.run_for(steady());
     drop(load.stop());
-    service.wait_status("nothing in flight", START, |status| {
-        status.workers.iter().all(|it| it.connections == 0 && it.in_flight == 0)
-    });
+    wait_idle(&service);
     let (spans, lost) = served(&service, &collector);
     let lines = ended(&mut service);
     let untold = lines.abs_diff(spans.len() as u64 + lost);
@@ -234,9 +224,7 @@ fn of_a_long_outage_arrives_what_the_spool_holds_and_the_surplus_is_counted() {
     let kept = of("mainstay_telemetry_spool_bytes", TRACES);
     assert!(kept > ROOM * 0.7 && kept <= ROOM, "{kept} bytes wait");
     let report = load.stop();
-    service.wait_status("nothing in flight", START, |status| {
-        status.workers.iter().all(|it| it.connections == 0 && it.in_flight == 0)
-    });
+    wait_idle(&service);
     collector.answer(200);
     let (spans, lost_in_all) = served(&service, &collector);
     let surplus = lost("spool_full");
