@@ -61,6 +61,10 @@ fn rows() -> Vec<Row> {
     let (counter, histogram) = (pin(Kind::Counter), pin(Kind::Histogram));
     let mut rows: Vec<Row> = vec![
         ("nothing", Box::new(|| _ = black_box(1))),
+        ("nothing, with a size", {
+            let mut sizes = sizes();
+            Box::new(move || _ = black_box((sizes() * 1e9) as u64))
+        }),
         ("counter of mainstay", Box::new(move || counter.count(black_box(1)))),
         ("histogram of mainstay, 572 bins", {
             let mut sizes = sizes();

@@ -146,8 +146,8 @@ impl Histogram {
     #[inline]
     pub fn observe(&self, value: f64) {
         if value >= 0.0 {
-            // A conversion that does not fit gives the largest number.
-            self.put((value * BILLION).round() as u64);
+            // Rounds; a conversion that does not fit gives the largest number.
+            self.put((value * BILLION + 0.5) as u64);
         }
     }
 
