@@ -5,7 +5,7 @@ use super::atomic::Ordering::Relaxed;
 use super::{
     Capacity, ENTRY_VALUES, GAUGES, JOURNAL_VALUES, JOURNALS, Kind, Layout, Limits, MAX_METHOD,
     MAX_NAME, MAX_NOTE, MAX_PATH, MAX_TARGET, NOTES, Phase, Record, Segment, Settlement, Slot,
-    Started, Tally, cases, limits,
+    Started, Tally, cases, limits, read_histograms,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -48,7 +48,7 @@ fn read_all(slot: Slot<'_>, layout: Layout) {
     black_box((0..=layout.counters).map(|index| slot.counter(index)).max());
     for index in 0..3 {
         let mut tally = Tally::default();
-        slot.measures().read_histogram(index, &mut tally);
+        read_histograms(&[slot.measures()], index, &mut tally);
         black_box((tally.count(), tally.sum, tally.exemplars, slot.measures().counted(index)));
         black_box((slot.measures().read_gauge(index), slot.bin_cell(index, 7)));
     }

@@ -32,6 +32,8 @@ const FIRST_GROUP: usize = 2;
 /// Bins of a group, two lines of a cache.
 const GROUP: usize = 16;
 const _: () = assert!(FIRST_GROUP + BINS.div_ceil(GROUP) <= 64);
+/// Words of a line of a cache.
+const LINE: usize = 8;
 
 /// Cells of a gauge.
 pub(crate) type Gauge = [AtomicU64; GAUGE_WORDS];
@@ -85,6 +87,35 @@ impl Tally {
     pub fn count(&self) -> u64 {
         self.bins.iter().fold(0, |sum, bin| sum.wrapping_add(*bin))
     }
+}
+
+/// Adds what several slots have counted in a histogram to `tally`. That of one slot is far away from that of
+/// another, so all are asked for before the first is read: the processor waits for them together.
+pub fn read_histograms(slots: &[Measures<'_>], index: usize, tally: &mut Tally) {
+    for part in [Part::Head, Part::Bins] {
+        slots.iter().for_each(|slot| slot.fetch(index, part));
+    }
+    slots.iter().for_each(|slot| slot.read_histogram(index, tally));
+}
+
+/// What is fetched of a histogram.
+#[derive(Clone, Copy)]
+enum Part {
+    Head,
+    Bins,
+}
+
+/// Asks the processor for a line of memory, without waiting for it.
+#[inline]
+fn fetch(word: &AtomicU64) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a hint, which reads nothing, at an address that is valid.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(word).cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = word;
 }
 
 /// View of the cells of one slot. The holder of the slot alone writes, by its pins. An index beyond what
@@ -222,6 +253,24 @@ impl<'a> Measures<'a> {
             }
         }
         tally.sum += f64::from_bits(words[SUM].load(Relaxed));
+    }
+
+    /// Asks for the lines of memory that [`read_histogram`](Self::read_histogram) will look at; once for the
+    /// head, and once, when that is there, for the bins that it names.
+    fn fetch(&self, index: usize, part: Part) {
+        let Some(words) = self.histogram(index) else { return };
+        let Part::Bins = part else { return fetch(&words[USED]) };
+        let used = words[USED].load(Relaxed);
+        if used & OPEN == 0 {
+            return;
+        }
+        let mut groups = used >> FIRST_GROUP;
+        while groups != 0 {
+            let begin = FIRST_BIN + groups.trailing_zeros() as usize * GROUP;
+            groups &= groups - 1;
+            // The last group is shorter, and what follows is the histogram's, too.
+            [begin, begin + LINE].into_iter().filter_map(|it| words.get(it)).for_each(fetch);
+        }
     }
 
     /// What is live ends with its holder; for the supervisor alone.

@@ -54,7 +54,7 @@ pub use limits::{
 };
 #[cfg(not(loom))]
 pub use map::MapError;
-pub use measures::{GaugeRead, Measures, Tally};
+pub use measures::{GaugeRead, Measures, Tally, read_histograms};
 pub use meter::{GAUGES, Meter, TOTALS};
 pub use note::{MAX_NOTE, Note, NoteRead};
 pub use pin::Pin;

@@ -15,7 +15,7 @@ use crate::status::Status;
 use bytes::Bytes;
 use http::Response;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
-use mainstay_os::segment::{GaugeRead, Kind, Segment, Series, Slot, Tally};
+use mainstay_os::segment::{GaugeRead, Kind, Measures, Segment, Series, Tally, read_histograms};
 use std::collections::HashMap;
 
 /// The answer to a scrape, in the format that it asks for.
@@ -192,7 +192,8 @@ fn pools(page: &mut dyn Sink, status: &Status) {
 fn registered(page: &mut dyn Sink, segment: &Segment) {
     let register = segment.register();
     // A slot that nobody ever held has measured nothing, and looking at it would take memory.
-    let slots: Vec<Slot<'_>> = segment.slots().filter(|slot| slot.epoch() != 0).collect();
+    let held = segment.slots().filter(|slot| slot.epoch() != 0);
+    let measures: Vec<Measures<'_>> = held.map(|slot| slot.measures()).collect();
     let mut series: HashMap<(Kind, usize), Vec<Series>> = HashMap::new();
     for kind in [Kind::Counter, Kind::Gauge, Kind::Histogram] {
         for found in register.series(kind) {
@@ -217,19 +218,17 @@ fn registered(page: &mut dyn Sink, segment: &Segment) {
             let labels = text(series.labels);
             match kind {
                 Kind::Counter => {
-                    let counted = slots.iter().map(|slot| slot.measures().counted(series.index));
+                    let counted = measures.iter().map(|slot| slot.counted(series.index));
                     let total = counted.fold(0, u64::wrapping_add);
                     page.sample(&name, &labels, Value::Whole(total));
                 }
                 Kind::Gauge => {
-                    let read = slots.iter().map(|slot| slot.measures().read_gauge(series.index));
+                    let read = measures.iter().map(|slot| slot.read_gauge(series.index));
                     page.sample(&name, &labels, Value::Real(merged(merge, read.flatten())));
                 }
                 Kind::Histogram => {
                     tally.clear();
-                    for slot in &slots {
-                        slot.measures().read_histogram(series.index, &mut tally);
-                    }
+                    read_histograms(&measures, series.index, &mut tally);
                     page.histogram(&name, &labels, &tally);
                 }
             }

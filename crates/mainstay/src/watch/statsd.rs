@@ -5,7 +5,7 @@ use crate::config::{Bind, Level, Metrics};
 use crate::event::{self, Event};
 use crate::log::Log;
 use crate::metrics::{families, names};
-use mainstay_os::segment::{BINS, Kind, Segment, Tally, upper_edge};
+use mainstay_os::segment::{BINS, Kind, Measures, Segment, Tally, read_histograms, upper_edge};
 use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
@@ -106,11 +106,12 @@ fn durations(segment: &Segment) -> Tally {
     let register = segment.register();
     let name = families::REQUEST_DURATION.name.as_bytes();
     let metric = register.metrics().find(|(_, metric)| metric.name() == name);
+    let slots = segment.slots().filter(|slot| slot.epoch() != 0);
+    let measures: Vec<Measures<'_>> = slots.map(|slot| slot.measures()).collect();
     let mut durations = Tally::default();
     for series in register.series(Kind::Histogram) {
         if metric.is_some_and(|(index, _)| index == series.metric) {
-            let slots = segment.slots().filter(|slot| slot.epoch() != 0);
-            slots.for_each(|slot| slot.measures().read_histogram(series.index, &mut durations));
+            read_histograms(&measures, series.index, &mut durations);
         }
     }
     durations

@@ -8,7 +8,7 @@ use crate::metrics::exits;
 use crate::metrics::families;
 use crate::metrics::label;
 use crate::status::Status;
-use mainstay_os::segment::{Kind, Segment, Slot, Tally};
+use mainstay_os::segment::{Kind, Measures, Segment, Tally, read_histograms};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -67,7 +67,8 @@ fn failures(segment: &Segment) -> Failures {
     let Some((metric, _)) = register.metrics().find(|(_, it)| it.name() == name) else {
         return Failures::new();
     };
-    let slots: Vec<Slot<'_>> = segment.slots().filter(|slot| slot.epoch() != 0).collect();
+    let slots = segment.slots().filter(|slot| slot.epoch() != 0);
+    let measures: Vec<Measures<'_>> = slots.map(|slot| slot.measures()).collect();
     let mut found = Failures::new();
     for series in register.series(Kind::Histogram).filter(|series| series.metric == metric) {
         let labels = label::parse(&String::from_utf8_lossy(&series.labels));
@@ -78,7 +79,7 @@ fn failures(segment: &Segment) -> Failures {
             continue;
         };
         let mut tally = Tally::default();
-        slots.iter().for_each(|slot| slot.measures().read_histogram(series.index, &mut tally));
+        read_histograms(&measures, series.index, &mut tally);
         *found.entry((method.clone(), route.clone())).or_default() += tally.count();
     }
     found
