@@ -1,6 +1,10 @@
 //! The flags of the benchmark. Parsed by hand: there are three.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{Fallible, servers::Program};
 
@@ -29,7 +33,10 @@ impl Options {
     /// The rows of the table, in order.
     pub(crate) fn programs(&self) -> Vec<Program> {
         let others = self.binaries.iter().cloned().map(Program::Other);
-        [Program::Hyper, Program::Axum, Program::Mainstay].into_iter().chain(others).collect()
+        let own = [Program::Hyper, Program::Axum, Program::Mainstay, Program::Limited];
+        let nginx = Path::new("/usr/sbin/nginx");
+        let nginx = nginx.exists().then(|| Program::Nginx(nginx.to_owned()));
+        own.into_iter().chain(nginx).chain(others).collect()
     }
 }
 
@@ -69,10 +76,11 @@ mod tests {
     }
 
     #[test]
-    fn without_flags_there_are_five_rounds_of_two_seconds_and_three_rows() {
+    fn without_flags_there_are_five_rounds_of_two_seconds_and_a_row_for_each_server() {
         let options = parsed(&[]).expect("no flag is needed");
         assert_eq!((options.rounds, options.time), (5, Duration::from_secs(2)));
-        assert_eq!(options.programs().len(), 3);
+        let of_others = |it: &Program| matches!(it, Program::Nginx(_));
+        assert_eq!(options.programs().iter().filter(|it| !of_others(it)).count(), 4);
     }
 
     #[test]
@@ -80,7 +88,7 @@ mod tests {
         let options =
             parsed(&["--rounds", "3", "--seconds", "0.5", "--bin", "/"]).expect("good flags");
         assert_eq!((options.rounds, options.time), (3, Duration::from_millis(500)));
-        assert_eq!(options.programs().len(), 4);
+        assert!(options.programs().contains(&Program::Other(PathBuf::from("/"))));
     }
 
     #[test]

@@ -24,6 +24,13 @@ use crate::{
 /// The variable that names the program in whose place this one is started.
 pub(crate) const PROGRAM: &str = "BENCH_PROGRAM";
 
+/// Two limits of each client, of which neither is reached.
+const LIMITS: &str = "\n[limits]\ndefault = \"1000000000/hour; 100000000/minute\"\n";
+
+/// Directories that nginx makes at its start, in its own one.
+const TEMPORARY: &str = "client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; \
+                         uwsgi_temp_path tmp; scgi_temp_path tmp;";
+
 /// A server boots slowly under callgrind on a busy machine.
 const BOOT: Duration = Duration::from_secs(60);
 
@@ -34,7 +41,11 @@ pub(crate) enum Program {
     Axum,
     /// axum under the mainstay of this tree.
     Mainstay,
-    /// The same with many series, and an admin listener to ask for them.
+    /// The same with two limits for each client, that are far away.
+    Limited,
+    /// nginx, which answers by itself, with its access log and the same two limits.
+    Nginx(PathBuf),
+    /// axum under mainstay with many series, and an admin listener to ask for them.
     Measured,
     /// Any other program that links mainstay.
     Other(PathBuf),
@@ -47,6 +58,8 @@ impl Program {
             Program::Hyper => "bare hyper".to_owned(),
             Program::Axum => "bare axum".to_owned(),
             Program::Mainstay => "axum + mainstay".to_owned(),
+            Program::Limited => "axum + mainstay, two limits".to_owned(),
+            Program::Nginx(_) => "nginx, access log and two limits".to_owned(),
             Program::Measured => "axum + mainstay, many series".to_owned(),
             Program::Other(path) => {
                 path.file_name().unwrap_or(path.as_os_str()).display().to_string()
@@ -63,6 +76,11 @@ impl Program {
         let own = std::env::current_exe()?;
         let launch = |path: &Path, role| Launch::new(path, role, counting);
         match self {
+            Program::Limited => {
+                let launch = launch(&own, Some(Role::Mainstay))?;
+                Launch { more: LIMITS, ..launch }.supervised(processes)
+            }
+            Program::Nginx(path) => launch(path, None)?.nginx(processes),
             Program::Hyper => launch(&own, Some(Role::Hyper))?.bare(processes),
             Program::Axum => launch(&own, Some(Role::Axum))?.bare(processes),
             Program::Mainstay => launch(&own, Some(Role::Mainstay))?.supervised(processes),
@@ -112,12 +130,14 @@ struct Launch {
     role: Option<Role>,
     counting: Option<PathBuf>,
     stands_for: Option<PathBuf>,
+    /// What the configuration says beyond the shape of all servers.
+    more: &'static str,
 }
 
 impl Launch {
     fn new(path: &Path, role: Option<Role>, counting: Option<&Path>) -> Fallible<Launch> {
         let (path, counting) = (path.to_owned(), counting.map(Path::to_owned));
-        Ok(Launch { home: TempDir::new()?, path, role, counting, stands_for: None })
+        Ok(Launch { home: TempDir::new()?, path, role, counting, stands_for: None, more: "" })
     }
 
     /// Processes of this program that share a listener made here.
@@ -140,8 +160,6 @@ impl Launch {
 
     /// A program that links mainstay, with its supervisor and watch.
     fn supervised(self, processes: usize) -> Fallible<Running> {
-        // The port is free again when the listener is dropped; nobody else is expected to take it.
-        let free = || TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
         let address = free()?;
         let admin = (self.role == Some(Role::Measured)).then(free).transpose()?;
         let text = self.configuration(address, admin, processes);
@@ -150,6 +168,39 @@ impl Launch {
         let workers = self.wait_ready(address, processes, &[])?;
         let all = process::family(&[child.0.id()])?;
         Ok(Running { address, admin, workers, all, children: vec![child], launch: self })
+    }
+
+    /// nginx with a worker for each process. When instructions are counted, it is one process under callgrind.
+    fn nginx(self, processes: usize) -> Fallible<Running> {
+        let address = free()?;
+        let home = self.home.path().display();
+        let (master, worker) = if self.counting.is_some() { ("off", 1) } else { ("on", processes) };
+        let text = format!(
+            "daemon off;\nmaster_process {master};\nworker_processes {worker};\n\
+             pid {home}/nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{\n  \
+             access_log {home}/access.log combined buffer=64k flush=1s;\n  \
+             limit_req_zone $binary_remote_addr zone=a:10m rate=1000000r/s;\n  \
+             limit_req_zone $binary_remote_addr zone=b:10m rate=900000r/s;\n  \
+             keepalive_requests 1000000000;\n  {TEMPORARY}\n  server {{\n    listen {address};\n    \
+             limit_req zone=a burst=100000 nodelay;\n    limit_req zone=b burst=100000 nodelay;\n    \
+             location / {{ return 200 \"hello\\n\"; }}\n  }}\n}}\n"
+        );
+        fs::write(self.home.path().join("nginx.conf"), text)?;
+        let mut command = self.command()?;
+        if let Some(results) = &self.counting {
+            command = self.command_of(Path::new("valgrind"))?;
+            command.args(["--tool=callgrind", "--quiet"]);
+            command.arg(format!("--callgrind-out-file={}/%p", results.display())).arg(&self.path);
+        }
+        command.args(["-e", "stderr", "-p"]).arg(self.home.path());
+        let child = Guarded(command.args(["-c", "nginx.conf"]).spawn()?);
+        if !wait_until(BOOT, || answers(address)) {
+            return Err(self.complaint());
+        }
+        let all = process::family(&[child.0.id()])?;
+        let serves = |pid: &u32| self.counting.is_some() || *pid != child.0.id();
+        let workers = all.iter().copied().filter(serves).collect();
+        Ok(Running { address, admin: None, workers, all, children: vec![child], launch: self })
     }
 
     /// The same for a program that knows nothing of callgrind: started from a copy, whose place is
@@ -179,7 +230,8 @@ impl Launch {
         let control = self.home.path().join("control.sock");
         format!(
             "[server]\nbind = \"{address}\"\nadmin = \"{admin}\"\ncontrol = {control:?}\n\n\
-             [workers]\ncount = {processes}\nthreads = 1\n\n[health]\ndrain_delay = \"0s\"\n"
+             [workers]\ncount = {processes}\nthreads = 1\n\n[health]\ndrain_delay = \"0s\"\n{}",
+            self.more
         )
     }
 
@@ -222,8 +274,12 @@ impl Launch {
 
     /// Sees nothing of this program's environment but OpenTelemetry's variables, and writes to the log.
     fn command(&self) -> Fallible<Command> {
+        self.command_of(&self.path)
+    }
+
+    fn command_of(&self, program: &Path) -> Fallible<Command> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
-        let mut command = Command::new(&self.path);
+        let mut command = Command::new(program);
         command.env_clear().current_dir(self.home.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
@@ -244,6 +300,12 @@ impl Launch {
         let told = fs::read_to_string(self.log()).unwrap_or_default();
         format!("{} does not serve; it said:\n{told}", self.path.display()).into()
     }
+}
+
+/// An address that nobody has. The port is free again when the listener is dropped; nobody else is expected to
+/// take it.
+fn free() -> std::io::Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
 fn answers(address: SocketAddr) -> bool {
