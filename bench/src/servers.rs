@@ -25,7 +25,7 @@ use crate::{
 pub(crate) const PROGRAM: &str = "BENCH_PROGRAM";
 
 /// Two limits of each client, of which neither is reached.
-const LIMITS: &str = "\n[limits]\ndefault = \"1000000000/hour; 100000000/minute\"\n";
+const LIMITS: &str = "\n[limits]\ndefault = \"4194303/hour; 4000000/minute\"\n";
 
 /// Directories that nginx makes at its start, in its own one.
 const TEMPORARY: &str = "client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; \
