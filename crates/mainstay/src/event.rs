@@ -427,6 +427,13 @@ events! {
     /// With `alerts.dry_run`: what would be delivered.
     NotificationDry { receiver: String, what: String } "notify.dry_run" Info
         "Dry run: receiver {receiver} would be told of {what}";
+    /// The store of rate limits does not answer; told once for the service when that begins. What limits do
+    /// meanwhile says `limits.when_away`.
+    LimitStoreAway { store: String, reason: String } "limits.store_away" Warning
+        "The store of rate limits {store} is away: {reason}";
+    /// The store of rate limits answers again.
+    LimitStoreBack { store: String, after: Time } "limits.store_back" Info
+        "The store of rate limits {store} is back after {after}";
 }
 
 impl Event {

@@ -53,6 +53,8 @@ mod metrics;
     allow(dead_code, reason = "a part for databases of none")
 )]
 pub mod security;
+#[cfg(feature = "redis")]
+mod store;
 mod telemetry;
 mod watch;
 

@@ -15,6 +15,8 @@ use crate::limits::settings::Settings;
 use crate::limits::table;
 use crate::log::outlet;
 use crate::passport::{Passport, Role};
+#[cfg(feature = "redis")]
+use crate::store;
 use crate::supervisor::{self, Identity};
 use crate::worker::{App, Outcome, Worker};
 use crate::{voice, watch, worker};
@@ -202,11 +204,13 @@ impl Builder {
             Snapshot::read(identity.config_file.as_deref()).map_err(|error| bad(&error))?;
         // A running service must be reachable with a file that is broken by now.
         let readable = if command.is_for_the_running() { snapshot.way_to_service() } else { None };
-        let config = readable
-            .as_ref()
-            .unwrap_or(&snapshot)
-            .resolve(identity.app_defaults.as_deref(), &identity.flags)
-            .map_err(|error| bad(&error))?;
+        let resolve = |it: &Snapshot| it.resolve(identity.app_defaults.as_deref(), &identity.flags);
+        // Who asks about limits may have to ask the store that a whole file names.
+        let whole = matches!(command, Command::Limits(_)).then(|| resolve(&snapshot).ok());
+        let config = match whole.flatten() {
+            Some(config) => config,
+            None => resolve(readable.as_ref().unwrap_or(&snapshot)).map_err(|error| bad(&error))?,
+        };
         identity.take_name(&config);
         if matches!(command, Command::Serve | Command::Check) {
             outlet::probe(&config)
@@ -230,6 +234,10 @@ impl Builder {
     ) -> Result<String, (u8, String)> {
         match command {
             Command::Check => {
+                #[cfg(feature = "redis")]
+                if let Err(reason) = Settings::of(&config.limits).and_then(|it| store::reach(&it)) {
+                    complain(&format!("warning: limits.storage: store-unreachable: {reason}\n"));
+                }
                 for warning in &config.warnings {
                     complain(&format!("warning: {warning}\n"));
                 }
@@ -249,6 +257,14 @@ impl Builder {
                 let plan = Plan::of(&settings).map_err(|(key, it)| bad(format!("{key}: {it}")))?;
                 let data = table::effective(&settings, &plan);
                 Ok(if *json { format!("{data:#}\n") } else { table::effective_text(&data) })
+            }
+            #[cfg(feature = "redis")]
+            Command::Limits(asked) => {
+                let bad = |reason: String| (BAD_CONFIG, reason);
+                let settings = Settings::of(&config.limits).map_err(bad)?;
+                let plan = Plan::of(&settings).map_err(|(key, it)| bad(format!("{key}: {it}")))?;
+                let here = || supervisor::client::run(command, &config, &identity.name);
+                store::told(asked, &settings, &plan, here, complain)
             }
             Command::ExplainAlerts => Ok(watch::explain(&config)),
             Command::ExportRules => Ok(watch::export(&config)),

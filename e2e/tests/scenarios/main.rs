@@ -28,6 +28,7 @@ mod prometheus;
 mod proxies;
 mod ratelimits;
 mod record;
+mod redis;
 mod refusals;
 mod regressions;
 mod signals;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::http::client::Networks;
+use crate::limits::address::Address;
 use crate::limits::lint::{self, Around};
 use crate::limits::plan::Plan;
 use crate::limits::settings::Settings;
@@ -69,12 +70,27 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
         let hint = "use amounts up to 4194303 and windows up to 3 years";
         found.push(about(config, key, format!("cannot be counted: {reason}"), hint));
     }
+    found.extend(of_storage(config, &good));
     let health = &config.health;
     if good(&["health.live_path", "health.ready_path"]) && health.live_path == health.ready_path {
         let message = "is health.live_path too".to_owned();
         found.push(about(config, "health.ready_path", message, "give each a path of its own"));
     }
     found
+}
+
+/// Where limits are counted for several hosts, and whether this program can.
+fn of_storage(config: &Config, good: &impl Fn(&[&str]) -> bool) -> Option<Problem> {
+    let storage = config.limits.storage.as_ref().filter(|_| good(&["limits.storage"]))?;
+    let address = Address::parse(storage.expose()).ok()??;
+    let missing = match address.tls() {
+        _ if !cfg!(feature = "redis") => "redis",
+        true if !cfg!(feature = "tls") => "tls",
+        _ => return None,
+    };
+    let message = format!("needs the feature {missing}, which this program was built without");
+    let hint = format!("build it with features = [\"{missing}\"]");
+    Some(about(config, "limits.storage", message, &hint))
 }
 
 /// Who is told, and whether that can be.

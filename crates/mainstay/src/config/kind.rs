@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::http::client::{AllowedHosts, Networks, ProxyFix};
+use crate::limits::address::Address;
 use crate::limits::rules::{BETWEEN, Exempt, KeyBy, Rule};
 use crate::limits::settings::read_many;
 use crate::log::{Service, access::AccessFormat};
@@ -73,6 +74,8 @@ pub(crate) enum Kind {
     LimitKey,
     /// Who and what is not limited.
     LimitExempt,
+    /// Where counts of rate limits for several hosts are kept; empty means here.
+    LimitStorage,
     /// Receivers of notifications.
     Receivers,
 }
@@ -169,6 +172,9 @@ impl Kind {
             Self::LimitRules => self.list(raw, BETWEEN).and_then(|it| judged(it, Rule::parse_all)),
             Self::LimitKey => self.text(raw, printable).and_then(|it| judged(it, KeyBy::parse)),
             Self::LimitExempt => self.joined(raw).and_then(|it| judged(it, Exempt::parse)),
+            Self::LimitStorage => {
+                self.text(raw, printable).and_then(|it| judged(it, Address::parse))
+            }
             Self::Receivers => self.listed(raw).and_then(|it| judged(it, receivers::parse)),
         };
         read.map_err(|wrong| Wrong { hint: wrong.hint.or_else(|| Some(self.accepts())), ..wrong })
@@ -225,6 +231,9 @@ impl Kind {
             Self::LimitExempt => {
                 "use paths, addresses and networks such as \"/static/*, 10.0.0.0/8\"".to_owned()
             }
+            Self::LimitStorage => {
+                "use redis://HOST:PORT/DB, rediss://HOST, redis+unix:///PATH, or \"\" for none".to_owned()
+            }
             Self::Receivers => {
                 "use NAME=https://HOST/PATH, or NAME=https://HOST/PATH KEY".to_owned()
             }
@@ -250,7 +259,7 @@ impl Kind {
             Self::Networks => "NETWORKS",
             Self::ProxyFix => "COUNTS",
             Self::Hosts => "HOSTS",
-            Self::DatabaseUrl | Self::Dsn | Self::HttpUrl => "URL",
+            Self::DatabaseUrl | Self::Dsn | Self::HttpUrl | Self::LimitStorage => "URL",
             Self::HeaderList => "HEADERS",
             Self::HeaderValue => "KEY",
             Self::Ratio => "RATIO",
@@ -281,6 +290,7 @@ impl Kind {
             | Self::HttpUrl
             | Self::HeaderList
             | Self::LimitKey
+            | Self::LimitStorage
             | Self::HeaderValue => "a string",
             Self::Ratio => "a number of 0 to 1",
             Self::Networks

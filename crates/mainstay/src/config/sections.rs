@@ -139,6 +139,16 @@ pub struct Limits {
     pub compat: String,
     /// From how many answers of 404 on a client is told of; empty for none.
     pub excess_404: String,
+    /// Where counts for several hosts are kept; none means here.
+    pub storage: Option<Secret>,
+    /// File in which that stands.
+    pub storage_file: Option<PathBuf>,
+    /// How long a request waits for it, 1 ms at least.
+    pub storage_timeout: Duration,
+    /// `local`, `allow` or `deny`.
+    pub when_away: String,
+    /// What stands before all of its keys; empty for nothing.
+    pub key_prefix: String,
 }
 
 #[cfg(test)]
@@ -158,6 +168,11 @@ impl Limits {
             dry_run: false,
             compat: "off".to_owned(),
             excess_404: String::new(),
+            storage: None,
+            storage_file: None,
+            storage_timeout: Duration::from_millis(50),
+            when_away: "local".to_owned(),
+            key_prefix: String::new(),
         }
     }
 }
@@ -403,6 +418,11 @@ impl Values<'_> {
             dry_run: self.yes("limits.dry_run"),
             compat: self.text("limits.compat"),
             excess_404: self.text("limits.excess_404"),
+            storage: Some(self.text("limits.storage")).filter(|it| !it.is_empty()).map(Secret::new),
+            storage_file: self.path("limits.storage_file"),
+            storage_timeout: self.duration("limits.storage_timeout"),
+            when_away: self.text("limits.when_away"),
+            key_prefix: self.text("limits.key_prefix"),
         }
     }
 

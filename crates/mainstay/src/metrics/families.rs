@@ -176,6 +176,8 @@ families! {
     LIMIT_EVICTED "mainstay_limit_counts_evicted_total" Counter [];
     /// Requests that a rate limit admitted uncounted, because its table had no room.
     LIMIT_UNCOUNTED "mainstay_limit_uncounted_total" Counter [];
+    /// Whether the store of rate limits does not answer (1), as far as is known; 0 where there is none.
+    LIMIT_STORE_AWAY "mainstay_limit_store_away" Gauge [];
     /// Alerts of each rule that are `pending`, that are `firing`, and of which nothing is known (`no_data`).
     ALERTS "mainstay_alerts" Gauge ["rule", "state"];
     /// When the alert rules were last evaluated, seconds since the Unix epoch.

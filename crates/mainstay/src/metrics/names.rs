@@ -112,6 +112,17 @@ counters! {
     NOTIFY_FAILED "mainstay_alert_notification_failures_total";
     /// Notifications that were given up: refused, too old, or for a receiver that is named no more.
     NOTIFY_LOST "mainstay_alert_notifications_lost_total";
+    /// Requests on which the store of rate limits decided, in one round trip each.
+    STORE_TRIPS "mainstay_limit_store_round_trips_total";
+    /// Requests that waited for the store of rate limits until `limits.storage_timeout`.
+    STORE_TIMEOUTS "mainstay_limit_store_timeouts_total";
+    /// Requests for which the store of rate limits could not be asked, or said that it cannot.
+    STORE_ERRORS "mainstay_limit_store_errors_total";
+    /// Requests that were refused without asking the store of rate limits, since it had refused their client
+    /// until later.
+    STORE_KNOWN "mainstay_limit_store_known_refusals_total";
+    /// Requests on which was decided as `limits.when_away` says, since the store of rate limits was away.
+    STORE_AWAY "mainstay_limit_store_away_decisions_total";
 }
 
 /// The client went away before it had its answer; nginx's number.

@@ -72,6 +72,8 @@ pub(crate) fn walk(
     let limits = segment.limits();
     alone(page, &families::LIMIT_EVICTED, Value::Whole(limits.evicted()));
     alone(page, &families::LIMIT_UNCOUNTED, Value::Whole(limits.full()));
+    let away = u64::from(limits.breaker().is_open());
+    alone(page, &families::LIMIT_STORE_AWAY, Value::Whole(away));
     checks(page, status);
     #[cfg(feature = "database")]
     pools(page, status);

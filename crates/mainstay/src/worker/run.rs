@@ -224,6 +224,7 @@ where
     let worker = Worker::new(Arc::clone(shared));
     let built = panics::caught(|| {
         runtime.block_on(async {
+            shared.layers.limiter.meet_store().await;
             prepare(shared, plan).await?;
             factory(worker).await
         })

@@ -84,6 +84,20 @@ pub(crate) const LAYERS: &[Layer] = &[
         may: &["crate::http::client::Networks", "crate::limits"],
         never: PROCESS,
     },
+    // Speaks to a server of others, for the layer of limits and for commands.
+    Layer {
+        part: "crates/mainstay/src/store/",
+        may: &[
+            "crate::cli::LimitsCommand",
+            "crate::clock",
+            "crate::event",
+            "crate::limits",
+            "crate::log",
+            "crate::metrics",
+            "crate::store",
+        ],
+        never: &["axum", "http", "hyper", "hyper_util", "std::fs", "tower_service"],
+    },
     // The line of a request that a worker left behind shows headers, as any access line does.
     Layer {
         part: "crates/mainstay/src/supervisor/lost.rs",
@@ -184,6 +198,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::log",
             "crate::metrics",
             "crate::panics",
+            "crate::store",
             "crate::telemetry",
         ],
         never: PROCESS,

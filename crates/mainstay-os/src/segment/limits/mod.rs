@@ -19,11 +19,13 @@ mod policy;
 mod sip;
 mod sliding;
 mod state;
+mod store;
 mod table;
 
 pub(crate) use geometry::Geometry;
 pub use key::{Key, Scope, Subject};
 pub use policy::{Policy, PolicyError, Strategy};
+pub use store::{Breaker, Turn};
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};
 use judge::Judged;
@@ -39,6 +41,7 @@ pub const EXACT_AMOUNT: u64 = 1_024;
 const SECRET: usize = 0;
 const EVICTED: usize = 2;
 const FULL: usize = 3;
+// 4 and 5 are the store's.
 /// Limits of one request that are looked at once, unless others are faster.
 const STEPS: usize = 4;
 /// Words before the places.

@@ -2,14 +2,18 @@
 //! and who did not is told how often he may still come.
 //!
 //! Which limits a request meets was decided when the worker began (`limits::plan`), the count is kept by
-//! the segment's table for all processes. A request that is refused by one limit uses up none.
+//! the segment's table for all processes, or by a store for all hosts (`remote`), for which the request waits a
+//! moment. A request that is refused by one limit uses up none.
 
 mod fields;
 mod refusal;
+#[cfg_attr(not(feature = "redis"), path = "alone.rs")]
+mod remote;
 pub(crate) mod route;
 mod tell;
 
 pub(crate) use refusal::Quota;
+pub(crate) use remote::Waiting;
 
 use super::book::Recorder;
 use super::context::{Context, current};
@@ -47,6 +51,8 @@ pub(crate) struct Limiter {
     /// What is told of each limit, and its counts, by its index.
     kept: Vec<Kept>,
     flood: Mutex<Flood>,
+    /// What counts for several hosts.
+    remote: Option<remote::Remote>,
     /// Limits of the application's code, whose indexes go on behind those of the plan.
     own: Mutex<Vec<Kept>>,
 }
@@ -93,6 +99,22 @@ pub(crate) struct Asked<'a> {
 pub(crate) enum Entered {
     Admitted(Admitted),
     Refused(Box<Response<Bytes>>),
+    /// The store is being asked.
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "there is none"))]
+    Waits(Box<Waiting>),
+}
+
+/// The same, where nothing is waited for.
+pub(crate) type Decided = Result<Admitted, Box<Response<Bytes>>>;
+
+impl From<Decided> for Entered {
+    #[inline(always)]
+    fn from(decided: Decided) -> Entered {
+        match decided {
+            Ok(admitted) => Entered::Admitted(admitted),
+            Err(answer) => Entered::Refused(answer),
+        }
+    }
 }
 
 /// What is to be told of limits that admitted a request.
@@ -138,6 +160,7 @@ impl Limiter {
             is_active: settings.enabled && !plan.is_empty(),
             kept: Vec::new(),
             flood: Mutex::new(Flood::new(1_000_000 / workers.max(1))),
+            remote: remote::Remote::of(&settings, &plan, &log)?,
             own: Mutex::default(),
             metrics: Arc::clone(metrics),
             settings,
@@ -162,29 +185,42 @@ impl Limiter {
     fn count(&self, asked: &Asked<'_>) -> Entered {
         let (key, prefix) = (&self.settings.key, self.settings.ipv6_prefix);
         let who = Who::of(key, prefix, asked.client, asked.headers);
-        if !self.plan.meta.is_empty()
-            && let Some(refused) = self.meta(asked, &who, true)
-        {
-            return refused;
+        if let Some(remote) = &self.remote {
+            return self.ask(remote, asked, &who);
+        }
+        self.count_here(asked, &who, |_| true).into()
+    }
+
+    /// Counts a request in the segment, at those limits that `counts`.
+    #[inline(always)]
+    fn count_here(
+        &self,
+        asked: &Asked<'_>,
+        who: &Who<'_>,
+        counts: impl Fn(&Met) -> bool + Copy,
+    ) -> Decided {
+        let has_meta = self.plan.meta.iter().any(counts);
+        if has_meta && let Some(refused) = self.meta(asked, who, true) {
+            return Err(refused);
         }
         let of_path = self.plan.of_path(asked.method.as_str(), asked.path);
-        let met = || self.plan.application.iter().chain(of_path);
+        let met = || self.plan.application.iter().chain(of_path).filter(move |met| counts(met));
         // Most requests meet few limits, and room for many costs.
         let decided = match self.plan.application.len() + of_path.len() {
             0 => Ok(Admitted::default()),
-            1..=TOLD => self.decide::<TOLD>(asked, &who, met()),
-            _ => self.decide::<MOST>(asked, &who, met()),
+            1..=TOLD => self.decide::<TOLD>(asked, who, met()),
+            _ => self.decide::<MOST>(asked, who, met()),
         };
         match decided {
             Ok(admitted) => {
-                self.try_out(asked, &who, met().filter(|met| met.dry_run));
-                Entered::Admitted(admitted)
+                self.try_out(asked, who, met().filter(|met| met.dry_run));
+                Ok(admitted)
             }
             Err(refusal) => {
-                if !self.plan.meta.is_empty() {
-                    self.meta(asked, &who, false);
+                if has_meta {
+                    self.meta(asked, who, false);
                 }
-                Entered::Refused(self.refuse(asked, &refusal))
+                Err(self.refuse(asked, &refusal))
             }
         }
     }
@@ -277,17 +313,27 @@ impl Limiter {
             let key = limits.key(met.policy.id, met.scope.as_bytes(), who.bytes());
             let hit = Hit { policy: met.policy, key, cost: 1 };
             let is_admitted = limits.decide(&[hit], asked.now.0, &mut [Verdict::default()]);
-            let outcome = if is_admitted { Outcome::Allowed } else { Outcome::WouldDeny };
-            self.kept[met.index].count(outcome);
-            if !is_admitted {
-                self.tell(asked.context, met.index, who, outcome, asked.now);
-            }
+            self.tried(asked, who, met.index, is_admitted);
+        }
+    }
+
+    /// Counts and tells what a limit would have done.
+    fn tried(&self, asked: &Asked<'_>, who: &Who<'_>, limit: usize, is_admitted: bool) {
+        let outcome = if is_admitted { Outcome::Allowed } else { Outcome::WouldDeny };
+        self.kept[limit].count(outcome);
+        if !is_admitted {
+            self.tell(asked.context, limit, who, outcome, asked.now);
         }
     }
 
     /// Looks whether somebody has been refused too often, or counts that he was refused once more.
     #[cold]
-    fn meta(&self, asked: &Asked<'_>, who: &Who<'_>, only_look: bool) -> Option<Entered> {
+    fn meta(
+        &self,
+        asked: &Asked<'_>,
+        who: &Who<'_>,
+        only_look: bool,
+    ) -> Option<Box<Response<Bytes>>> {
         let limits = self.log.segment().limits();
         let mut refusal = Refusal::default();
         for met in &self.plan.meta {
@@ -310,7 +356,7 @@ impl Limiter {
             }
         }
         let is_refused = only_look && !refusal.is_empty();
-        is_refused.then(|| Entered::Refused(self.refuse(asked, &refusal)))
+        is_refused.then(|| self.refuse(asked, &refusal))
     }
 
     /// Adds to an answer what it tells of limits, and looks at what it says.

@@ -288,7 +288,8 @@ impl Limiter {
             let alone = rates.len() == 1;
             let name = if alone { scope.clone() } else { format!("{scope}-{}", rate.window()) };
             let (name, scope, rate) = (name.into(), format!("code {scope}").into(), *rate);
-            let mut it = Met { policy, rate, name, scope, dry_run, index: 0 };
+            let away = self.settings.away;
+            let mut it = Met { policy, rate, name, scope, dry_run, away, index: 0 };
             let kept = self.keep(&it);
             let mut own = self.own();
             // The same limit on another route is the same.

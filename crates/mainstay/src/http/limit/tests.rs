@@ -18,7 +18,7 @@ impl Limiter {
 
 pub(super) struct Rig {
     pub(super) limiter: Arc<Limiter>,
-    segment: Segment,
+    pub(super) segment: Segment,
     now: u64,
 }
 
@@ -46,7 +46,7 @@ impl Rig {
         Rig { limiter, segment, now: 1_000 * SECOND }
     }
 
-    fn after(&mut self, seconds: u64) {
+    pub(super) fn after(&mut self, seconds: u64) {
         self.now += seconds * SECOND;
     }
 
@@ -56,6 +56,19 @@ impl Rig {
     }
 
     fn ask(&self, method: &str, client: &str, path: &str, headers: &HeaderMap) -> (u16, HeaderMap) {
+        let entered = self.asked(method, client, path, headers, |it| self.limiter.enter(it));
+        self.became(entered)
+    }
+
+    /// Does something with a request.
+    pub(super) fn asked<T>(
+        &self,
+        method: &str,
+        client: &str,
+        path: &str,
+        headers: &HeaderMap,
+        work: impl FnOnce(&Asked<'_>) -> T,
+    ) -> T {
         let context = Context::begin(|context| {
             context.client = client.parse().ok();
             context.method.push_str(method);
@@ -71,8 +84,14 @@ impl Rig {
             now: Mono(self.now),
             wall: EPOCH * SECOND + (self.now - 1_000 * SECOND),
         };
-        match self.limiter.enter(&asked) {
+        work(&asked)
+    }
+
+    /// The status, and the fields of an answer of 200.
+    pub(super) fn became(&self, entered: Entered) -> (u16, HeaderMap) {
+        match entered {
             Entered::Refused(answer) => (answer.status().as_u16(), answer.headers().clone()),
+            Entered::Waits(_) => panic!("the store is asked"),
             Entered::Admitted(admitted) => {
                 let mut answer = Response::new(());
                 if self.limiter.settings.fields != Fields::Off && admitted.count > 0 {
@@ -100,7 +119,7 @@ impl Rig {
         lines
     }
 
-    fn total(&self, policy: &str, outcome: Outcome) -> u64 {
+    pub(super) fn total(&self, policy: &str, outcome: Outcome) -> u64 {
         // Each limit has claimed its three series in its turn.
         let limit = self.limiter.kept.iter().position(|it| *it.name == *policy).unwrap();
         let measures = self.segment.slot(0).unwrap().measures();
