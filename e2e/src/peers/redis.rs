@@ -73,7 +73,6 @@ impl Redis {
     ///
     /// # Panics
     /// When it does not answer.
-    #[must_use]
     pub fn ask(&self, command: &[&str]) -> String {
         ask(self.port, command).expect("Redis answers")
     }

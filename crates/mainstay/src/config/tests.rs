@@ -242,6 +242,7 @@ fn the_printed_defaults_and_the_effective_configuration_resolve_to_themselves() 
         .replace("url = \"(hidden)\"", &format!("url = {secret:?}"))
         .replace("dsn = \"(hidden)\"", "dsn = \"http://hunter2@sentry.example/1\"")
         .replace("receivers = \"(hidden)\"", "receivers = \"ops=http://hooks.example/hunter2\"")
+        .replace("storage = \"(hidden)\"", "storage = \"memory://\"")
         .replace("headers = \"(hidden)\"", "headers = \"api-key=hunter2\"")
         .replace("key = \"(hidden)\"", "key = \"hunter2\"");
     let again = Config::resolve(&of_file(&printed)).unwrap();
