@@ -123,10 +123,10 @@ fn wait_told(service: &Service, away: usize, back: usize) {
 fn a_store_that_stops_hangs_or_forgets_costs_no_request_and_is_told_once() {
     let _alone = alone();
     let Some(mut redis) = Redis::start() else { return };
-    let timeout = Duration::from_millis(100);
+    let timeout = Duration::from_millis(250);
     let service = counted_by(
         &redis.url(),
-        "limits.default = '4000000/day; 3000000/hour'\nlimits.storage_timeout = '100ms'",
+        "limits.default = '4000000/day; 3000000/hour'\nlimits.storage_timeout = '250ms'",
     );
     let load = usual_load(&service);
     let load = Load { max_duration: Duration::from_secs(100), ..load }.start();
