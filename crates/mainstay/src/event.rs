@@ -427,6 +427,19 @@ events! {
     /// With `alerts.dry_run`: what would be delivered.
     NotificationDry { receiver: String, what: String } "notify.dry_run" Info
         "Dry run: receiver {receiver} would be told of {what}";
+    /// A client is refused everything for a while, for what the log has under this name, or because an operator
+    /// said so.
+    BanAdded { client: String, time: Time, why: &'static str, times: u64 } "ban.added" Warning
+        "ban.added:{client} for {time} ({why}, ban number {times})";
+    /// A ban has ended by itself.
+    BanExpired { client: String, time: Time, why: &'static str } "ban.expired" Info
+        "ban.expired:{client} after {time} ({why})";
+    /// A ban was lifted by an operator.
+    BanLifted { client: String, why: &'static str } "ban.lifted" Info
+        "ban.lifted:{client} ({why})";
+    /// With `bans.dry_run`: a client that would be banned; told again after as long as the ban would last.
+    BanWouldBe { client: String, time: Time, why: &'static str, times: u64 } "ban.dry_run" Warning
+        "Dry run: {client} would be banned for {time} ({why}, ban number {times})";
 }
 
 impl Event {

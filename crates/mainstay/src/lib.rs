@@ -75,7 +75,7 @@ pub use crate::http::limit::route::{Asking, Limit, Limited, LimitedFuture, limit
 pub use crate::log::bridge::log_layer;
 pub use command::Call;
 pub use config::{
-    Alerts, AutoDuration, Bind, Config, Count, Database, Health, Http, Level, Limits, Log,
+    Alerts, AutoDuration, Bans, Bind, Config, Count, Database, Health, Http, Level, Limits, Log,
     LogTarget, Metrics, Proxy, Secret, Sentry, Server, Telemetry, UnknownLevel, Workers,
 };
 pub use mainstay_os::segment::Strategy;

@@ -100,8 +100,22 @@ fn use_limits(limits: Limits<'_>) {
                     limits.refund(&hit, now);
                 }
                 black_box(limits.clear(hit.key));
+                use_bans(limits, hit.key);
             }
         }
+    }
+}
+
+/// Bans, looks and lifts.
+fn use_bans(limits: Limits<'_>, key: limits::Key) {
+    let (bans, wanted) =
+        (limits.bans(), limits::Wanted { note: [1; 3], counts: true, renews: true });
+    for now in [0, 1 << 40, u64::MAX] {
+        black_box((limits.any_banned(now), bans.in_force(now).count(), bans.ended(now)));
+        let added = bans.add(key, &wanted, now, |last| {
+            (last.map_or(1, |last| last.times.wrapping_add(1)), std::time::Duration::MAX)
+        });
+        black_box((added, bans.find(key, now), bans.lift(key, now), bans.unmade()));
     }
 }
 

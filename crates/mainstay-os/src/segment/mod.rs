@@ -50,7 +50,8 @@ pub use inflight::{InFlight, InFlightTable, MAX_METHOD, MAX_PATH, Started};
 pub use journal::{JOURNAL_VALUES, Journal};
 pub use layout::{Layout, LayoutError, RINGS};
 pub use limits::{
-    EXACT_AMOUNT, Hit, Key, Limits, Policy, PolicyError, Scope, Strategy, Subject, Verdict,
+    Added, BAN_NOTE, Ban, Bans, EXACT_AMOUNT, Hit, Key, Limits, Policy, PolicyError, Scope,
+    Strategy, Subject, Verdict, Wanted,
 };
 #[cfg(not(loom))]
 pub use map::MapError;

@@ -114,6 +114,36 @@ pub(super) fn limits() -> clap::Command {
         .subcommand(common(described(LIMITS, "clear"), false).args([key(), path(false), method()]))
 }
 
+/// What `bans` can do.
+const BANS: &[(&str, &str)] = &[
+    ("list", "Print the bans that are in force (this is what happens without a command)"),
+    ("add", "Ban a client; a ban that is in force is replaced"),
+    ("del", "Lift the ban of a client, or all"),
+];
+
+pub(super) fn bans() -> clap::Command {
+    let json = || switch("json", "Print JSON");
+    let client = || {
+        let help = "The client's address; of IPv6 its whole network by limits.ipv6_prefix";
+        Arg::new("client").value_name("ADDRESS").help(help)
+    };
+    let lasts = Arg::new("for")
+        .long("for")
+        .value_name("DURATION")
+        .value_parser(some_time)
+        .help("How long, such as 1h [default: as bans.time and bans.factor say]");
+    let all = switch("all", "Lift all bans").conflicts_with("client");
+    common(described(COMMANDS, "bans"), false)
+        .arg(json())
+        .subcommand(common(described(BANS, "list"), false).arg(json()))
+        .subcommand(common(described(BANS, "add"), false).arg(client().required(true)).arg(lasts))
+        .subcommand(
+            common(described(BANS, "del"), false)
+                .arg(client().required_unless_present("all"))
+                .arg(all),
+        )
+}
+
 /// What `migrate` can do.
 const MIGRATE: &[(&str, &str)] = &[
     ("status", "Print how each migration stands (this is what happens without a command)"),

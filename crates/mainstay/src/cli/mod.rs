@@ -17,7 +17,7 @@ use http::{HeaderName, HeaderValue};
 
 use clap::{Arg, ArgAction, ArgMatches, builder::OsStringValueParser, error::ErrorKind};
 
-use args::{alerts, field, limits, live, log_level, migrate, notify, peer, pid, rest, rules};
+use args::{alerts, bans, field, limits, live, log_level, migrate, notify, peer, pid, rest, rules};
 
 use crate::config::{
     Config, Level,
@@ -53,6 +53,8 @@ pub(crate) enum Command {
     LogLevel { level: Option<Level>, duration: Option<Duration>, only: Option<Only> },
     /// Print the rate limits, how a client stands with them, or forget what it has used.
     Limits(LimitsCommand),
+    /// Print who is banned, ban somebody, or lift bans.
+    Bans(BansCommand),
     /// Look at the schema of the database, or change it.
     Migrate(MigrateCommand),
     /// Print the alerts of the running service.
@@ -121,6 +123,17 @@ pub(crate) enum LimitsCommand {
     Clear { key: String, place: Option<(String, String)> },
 }
 
+/// What `bans` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BansCommand {
+    /// Print those that are in force.
+    List { json: bool },
+    /// Ban this client, for so long or for as long as the configuration says.
+    Add { client: String, lasts: Option<Duration> },
+    /// Lift the ban of this client, or all.
+    Del { client: Option<String> },
+}
+
 /// A case for `doctor client-ip`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Case {
@@ -168,6 +181,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("reload", "Load configuration and program anew, without losing a request"),
     ("stop", "End the service once its requests are answered"),
     ("limits", "Print the rate limits, and how a client stands with them"),
+    ("bans", "Print who is banned, ban somebody, or lift bans"),
     ("migrate", "Print how the database's migrations stand, run or undo them"),
     ("doctor", "Explain what the configuration makes of a case"),
     ("alerts", "Print the alerts of the running service, or explain the rules"),
@@ -284,6 +298,7 @@ fn command(program: &str, own: &[(&'static str, &'static str)]) -> clap::Command
         )
         .subcommand(log_level())
         .subcommand(limits())
+        .subcommand(bans())
         .subcommand(migrate())
         .subcommands([alerts(), rules(), notify()])
         .subcommands(own.iter().map(|(name, about)| {
@@ -393,6 +408,7 @@ fn chosen(matches: &ArgMatches, own: &[(&'static str, &'static str)]) -> Command
             }
         }
         "limits" => Command::Limits(chosen_of_limits(inner)),
+        "bans" => Command::Bans(chosen_of_bans(inner)),
         "migrate" => Command::Migrate(chosen_of_migrate(inner)),
         "alerts" if inner.subcommand().is_some() => Command::ExplainAlerts,
         "alerts" => Command::Alerts { json: inner.get_flag("json") },
@@ -425,6 +441,21 @@ fn chosen_of_limits(matches: &ArgMatches) -> LimitsCommand {
         }
         "clear" => LimitsCommand::Clear { key, place: path.map(|path| (method, path)) },
         other => unreachable!("clap knows a command {other} of limits that is not handled"),
+    }
+}
+
+fn chosen_of_bans(matches: &ArgMatches) -> BansCommand {
+    let json = matches.get_flag("json");
+    let Some((name, inner)) = matches.subcommand() else { return BansCommand::List { json } };
+    let client = || inner.get_one::<String>("client").cloned();
+    match name {
+        "list" => BansCommand::List { json: json || inner.get_flag("json") },
+        "add" => {
+            let client = client().expect("clap has asked for it");
+            BansCommand::Add { client, lasts: inner.get_one("for").copied() }
+        }
+        "del" => BansCommand::Del { client: client() },
+        other => unreachable!("clap knows a command {other} of bans that is not handled"),
     }
 }
 
@@ -548,6 +579,12 @@ mod tests {
                     args: ["add", "alice", "--admin"].map(Into::into).into(),
                 },
             ),
+            ("bans --json", Command::Bans(BansCommand::List { json: true })),
+            (
+                "bans add 192.0.2.7 --for 10m",
+                Command::Bans(BansCommand::Add { client: "192.0.2.7".into(), lasts: minutes(10) }),
+            ),
+            ("bans del --all", Command::Bans(BansCommand::Del { client: None })),
             ("alerts --json", Command::Alerts { json: true }),
             ("alerts", Command::Alerts { json: false }),
             ("alerts explain", Command::ExplainAlerts),

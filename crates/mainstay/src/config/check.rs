@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::http::client::Networks;
+use crate::limits::jails::Jails;
 use crate::limits::lint::{self, Around};
 use crate::limits::plan::Plan;
 use crate::limits::settings::Settings;
@@ -67,6 +68,12 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
         && good(&[key])
     {
         let hint = "use amounts up to 4194303 and windows up to 3 years";
+        found.push(about(config, key, format!("cannot be counted: {reason}"), hint));
+    }
+    if let Err((key, reason)) = Jails::of(config)
+        && good(&[key])
+    {
+        let hint = "use such as \"5 per 10 minute\", with amounts up to 4194303";
         found.push(about(config, key, format!("cannot be counted: {reason}"), hint));
     }
     let health = &config.health;

@@ -30,7 +30,8 @@ pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
 use sections::Values;
 pub use sections::{
-    Alerts, Database, Health, Http, Limits, Log, Metrics, Proxy, Sentry, Server, Telemetry, Workers,
+    Alerts, Bans, Database, Health, Http, Limits, Log, Metrics, Proxy, Sentry, Server, Telemetry,
+    Workers,
 };
 use value::Value;
 pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};
@@ -67,6 +68,8 @@ pub struct Config {
     pub proxy: Proxy,
     /// How often clients may come.
     pub limits: Limits,
+    /// Who is refused everything for a while.
+    pub bans: Bans,
     /// The health endpoints and checks.
     pub health: Health,
     /// The database.
@@ -132,6 +135,7 @@ impl Config {
             http: values.http(),
             proxy: values.proxy(),
             limits: values.limits(),
+            bans: values.bans(),
             health: values.health(),
             database: values.database(),
             log: values.log(),
@@ -190,6 +194,7 @@ impl fmt::Debug for Config {
             .field("http", &self.http)
             .field("proxy", &self.proxy)
             .field("limits", &self.limits)
+            .field("bans", &self.bans)
             .field("health", &self.health)
             .field("database", &self.database)
             .field("log", &self.log)

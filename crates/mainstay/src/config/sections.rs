@@ -141,6 +141,30 @@ pub struct Limits {
     pub excess_404: String,
 }
 
+/// `[bans]`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Bans {
+    /// How many refusals by rate limits ban a client, as a limit string; empty for none.
+    pub limits: String,
+    /// How many failed logins do.
+    pub logins: String,
+    /// How many answers of 404 do.
+    pub not_found: String,
+    /// How many refused requests of pages of other origins do.
+    pub csrf: String,
+    /// How long the first ban lasts, at least a second.
+    pub time: Duration,
+    /// How much longer each further one lasts, 1 to 100.
+    pub factor: u64,
+    /// The longest that they become.
+    pub max_time: Duration,
+    /// Who is never banned, as a list.
+    pub ignore: String,
+    /// Whether nobody is refused.
+    pub dry_run: bool,
+}
+
 #[cfg(test)]
 impl Limits {
     pub(crate) fn for_tests() -> Limits {
@@ -403,6 +427,20 @@ impl Values<'_> {
             dry_run: self.yes("limits.dry_run"),
             compat: self.text("limits.compat"),
             excess_404: self.text("limits.excess_404"),
+        }
+    }
+
+    pub(super) fn bans(&self) -> Bans {
+        Bans {
+            limits: self.text("bans.limits"),
+            logins: self.text("bans.logins"),
+            not_found: self.text("bans.not_found"),
+            csrf: self.text("bans.csrf"),
+            time: self.duration("bans.time"),
+            factor: self.number("bans.factor"),
+            max_time: self.duration("bans.max_time"),
+            ignore: self.text("bans.ignore"),
+            dry_run: self.yes("bans.dry_run"),
         }
     }
 

@@ -85,7 +85,7 @@ where
         // Answers before anything can refuse.
         let inner = if let Some(answer) = probes::answer(log, &self.layers, &request) {
             Inner::Probe { answer: Some(answer) }
-        // Who came too often.
+        // Who is banned, or came too often.
         } else if let Some(answer) = self.limit(&mut ticket, &request, &mut admitted) {
             Inner::Limited { answer: Some(answer) }
         // Refusals, limits of bodies and of time.

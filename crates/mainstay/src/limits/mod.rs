@@ -6,7 +6,9 @@
 #[doc = include_str!("../../../../docs/rate-limits.md")]
 struct Guide;
 
+pub(crate) mod banned;
 pub(crate) mod flood;
+pub(crate) mod jails;
 pub(crate) mod lint;
 pub(crate) mod parse;
 mod pattern;

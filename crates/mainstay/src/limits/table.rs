@@ -142,6 +142,11 @@ fn text<const N: usize>(
     if rows.len() == 1 {
         return format!("no limits\n{note}");
     }
+    columns(&rows) + note
+}
+
+/// Columns as wide as their widest cell.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: [usize; N] =
         std::array::from_fn(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0));
     let mut text = String::new();
@@ -151,7 +156,7 @@ fn text<const N: usize>(
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
-    text + note
+    text
 }
 
 #[cfg(test)]

@@ -176,6 +176,10 @@ families! {
     LIMIT_EVICTED "mainstay_limit_counts_evicted_total" Counter [];
     /// Requests that a rate limit admitted uncounted, because its table had no room.
     LIMIT_UNCOUNTED "mainstay_limit_uncounted_total" Counter [];
+    /// Clients that are banned.
+    BANNED_NOW "mainstay_banned_clients" Gauge [];
+    /// Bans that were not made because there was no place for them.
+    BANS_UNMADE "mainstay_bans_without_room_total" Counter [];
     /// Alerts of each rule that are `pending`, that are `firing`, and of which nothing is known (`no_data`).
     ALERTS "mainstay_alerts" Gauge ["rule", "state"];
     /// When the alert rules were last evaluated, seconds since the Unix epoch.

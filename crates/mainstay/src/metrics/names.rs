@@ -112,6 +112,10 @@ counters! {
     NOTIFY_FAILED "mainstay_alert_notification_failures_total";
     /// Notifications that were given up: refused, too old, or for a receiver that is named no more.
     NOTIFY_LOST "mainstay_alert_notifications_lost_total";
+    /// Clients that were banned, by what they did or by an operator; a ban of a dry run is none.
+    BANS "mainstay_bans_total";
+    /// Requests that were refused because their client is banned.
+    BANNED "mainstay_banned_requests_total";
 }
 
 /// The client went away before it had its answer; nginx's number.

@@ -2,6 +2,7 @@
 //! processes, and decides nothing itself: that is [`machine`]'s. One blocking loop; no runtime, no
 //! HTTP, no database, no user code.
 
+mod bans;
 mod control;
 mod handover;
 mod listeners;

@@ -21,9 +21,11 @@ use crate::http::book::{Book, Recorder};
 use crate::http::client::Trust;
 use crate::http::context::RequestId;
 use crate::http::errors::{OwnPage, Pages, Stage};
+use crate::http::limit::ban::{self, Warden};
 use crate::http::limit::{Limiter, route};
 use crate::http::probes::Paths;
 use crate::http::stack::Layers;
+use crate::limits::jails::Jails;
 use crate::limits::settings::Settings as Limits;
 use crate::log::Look;
 use crate::log::bridge;
@@ -155,7 +157,12 @@ fn start(
     crate::metrics::facade::install(&metrics);
     let limits = Limits::of(&config.limits).map_err(io::Error::other)?;
     let workers = usize::try_from(log.segment().header().target()).unwrap_or(1);
-    let limiter = Limiter::new(limits, log.clone(), &metrics, workers).map_err(io::Error::other)?;
+    let jails =
+        Jails::of(&config).map_err(|(key, reason)| io::Error::other(format!("{key}: {reason}")))?;
+    let warden = Warden::new(jails, log.clone());
+    ban::install(&warden);
+    let limiter = Limiter::new(limits, warden, log.clone(), &metrics, workers);
+    let limiter = limiter.map_err(io::Error::other)?;
     route::install(&limiter);
     let shared = Arc::new(Shared {
         name,

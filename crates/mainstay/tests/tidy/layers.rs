@@ -80,6 +80,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: SERVING,
     },
     Layer {
+        part: "crates/mainstay/src/limits/jails.rs",
+        may: &["crate::config", "crate::http::client::Networks", "crate::limits"],
+        never: PROCESS,
+    },
+    Layer {
         part: "crates/mainstay/src/limits/",
         may: &["crate::http::client::Networks", "crate::limits"],
         never: PROCESS,
@@ -471,6 +476,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::event",
             "crate::health::reason",
             "crate::http",
+            "crate::limits::jails",
             "crate::log",
             "crate::security",
             "crate::worker::Worker",

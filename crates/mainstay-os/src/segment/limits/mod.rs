@@ -8,6 +8,7 @@
 //!
 //! Times are monotonic nanoseconds of the host (`CLOCK_MONOTONIC`), the same for all processes.
 
+mod bans;
 mod counter;
 mod gcra;
 mod geometry;
@@ -21,6 +22,7 @@ mod sliding;
 mod state;
 mod table;
 
+pub use bans::{Added, BAN_NOTE, Ban, Bans, Wanted};
 pub(crate) use geometry::Geometry;
 pub use key::{Key, Scope, Subject};
 pub use policy::{Policy, PolicyError, Strategy};
@@ -39,6 +41,12 @@ pub const EXACT_AMOUNT: u64 = 1_024;
 const SECRET: usize = 0;
 const EVICTED: usize = 2;
 const FULL: usize = 3;
+/// Until when a ban may be in force that everybody asks for; until when any; up to when ends were told, all in
+/// milliseconds; and how many had no place.
+const BANS_UNTIL: usize = 4;
+const BANS_NEWEST: usize = 5;
+const BANS_TOLD: usize = 6;
+const BANS_UNMADE: usize = 7;
 /// Limits of one request that are looked at once, unless others are faster.
 const STEPS: usize = 4;
 /// Words before the places.

@@ -2,8 +2,10 @@
 //! and who did not is told how often he may still come.
 //!
 //! Which limits a request meets was decided when the worker began (`limits::plan`), the count is kept by
-//! the segment's table for all processes. A request that is refused by one limit uses up none.
+//! the segment's table for all processes. A request that is refused by one limit uses up none. Before all
+//! of them stands who is banned (`ban`).
 
+pub(crate) mod ban;
 mod fields;
 mod refusal;
 pub(crate) mod route;
@@ -15,12 +17,14 @@ use super::book::Recorder;
 use super::context::{Context, current};
 use crate::clock::Mono;
 use crate::limits::flood::Flood;
+use crate::limits::jails::Why;
 use crate::limits::plan::{MOST, Met, Plan};
 use crate::limits::settings::{Fields, Settings};
 use crate::limits::who::{Address, Who};
 use crate::log::Log;
 use crate::metrics::registry::Metrics;
 use crate::metrics::{Counter, families};
+use ban::Warden;
 use bytes::Bytes;
 use fields::Item;
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -39,6 +43,8 @@ const SECOND: u64 = 1_000_000_000;
 pub(crate) struct Limiter {
     settings: Settings,
     plan: Plan,
+    /// Who is told of refusals, and refuses first.
+    warden: Arc<Warden>,
     log: Log,
     metrics: Arc<Metrics>,
     /// Stands in arrays where there is no hit.
@@ -125,6 +131,7 @@ impl Limiter {
     /// Which key has a limit that cannot be counted.
     pub(crate) fn new(
         settings: Settings,
+        warden: Arc<Warden>,
         log: Log,
         metrics: &Arc<Metrics>,
         workers: usize,
@@ -142,6 +149,7 @@ impl Limiter {
             metrics: Arc::clone(metrics),
             settings,
             plan,
+            warden,
             log,
         };
         let kept = limiter.plan.all().map(|met| limiter.keep(met)).collect();
@@ -149,9 +157,12 @@ impl Limiter {
         Ok(Arc::new(limiter))
     }
 
-    /// Counts a request that begins.
+    /// Counts a request that begins, unless its client is banned.
     #[inline(always)]
     pub(crate) fn enter(&self, asked: &Asked<'_>) -> Entered {
+        if let Some(answer) = self.warden.refuses(asked.client, asked.now) {
+            return Entered::Refused(answer);
+        }
         if !self.is_active || self.settings.exempt.holds(asked.client, asked.path) {
             return Entered::Admitted(Admitted::default());
         }
@@ -321,7 +332,9 @@ impl Limiter {
         recorder: &Recorder,
         response: &mut Response<B>,
     ) {
-        if response.status() == StatusCode::NOT_FOUND && !self.plan.excess_404.is_empty() {
+        if response.status() == StatusCode::NOT_FOUND
+            && (!self.plan.excess_404.is_empty() || self.warden.counts(Why::NotFound))
+        {
             self.not_found(recorder.coarse());
         }
         // A limit of the application's code that refused has told already.
@@ -340,10 +353,11 @@ impl Limiter {
     #[cold]
     fn not_found(&self, now: Mono) {
         // Within the stack it is the request that is answered.
-        let Some(context) = current::current().filter(|_| self.settings.enabled) else { return };
+        let Some(context) = current::current() else { return };
+        self.warden.note(Why::NotFound, context.client, Some(&context), now);
         let limits = self.log.segment().limits();
         let who = Who::Address(Address::of(context.client, self.settings.ipv6_prefix));
-        for met in &self.plan.excess_404 {
+        for met in self.plan.excess_404.iter().filter(|_| self.settings.enabled) {
             let key = limits.key(met.policy.id, met.scope.as_bytes(), who.bytes());
             let hit = Hit { policy: met.policy, key, cost: 1 };
             if limits.decide(&[hit], now.0, &mut [Verdict::default()]) {

@@ -1,9 +1,10 @@
 //! What becomes of requests at their limits, in one process and with a clock of the test's own.
 
 use super::*;
-use crate::config::Limits;
+use crate::config::{Config, Limits, Sources};
 use crate::event;
 use crate::http::context::Context;
+use crate::limits::jails::Jails;
 use crate::metrics::names;
 use mainstay_os::segment::{Layout, Segment};
 
@@ -12,8 +13,14 @@ impl Limiter {
     pub(crate) fn for_tests(log: &Log) -> Arc<Limiter> {
         let settings = Settings::of(&Limits::for_tests()).unwrap();
         let metrics = Metrics::new(log.segment().clone(), log.slot_index(), |_| {});
-        Limiter::new(settings, log.clone(), &metrics, 1).unwrap()
+        Limiter::new(settings, warden(log), log.clone(), &metrics, 1).unwrap()
     }
+}
+
+/// Nobody is banned.
+fn warden(log: &Log) -> Arc<Warden> {
+    let config = Config::resolve(&Sources::default()).unwrap();
+    Warden::new(Jails::of(&config).unwrap(), log.clone())
 }
 
 pub(super) struct Rig {
@@ -41,7 +48,7 @@ impl Rig {
         let mut limits = Limits::for_tests();
         change(&mut limits);
         let settings = Settings::of(&limits).unwrap();
-        let limiter = Limiter::new(settings, log, &metrics, 1).unwrap();
+        let limiter = Limiter::new(settings, warden(&log), log, &metrics, 1).unwrap();
         // Counting begins at a time that is not 0, as everywhere.
         Rig { limiter, segment, now: 1_000 * SECOND }
     }
