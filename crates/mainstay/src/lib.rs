@@ -71,6 +71,9 @@ pub use crate::http::context::{
     TraceContext,
 };
 pub use crate::http::errors::{AsIs, Failure};
+pub use crate::http::limit::concurrent::{
+    Concurrent, ConcurrentFuture, ConcurrentService, concurrent,
+};
 pub use crate::http::limit::route::{Asking, Limit, Limited, LimitedFuture, limit};
 pub use crate::log::bridge::log_layer;
 pub use command::Call;

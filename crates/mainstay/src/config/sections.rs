@@ -139,6 +139,8 @@ pub struct Limits {
     pub compat: String,
     /// From how many answers of 404 on a client is told of; empty for none.
     pub excess_404: String,
+    /// Requests of a client that may be under way at once; 0 for any number.
+    pub concurrency: u64,
 }
 
 /// `[bans]`.
@@ -182,6 +184,7 @@ impl Limits {
             dry_run: false,
             compat: "off".to_owned(),
             excess_404: String::new(),
+            concurrency: 0,
         }
     }
 }
@@ -427,6 +430,7 @@ impl Values<'_> {
             dry_run: self.yes("limits.dry_run"),
             compat: self.text("limits.compat"),
             excess_404: self.text("limits.excess_404"),
+            concurrency: self.number("limits.concurrency"),
         }
     }
 

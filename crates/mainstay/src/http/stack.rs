@@ -130,8 +130,9 @@ impl<S> Stack<S> {
             wall: conn.recorder().wall(now),
         };
         match self.layers.limiter.enter(&asked) {
-            Entered::Admitted(met) => {
+            Entered::Admitted(met, held) => {
                 *admitted = met;
+                ticket.hold(held);
                 None
             }
             Entered::Refused(answer) => Some(deadline::left_unread(*answer, conn, request)),
@@ -176,6 +177,7 @@ where
         let this = self.project();
         let ticket = this.ticket.as_mut().expect("a future is not polled after it is done");
         let (conn, context) = ticket.parts();
+        let mut held = Vec::new();
         let answered = current::within(context, || {
             let response = match this.inner.project() {
                 // What was begun is ended before the answer is one.
@@ -200,13 +202,14 @@ where
             };
             response.map(|mut response| {
                 let limiter = &this.layers.limiter;
-                limiter.answered(this.admitted, conn.recorder(), &mut response);
+                held = limiter.answered(this.admitted, conn.recorder(), &mut response);
                 // Every error that nobody shaped gets its form.
                 this.layers.stage.pass(response)
             })
         });
         let response = ready!(answered);
-        let ticket = this.ticket.take().expect("looked at above");
+        let mut ticket = this.ticket.take().expect("looked at above");
+        ticket.hold(held);
         Poll::Ready(Ok(record::answered(response, ticket)))
     }
 }

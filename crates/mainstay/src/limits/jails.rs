@@ -240,7 +240,7 @@ mod tests {
             };
             assert_eq!(Banned::of(&limits, &ban(banned.note())), Some(banned));
             let [about, high, low] = banned.note();
-            for other in [[about, high, low ^ 1 << 63], [about ^ 2, high, low], [0, 0, 0]] {
+            for other in [[about, high ^ 1 << 63, low], [about ^ 2, high, low], [0, 0, 0]] {
                 assert_eq!(Banned::of(&limits, &ban(other)), None, "{other:?}");
             }
         }

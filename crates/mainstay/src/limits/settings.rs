@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     /// As Flask-Limiter has it.
     pub(crate) flask: bool,
     pub(crate) excess_404: Vec<Rate>,
+    /// Requests of a client that may be under way at once; 0 for any number.
+    pub(crate) concurrency: u64,
 }
 
 /// Which headers tell of limits.
@@ -62,6 +64,7 @@ impl Settings {
             dry_run: limits.dry_run,
             flask: limits.compat == "flask-limiter",
             excess_404: rates("excess_404", &limits.excess_404)?,
+            concurrency: limits.concurrency,
         })
     }
 }

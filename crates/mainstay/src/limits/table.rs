@@ -32,6 +32,16 @@ pub(crate) fn effective(settings: &Settings, plan: &Plan) -> Value {
     }
     limits.extend(plan.meta.iter().map(|it| of(it, "refusals", "refuses")));
     limits.extend(plan.excess_404.iter().map(|it| of(it, "answers of 404", "tells")));
+    if settings.concurrency > 0 {
+        limits.push(json!({
+            "policy": "concurrency",
+            "limit": format!("{} at once", settings.concurrency),
+            "strategy": "-",
+            "counts": "requests under way",
+            "key": key,
+            "effect": if settings.dry_run { "tells" } else { "refuses" },
+        }));
+    }
     json!({ "enabled": settings.enabled, "limits": limits })
 }
 

@@ -287,7 +287,7 @@ mod tests {
             let new: usize = std::thread::scope(|scope| {
                 let all: Vec<_> = (0..4)
                     .map(|_| {
-                        scope.spawn(|| ban(&segment.limits(), 1, round * 1_000 * SECOND, false))
+                        scope.spawn(|| ban(&segment.limits(), 1, round * 10_000 * SECOND, false))
                     })
                     .collect();
                 let all = all.into_iter().map(|it| it.join().expect("it does not panic"));

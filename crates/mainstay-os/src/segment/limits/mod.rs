@@ -16,6 +16,7 @@ mod judge;
 mod key;
 mod moving;
 mod parts;
+mod permits;
 mod policy;
 mod sip;
 mod sliding;
@@ -25,6 +26,7 @@ mod table;
 pub use bans::{Added, BAN_NOTE, Ban, Bans, Wanted};
 pub(crate) use geometry::Geometry;
 pub use key::{Key, Scope, Subject};
+pub use permits::{Entry, Holder, MAX_PERMITS, Permit};
 pub use policy::{Policy, PolicyError, Strategy};
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};

@@ -43,6 +43,14 @@ pub(super) const KEYS: &[Key] = &[
         ..ROW
     },
     Key {
+        path: "limits.concurrency",
+        kind: Kind::Count { min: 0, max: 1_024 },
+        default: "0",
+        doc: "Requests of one client that may be under way at once, over all workers; more are refused. \
+              0: any number.",
+        ..ROW
+    },
+    Key {
         path: "limits.strategy",
         kind: Kind::OneOf(&["fixed-window", "moving-window", "sliding-window-counter", "gcra"]),
         default: "fixed-window",

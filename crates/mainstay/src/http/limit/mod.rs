@@ -6,6 +6,7 @@
 //! of them stands who is banned (`ban`).
 
 pub(crate) mod ban;
+pub(crate) mod concurrent;
 mod fields;
 mod refusal;
 pub(crate) mod route;
@@ -26,6 +27,7 @@ use crate::metrics::registry::Metrics;
 use crate::metrics::{Counter, families};
 use ban::Warden;
 use bytes::Bytes;
+use concurrent::{AtOnce, Held};
 use fields::Item;
 use http::{HeaderMap, Method, Response, StatusCode};
 use mainstay_os::segment::{Hit, Policy, Scope, Verdict};
@@ -43,6 +45,8 @@ const SECOND: u64 = 1_000_000_000;
 pub(crate) struct Limiter {
     settings: Settings,
     plan: Plan,
+    /// The limit of requests at once.
+    at_once: Option<AtOnce>,
     /// Who is told of refusals, and refuses first.
     warden: Arc<Warden>,
     log: Log,
@@ -97,7 +101,8 @@ pub(crate) struct Asked<'a> {
 /// What became of a request at its limits.
 #[derive(Debug)]
 pub(crate) enum Entered {
-    Admitted(Admitted),
+    /// With what it holds while it is under way.
+    Admitted(Admitted, Option<Arc<Held>>),
     Refused(Box<Response<Bytes>>),
 }
 
@@ -142,7 +147,8 @@ impl Limiter {
         let policy = policy.map_err(|error| error.to_string())?;
         let mut limiter = Limiter {
             blank: Hit { policy, key, cost: 0 },
-            is_active: settings.enabled && !plan.is_empty(),
+            is_active: settings.enabled && (!plan.is_empty() || settings.concurrency > 0),
+            at_once: None,
             kept: Vec::new(),
             flood: Mutex::new(Flood::new(1_000_000 / workers.max(1))),
             own: Mutex::default(),
@@ -154,6 +160,7 @@ impl Limiter {
         };
         let kept = limiter.plan.all().map(|met| limiter.keep(met)).collect();
         limiter.kept = kept;
+        limiter.at_once_of_settings();
         Ok(Arc::new(limiter))
     }
 
@@ -164,7 +171,7 @@ impl Limiter {
             return Entered::Refused(answer);
         }
         if !self.is_active || self.settings.exempt.holds(asked.client, asked.path) {
-            return Entered::Admitted(Admitted::default());
+            return Entered::Admitted(Admitted::default(), None);
         }
         self.count(asked)
     }
@@ -178,6 +185,13 @@ impl Limiter {
         {
             return refused;
         }
+        let held = match self.hold_by_settings(who, asked.client, asked.context, asked.now) {
+            Ok(held) => held,
+            Err(refused) => {
+                self.meta(asked, &who, false);
+                return Entered::Refused(refused);
+            }
+        };
         let of_path = self.plan.of_path(asked.method.as_str(), asked.path);
         let met = || self.plan.application.iter().chain(of_path);
         // Most requests meet few limits, and room for many costs.
@@ -189,7 +203,7 @@ impl Limiter {
         match decided {
             Ok(admitted) => {
                 self.try_out(asked, &who, met().filter(|met| met.dry_run));
-                Entered::Admitted(admitted)
+                Entered::Admitted(admitted, held)
             }
             Err(refusal) => {
                 if !self.plan.meta.is_empty() {
@@ -324,14 +338,15 @@ impl Limiter {
         is_refused.then(|| Entered::Refused(self.refuse(asked, &refusal)))
     }
 
-    /// Adds to an answer what it tells of limits, and looks at what it says.
+    /// Adds to an answer what it tells of limits, and looks at what it says. Gives what layers of the
+    /// application's code hold until it has been handed over.
     #[inline(always)]
     pub(crate) fn answered<B>(
         &self,
         admitted: &Admitted,
         recorder: &Recorder,
         response: &mut Response<B>,
-    ) {
+    ) -> Vec<Arc<Held>> {
         if response.status() == StatusCode::NOT_FOUND
             && (!self.plan.excess_404.is_empty() || self.warden.counts(Why::NotFound))
         {
@@ -341,12 +356,13 @@ impl Limiter {
         if response.status() == StatusCode::TOO_MANY_REQUESTS
             && response.extensions().get::<Quota>().is_some()
         {
-            return;
+            return Vec::new();
         }
         let noted = response.extensions_mut().remove::<Noted>();
         if (admitted.count > 0 || noted.is_some()) && self.settings.fields != Fields::Off {
             self.add_fields(admitted, noted.as_ref(), response.headers_mut());
         }
+        noted.map_or_else(Vec::new, |it| it.held)
     }
 
     /// Who finds nothing again and again is looking for something.
@@ -402,8 +418,21 @@ impl Limiter {
     }
 
     fn keep(&self, met: &Met) -> Kept {
+        Kept {
+            name: met.name.clone(),
+            text: met.rate.to_string(),
+            scope: met.scope.clone(),
+            amount: met.rate.amount,
+            window: met.rate.window(),
+            counted: self.log.segment().limits().scope(met.policy.id, met.scope.as_bytes()),
+            counts: self.counts(&met.name),
+        }
+    }
+
+    /// The counters of a limit of this name.
+    fn counts(&self, name: &str) -> Option<[Counter; 3]> {
         let counts = OUTCOMES.map(|outcome| {
-            let labels = [("policy", &*met.name), ("outcome", outcome)];
+            let labels = [("policy", name), ("outcome", outcome)];
             match self.metrics.own_counter(&families::LIMIT_DECISIONS, &labels) {
                 Ok(counter) => Some(counter),
                 Err(error) => {
@@ -415,15 +444,18 @@ impl Limiter {
         });
         let [allowed, denied, would_deny] = counts;
         let counts = allowed.zip(denied).zip(would_deny);
-        Kept {
-            name: met.name.clone(),
-            text: met.rate.to_string(),
-            scope: met.scope.clone(),
-            amount: met.rate.amount,
-            window: met.rate.window(),
-            counted: self.log.segment().limits().scope(met.policy.id, met.scope.as_bytes()),
-            counts: counts.map(|((allowed, denied), would_deny)| [allowed, denied, would_deny]),
+        counts.map(|((allowed, denied), would_deny)| [allowed, denied, would_deny])
+    }
+
+    /// The index of a limit of the application's code: the same limit on another route is the same.
+    fn own_index(&self, kept: &Kept) -> usize {
+        let mut own = self.own();
+        let known = own.iter().position(|it| (&it.name, &it.text) == (&kept.name, &kept.text));
+        let index = self.kept.len() + known.unwrap_or(own.len());
+        if known.is_none() {
+            own.push(kept.clone());
         }
+        index
     }
 
     fn own(&self) -> MutexGuard<'_, Vec<Kept>> {

@@ -25,7 +25,7 @@ fn warden(log: &Log) -> Arc<Warden> {
 
 pub(super) struct Rig {
     pub(super) limiter: Arc<Limiter>,
-    segment: Segment,
+    pub(super) segment: Segment,
     now: u64,
 }
 
@@ -80,7 +80,7 @@ impl Rig {
         };
         match self.limiter.enter(&asked) {
             Entered::Refused(answer) => (answer.status().as_u16(), answer.headers().clone()),
-            Entered::Admitted(admitted) => {
+            Entered::Admitted(admitted, _) => {
                 let mut answer = Response::new(());
                 if self.limiter.settings.fields != Fields::Off && admitted.count > 0 {
                     self.limiter.add_fields(&admitted, None, answer.headers_mut());
