@@ -449,6 +449,28 @@ impl Event {
     }
 }
 
+impl Event {
+    /// In the words of nginx, where it has some: by them Fail2ban's own filter knows who came too often.
+    pub(crate) fn in_nginx(&self) -> Option<Limiting<'_>> {
+        match self {
+            Event::LimitExceeded { scope, .. } => Some(Limiting(scope)),
+            _ => None,
+        }
+    }
+}
+
+/// A request too many, as nginx tells it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limiting<'a>(&'a str);
+
+impl fmt::Display for Limiting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Nothing may end the name of a zone before its end.
+        let zone = self.0.replace('"', "_");
+        write!(f, "limiting requests, excess: 1.000 by zone \"{zone}\"")
+    }
+}
+
 /// A span of time, shown in the unit that suits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Time(pub(crate) std::time::Duration);
