@@ -4,6 +4,7 @@
 //! One that is not installed is a skip that is printed, and a failure where `CI` is set.
 
 mod collector;
+mod fail2ban;
 mod hook;
 mod inbox;
 mod kent;
@@ -18,6 +19,7 @@ mod statsd;
 mod test_agent;
 
 pub use collector::{Collector, SILENCE, Total};
+pub use fail2ban::fail2ban;
 pub use hook::{Hook, Message};
 pub use kent::Kent;
 pub use mariadb::MariaDb;

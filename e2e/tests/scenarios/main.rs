@@ -6,6 +6,7 @@
 
 mod alerts;
 mod app_log;
+mod bans;
 mod control;
 mod corpus;
 mod databases;
