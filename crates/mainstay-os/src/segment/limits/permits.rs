@@ -7,9 +7,9 @@
 //! the state from what he read. So one of the two sees the other.
 
 use super::key::Key;
-use super::state::State;
+use super::state::{Kind, MAX_COUNT, State};
 use super::table::{Found, Full, Table};
-use super::{EVICTED, FULL, Limits};
+use super::{EVICTED, FULL, Limits, Rings};
 use crate::segment::atomic::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
@@ -21,6 +21,7 @@ pub const MAX_PERMITS: u64 = super::EXACT_AMOUNT;
 
 const HELD: u64 = 1 << 63;
 const TURN_SHIFT: u32 = 48;
+const TURN: u64 = 0x1fff;
 const SLOT_SHIFT: u32 = 32;
 /// How long a place is kept for permits that nobody gives back, milliseconds: of a request that lasts longer
 /// the place may become another's.
@@ -66,7 +67,7 @@ impl Holder {
 
 /// Whether nobody holds it: not of this turn, or of somebody who is gone.
 fn is_free(word: u64, turn: u64, lives: &impl Fn(Holder) -> bool) -> bool {
-    let is_ours = word & HELD != 0 && word >> TURN_SHIFT & 0x1fff == turn;
+    let is_ours = word & HELD != 0 && word >> TURN_SHIFT & TURN == turn;
     let holder = Holder { slot: (word >> SLOT_SHIFT & 0xffff) as usize, epoch: word as u32 };
     !(is_ours && lives(holder))
 }
@@ -82,19 +83,57 @@ impl<'a> Limits<'a> {
         now_ns: u64,
         lives: &impl Fn(Holder) -> bool,
     ) -> Entry {
-        let (table, now) = (self.permits(most).0, now_ns / 1_000_000);
+        let evicted = || _ = self.words[EVICTED].fetch_add(1, Relaxed);
+        match self.permits(most).take(key, most, holder, now_ns / 1_000_000, lives, &evicted) {
+            Ok(Some(permit)) => Entry::Admitted(permit),
+            Ok(None) => Entry::Refused,
+            Err(Full) => {
+                self.words[FULL].fetch_add(1, Relaxed);
+                Entry::Uncounted
+            }
+        }
+    }
+
+    /// Gives a permit back.
+    pub fn give_back(&self, permit: &Permit, lives: &impl Fn(Holder) -> bool) {
+        self.permits(permit.most).give_back(permit, lives);
+    }
+
+    /// How many of a key's permits are held.
+    #[must_use]
+    pub fn held(&self, key: Key, most: u64, lives: &impl Fn(Holder) -> bool) -> u64 {
+        let permits = self.permits(most);
+        let Some(found) = permits.table.find(key, key.tag()) else { return 0 };
+        let turn = found.by.turn();
+        let words = permits.of(&found, most).iter();
+        words.filter(|it| !is_free(it.load(Acquire), turn, lives)).count() as u64
+    }
+
+    /// The rings that have so many words.
+    fn permits(&self, most: u64) -> Rings<'a> {
+        let class = self.geometry.class(most.min(MAX_PERMITS));
+        Rings {
+            table: Table::new(&self.words[class.places]),
+            words: &self.words[class.rings],
+            length: class.length,
+        }
+    }
+}
+
+impl<'a> Rings<'a> {
+    /// A permit, or none when all are held. Times are milliseconds.
+    pub(super) fn take(
+        &self,
+        key: Key,
+        most: u64,
+        holder: Holder,
+        now: u64,
+        lives: &impl Fn(Holder) -> bool,
+        evicted: &impl Fn(),
+    ) -> Result<Option<Permit>, Full> {
         let kept = now.saturating_add(KEPT);
         loop {
-            let claimed = table.find_or_claim(key, key.tag(), now, || {
-                self.words[EVICTED].fetch_add(1, Relaxed);
-            });
-            let mut place = match claimed {
-                Ok(place) => place,
-                Err(Full) => {
-                    self.words[FULL].fetch_add(1, Relaxed);
-                    return Entry::Uncounted;
-                }
-            };
+            let mut place = self.table.find_or_claim(key, key.tag(), now, evicted)?;
             if !place.is.is_settled() {
                 let first = State::count(kept, 0, true);
                 if !place.replace(first) {
@@ -102,64 +141,42 @@ impl<'a> Limits<'a> {
                 }
                 place.is = first;
             }
-            let words = self.permit_words(most, &place);
-            let turn = place.by.turn();
+            let (words, turn) = (self.of(&place, most), place.by.turn());
             // Twice: one that was free in between may have been behind the first look.
-            let taken =
-                take(words, turn, holder, lives).or_else(|| take(words, turn, holder, lives));
-            let Some((at, word)) = taken else {
+            let taken = take(words, turn, holder, lives);
+            let Some((at, word)) = taken.or_else(|| take(words, turn, holder, lives)) else {
                 match place.again() {
-                    Some(_) => return Entry::Refused,
+                    Some(_) => return Ok(None),
                     None => continue,
                 }
             };
             fence(SeqCst);
             if keeps(place, kept) {
-                return Entry::Admitted(Permit { key, most, place: place.index, at, word });
+                return Ok(Some(Permit { key, most, place: place.index, at, word }));
             }
             words[at].compare_exchange(word, 0, AcqRel, Relaxed).ok();
         }
     }
 
-    /// Gives a permit back.
-    pub fn give_back(&self, permit: &Permit, lives: &impl Fn(Holder) -> bool) {
+    pub(super) fn give_back(&self, permit: &Permit, lives: &impl Fn(Holder) -> bool) {
         let Permit { key, most, place, at, word } = *permit;
-        let Some(found) = self.permits(most).0.find(key, key.tag()) else {
-            return;
-        };
-        let words = self.permit_words(most, &found);
+        let Some(found) = self.table.find(key, key.tag()) else { return };
+        let (words, turn) = (self.of(&found, most), found.by.turn());
         // Of another turn is another's.
-        let is_it = found.index == place && word >> TURN_SHIFT & 0x1fff == found.by.turn();
+        let is_it = found.index == place && word >> TURN_SHIFT & TURN == turn;
         if !is_it || words[at].compare_exchange(word, 0, AcqRel, Relaxed).is_err() {
             return;
         }
         fence(SeqCst);
         let Some(found) = found.again() else { return };
-        let turn = found.by.turn();
         if words.iter().all(|it| is_free(it.load(Acquire), turn, lives)) {
             found.replace(State::freed(found.is));
         }
     }
 
-    /// How many of a key's permits are held.
-    #[must_use]
-    pub fn held(&self, key: Key, most: u64, lives: &impl Fn(Holder) -> bool) -> u64 {
-        let Some(found) = self.permits(most).0.find(key, key.tag()) else { return 0 };
-        let turn = found.by.turn();
-        let words = self.permit_words(most, &found).iter();
-        words.filter(|it| !is_free(it.load(Acquire), turn, lives)).count() as u64
-    }
-
-    /// The places of rings that have so many words, and the words of one.
-    fn permits(&self, most: u64) -> (Table<'a>, &'a [AtomicU64], usize) {
-        let class = self.geometry.class(most.min(MAX_PERMITS));
-        let words = &self.words[class.rings];
-        (Table::new(&self.words[class.places]), words, class.length)
-    }
-
-    fn permit_words(&self, most: u64, place: &Found<'_>) -> &'a [AtomicU64] {
-        let (_, words, length) = self.permits(most);
-        &words[place.index * length..][..most.clamp(1, MAX_PERMITS) as usize]
+    /// The words of a place.
+    fn of(&self, place: &Found<'_>, most: u64) -> &'a [AtomicU64] {
+        &self.words[place.index * self.length..][..most.clamp(1, MAX_PERMITS) as usize]
     }
 }
 
@@ -186,8 +203,8 @@ fn take(
 fn keeps(mut place: Found<'_>, kept: u64) -> bool {
     loop {
         let next = match place.is.kind() {
-            super::state::Kind::Count { ends, count } => {
-                State::count(kept.max(ends), (count + 1) & super::state::MAX_COUNT, true)
+            Kind::Count { ends, count } => {
+                State::count(kept.max(ends), (count + 1) & MAX_COUNT, true)
             }
             _ => State::count(kept, 1, true),
         };
