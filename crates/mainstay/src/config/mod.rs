@@ -4,6 +4,7 @@
 //! [`Config::resolve`] is pure: it reads neither file nor environment. `load` gathers what it
 //! needs; `keys` is the one table that everything else follows.
 
+mod bans;
 mod check;
 mod document;
 pub(crate) mod env;
@@ -26,12 +27,12 @@ mod value;
 
 use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 
+pub use bans::Bans;
 pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
 use sections::Values;
 pub use sections::{
-    Alerts, Bans, Database, Health, Http, Limits, Log, Metrics, Proxy, Sentry, Server, Telemetry,
-    Workers,
+    Alerts, Database, Health, Http, Limits, Log, Metrics, Proxy, Sentry, Server, Telemetry, Workers,
 };
 use value::Value;
 pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};

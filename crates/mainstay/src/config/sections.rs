@@ -143,30 +143,6 @@ pub struct Limits {
     pub concurrency: u64,
 }
 
-/// `[bans]`.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Bans {
-    /// How many refusals by rate limits ban a client, as a limit string; empty for none.
-    pub limits: String,
-    /// How many failed logins do.
-    pub logins: String,
-    /// How many answers of 404 do.
-    pub not_found: String,
-    /// How many refused requests of pages of other origins do.
-    pub csrf: String,
-    /// How long the first ban lasts, at least a second.
-    pub time: Duration,
-    /// How much longer each further one lasts, 1 to 100.
-    pub factor: u64,
-    /// The longest that they become.
-    pub max_time: Duration,
-    /// Who is never banned, as a list.
-    pub ignore: String,
-    /// Whether nobody is refused.
-    pub dry_run: bool,
-}
-
 #[cfg(test)]
 impl Limits {
     pub(crate) fn for_tests() -> Limits {
@@ -434,20 +410,6 @@ impl Values<'_> {
         }
     }
 
-    pub(super) fn bans(&self) -> Bans {
-        Bans {
-            limits: self.text("bans.limits"),
-            logins: self.text("bans.logins"),
-            not_found: self.text("bans.not_found"),
-            csrf: self.text("bans.csrf"),
-            time: self.duration("bans.time"),
-            factor: self.number("bans.factor"),
-            max_time: self.duration("bans.max_time"),
-            ignore: self.text("bans.ignore"),
-            dry_run: self.yes("bans.dry_run"),
-        }
-    }
-
     pub(super) fn health(&self) -> Health {
         Health {
             live_path: self.text("health.live_path"),
@@ -548,7 +510,7 @@ impl Values<'_> {
         }
     }
 
-    fn yes(&self, path: &str) -> bool {
+    pub(super) fn yes(&self, path: &str) -> bool {
         match self.get(path) {
             Value::Bool(yes) => *yes,
             other => mistaken(path, other),
@@ -574,7 +536,7 @@ impl Values<'_> {
         &found.expect("a field of Config is a key of the table").value
     }
 
-    fn text(&self, path: &str) -> String {
+    pub(super) fn text(&self, path: &str) -> String {
         match self.get(path) {
             Value::Text(text) => text.clone(),
             other => mistaken(path, other),
@@ -588,7 +550,7 @@ impl Values<'_> {
         }
     }
 
-    fn number(&self, path: &str) -> u64 {
+    pub(super) fn number(&self, path: &str) -> u64 {
         match self.get(path) {
             Value::Count(n) | Value::Bytes(n) => *n,
             other => mistaken(path, other),
@@ -599,7 +561,7 @@ impl Values<'_> {
         u32::try_from(self.number(path)).expect("the table's range fits 32 bits")
     }
 
-    fn duration(&self, path: &str) -> Duration {
+    pub(super) fn duration(&self, path: &str) -> Duration {
         match self.get(path) {
             Value::Duration(it) => *it,
             other => mistaken(path, other),
