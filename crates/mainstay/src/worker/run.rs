@@ -27,8 +27,8 @@ use crate::http::probes::Paths;
 use crate::http::stack::Layers;
 use crate::limits::jails::Jails;
 use crate::limits::settings::Settings as Limits;
-use crate::log::Look;
 use crate::log::bridge;
+use crate::log::{Log, Look};
 use crate::metrics::registry::Metrics;
 use crate::panics;
 use crate::passport::{Passed, Passport};
@@ -155,15 +155,7 @@ fn start(
     let metrics = Metrics::new(log.segment().clone(), log.slot_index(), log.teller());
     #[cfg(feature = "metrics")]
     crate::metrics::facade::install(&metrics);
-    let limits = Limits::of(&config.limits).map_err(io::Error::other)?;
-    let workers = usize::try_from(log.segment().header().target()).unwrap_or(1);
-    let jails =
-        Jails::of(&config).map_err(|(key, reason)| io::Error::other(format!("{key}: {reason}")))?;
-    let warden = Warden::new(jails, log.clone());
-    ban::install(&warden);
-    let limiter = Limiter::new(limits, warden, log.clone(), &metrics, workers);
-    let limiter = limiter.map_err(io::Error::other)?;
-    route::install(&limiter);
+    let limiter = limiter(&config, &log, &metrics).map_err(io::Error::other)?;
     let shared = Arc::new(Shared {
         name,
         version,
@@ -185,6 +177,18 @@ fn start(
     drop(entered);
     runtime.spawn(minder.run());
     Ok((shared, runtime, listeners))
+}
+
+/// The limits and bans, for requests and for what the application brings.
+fn limiter(config: &Config, log: &Log, metrics: &Arc<Metrics>) -> Result<Arc<Limiter>, String> {
+    let jails = Jails::of(config).map_err(|(key, reason)| format!("{key}: {reason}"))?;
+    let warden = Warden::new(jails, log.clone());
+    ban::install(&warden);
+    let limits = Limits::of(&config.limits)?;
+    let workers = usize::try_from(log.segment().header().target()).unwrap_or(1);
+    let limiter = Limiter::new(limits, warden, log.clone(), metrics, workers)?;
+    route::install(&limiter);
+    Ok(limiter)
 }
 
 /// The runtime that serves: on this thread alone, or on as many as configured.
