@@ -122,7 +122,7 @@ fn use_bans(limits: Limits<'_>, key: limits::Key) {
 
 /// Asks for permits, and gives back.
 fn use_permits(limits: Limits<'_>, key: limits::Key) {
-    let lives = |holder: limits::Holder| holder.slot % 2 == 0;
+    let lives = |holder: limits::Holder| holder.slot.is_multiple_of(2);
     for most in [1, 20, 1_024] {
         for now in [0, u64::MAX] {
             let holder = limits::Holder { slot: 2, epoch: 1 };
