@@ -157,12 +157,11 @@ fn path_of(text: &str) -> String {
     format!("/{encoded}")
 }
 
+/// Addresses with the lines that gave them.
+type Found = Vec<(String, String)>;
+
 /// The lines of a log that hold one of these texts, and what Fail2ban makes of the log.
-fn judged(
-    text: &str,
-    filter: &str,
-    holds: &[&str],
-) -> Option<(Vec<String>, Vec<(String, String)>)> {
+fn judged(text: &str, filter: &str, holds: &[&str]) -> Option<(Vec<String>, Found)> {
     let directory = tempfile::tempdir().expect("a directory");
     let log = directory.path().join("error.log");
     fs::write(&log, text).expect("a file");
