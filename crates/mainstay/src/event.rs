@@ -406,6 +406,9 @@ events! {
     /// An alert rule fires, and nobody is told, because another alert explains it.
     AlertHeld { rule: String, what: String } "alert.held" Info
         "Alert {rule} fires and is held back: {what}";
+    /// Somebody has silenced alerts, ended a silence or acknowledged an alert.
+    AlertsQuiet { what: String } "alert.quiet" Info
+        "Alerts: {what}";
     /// Nobody has evaluated the alert rules for some time: watch was away, or the service.
     AlertsGap { gap: Time } "alert.gap" Warning
         "Alert rules were not evaluated for {gap}";
@@ -421,6 +424,9 @@ events! {
     /// A receiver that took nothing takes notifications again.
     NotifierBack { receiver: String, after: Time } "notify.back" Info
         "Receiver {receiver} takes notifications again after {after}";
+    /// What is for a receiver that takes nothing is told to the one that stands in for it.
+    NotifierStandIn { receiver: String, stand_in: String, count: u64 } "notify.stand_in" Warning
+        "Receiver {stand_in} is told what receiver {receiver} does not take: {count} notifications";
     /// A notification was given up.
     NotificationLost { receiver: String, what: String, reason: String } "notify.lost" Error
         "Receiver {receiver} will not get the notification {what}: {reason}";

@@ -251,6 +251,7 @@ impl Builder {
                 Ok(if *json { format!("{data:#}\n") } else { table::effective_text(&data) })
             }
             Command::ExplainAlerts => Ok(watch::explain(&config)),
+            Command::Hush(command) => watch::ask(&config, &wish(command)),
             Command::ExportRules => Ok(watch::export(&config)),
             Command::Alerts { json } => watch::list(&config, *json),
             Command::NotifyTest { receiver } => {
@@ -342,6 +343,25 @@ fn inherit(
             }
             Err((BAD_CONFIG, reason))
         }
+    }
+}
+
+/// What a command asks of watch.
+fn wish(command: &cli::HushCommand) -> watch::Wish {
+    use cli::HushCommand as Hush;
+    let who = |by: &Option<String>| {
+        by.clone().unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()))
+    };
+    match command {
+        Hush::Acknowledge { alert, by } => {
+            watch::Wish::Acknowledge { alert: alert.clone(), by: who(by) }
+        }
+        Hush::Add { matchers, time, by, comment } => {
+            let (matchers, comment) = (matchers.clone(), comment.clone());
+            watch::Wish::Silence { matchers, time: *time, by: who(by), comment }
+        }
+        Hush::Del { id } => watch::Wish::End { id: id.clone() },
+        Hush::List => watch::Wish::List,
     }
 }
 

@@ -3,11 +3,14 @@
 //!
 //! One that is not installed is a skip that is printed, and a failure where `CI` is set.
 
+mod alertmanager;
 mod collector;
 mod hook;
 mod inbox;
 mod kent;
+mod mail;
 mod mariadb;
+mod postbox;
 mod postgres;
 mod process;
 mod prometheus;
@@ -17,10 +20,13 @@ mod relay;
 mod statsd;
 mod test_agent;
 
+pub use alertmanager::Alertmanager;
 pub use collector::{Collector, SILENCE, Total};
 pub use hook::{Hook, Message};
 pub use kent::Kent;
+pub use mail::MailServer;
 pub use mariadb::MariaDb;
+pub use postbox::{Postbox, Posted};
 pub use postgres::Postgres;
 pub(crate) use process::Server;
 pub use prometheus::{Prometheus, Read, openmetrics, promtool, promtool_rules};

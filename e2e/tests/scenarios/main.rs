@@ -9,6 +9,7 @@ mod app_log;
 mod control;
 mod corpus;
 mod databases;
+mod delivery;
 mod errors;
 mod exact;
 mod faults;

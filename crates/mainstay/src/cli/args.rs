@@ -140,9 +140,52 @@ pub(super) fn migrate() -> clap::Command {
 pub(super) fn alerts() -> clap::Command {
     let explain = clap::Command::new("explain")
         .about("Print the rules as they are in force, in words, and who is told");
+    let acknowledge = clap::Command::new("ack")
+        .about("Say that an alert is known: it is not told again until it is over");
+    let alert = Arg::new("alert")
+        .value_name("ALERT")
+        .required(true)
+        .help("Its name, such as not_ready or 'pool_exhausted{main}', or its id");
     common(described(COMMANDS, "alerts"), false)
         .arg(switch("json", "Print JSON"))
         .subcommand(common(explain, false))
+        .subcommand(common(acknowledge, false).arg(alert).arg(by()))
+}
+
+/// Who asks for it.
+fn by() -> Arg {
+    Arg::new("by").long("by").value_name("WHO").help("Who wants it so [default: the user's number]")
+}
+
+/// What `silence` can do.
+const SILENCE: &[(&str, &str)] = &[
+    ("add", "Tell nobody of the alerts that are meant, for a while"),
+    ("list", "Print what is silenced (this is what happens without a command)"),
+    ("del", "End a silence before its time"),
+];
+
+pub(super) fn silence() -> clap::Command {
+    let matcher = Arg::new("matcher")
+        .value_name("MATCHER")
+        .required(true)
+        .num_args(1..)
+        .help("Which: rule=high_5xx, severity=warning, pool=db*; all of them are to be true");
+    let time = Arg::new("for")
+        .long("for")
+        .value_name("DURATION")
+        .required(true)
+        .value_parser(|text: &str| match units::duration(text) {
+            Ok(time) if time.is_zero() => Err("is no time"),
+            read => read,
+        })
+        .help("How long");
+    let comment =
+        Arg::new("comment").long("comment").value_name("TEXT").help("Why, for whoever sees it");
+    let id = Arg::new("id").value_name("ID").required(true).help("As `silence list` has it");
+    common(described(COMMANDS, "silence"), false)
+        .subcommand(common(described(SILENCE, "add"), false).args([matcher, time, by(), comment]))
+        .subcommand(common(described(SILENCE, "list"), false))
+        .subcommand(common(described(SILENCE, "del"), false).arg(id))
 }
 
 pub(super) fn rules() -> clap::Command {

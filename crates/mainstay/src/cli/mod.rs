@@ -17,7 +17,9 @@ use http::{HeaderName, HeaderValue};
 
 use clap::{Arg, ArgAction, ArgMatches, builder::OsStringValueParser, error::ErrorKind};
 
-use args::{alerts, field, limits, live, log_level, migrate, notify, peer, pid, rest, rules};
+use args::{
+    alerts, field, limits, live, log_level, migrate, notify, peer, pid, rest, rules, silence,
+};
 
 use crate::config::{
     Config, Level,
@@ -59,12 +61,27 @@ pub(crate) enum Command {
     Alerts { json: bool },
     /// Print the alert rules that are in force, in words.
     ExplainAlerts,
+    /// Silence alerts, or acknowledge one.
+    Hush(HushCommand),
     /// Print them as a file of Prometheus.
     ExportRules,
     /// Send a receiver of notifications something that says that nothing is wrong.
     NotifyTest { receiver: String },
     /// A command of the application's own, with what followed its name.
     Own { name: &'static str, args: Vec<OsString> },
+}
+
+/// What is to be quiet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HushCommand {
+    /// An alert is known to somebody.
+    Acknowledge { alert: String, by: Option<String> },
+    /// These are told to nobody for so long.
+    Add { matchers: Vec<String>, time: Duration, by: Option<String>, comment: String },
+    /// They are told again.
+    Del { id: String },
+    /// Print them.
+    List,
 }
 
 /// What `migrate` is to do.
@@ -90,6 +107,7 @@ impl Command {
                 | Self::Limits(LimitsCommand::List { .. })
                 | Self::Migrate(_)
                 | Self::ExplainAlerts
+                | Self::Hush(_)
                 | Self::ExportRules
                 | Self::NotifyTest { .. }
                 | Self::Own { .. }
@@ -171,6 +189,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("migrate", "Print how the database's migrations stand, run or undo them"),
     ("doctor", "Explain what the configuration makes of a case"),
     ("alerts", "Print the alerts of the running service, or explain the rules"),
+    ("silence", "Keep alerts quiet for a while, list what is quiet, or end that"),
     ("rules", "Print the alert rules as another program takes them"),
     ("notify", "Show that whoever is told of alerts can be reached"),
     ("log-level", "Print the log level, or change it for a while or until the next reload"),
@@ -285,7 +304,7 @@ fn command(program: &str, own: &[(&'static str, &'static str)]) -> clap::Command
         .subcommand(log_level())
         .subcommand(limits())
         .subcommand(migrate())
-        .subcommands([alerts(), rules(), notify()])
+        .subcommands([alerts(), silence(), rules(), notify()])
         .subcommands(own.iter().map(|(name, about)| {
             common(clap::Command::new(*name).about(*about), false).arg(rest())
         }))
@@ -394,8 +413,8 @@ fn chosen(matches: &ArgMatches, own: &[(&'static str, &'static str)]) -> Command
         }
         "limits" => Command::Limits(chosen_of_limits(inner)),
         "migrate" => Command::Migrate(chosen_of_migrate(inner)),
-        "alerts" if inner.subcommand().is_some() => Command::ExplainAlerts,
-        "alerts" => Command::Alerts { json: inner.get_flag("json") },
+        "alerts" => chosen_of_alerts(inner),
+        "silence" => Command::Hush(chosen_of_silence(inner)),
         "rules" => Command::ExportRules,
         "notify" => {
             let (_, asked) = inner.subcommand().expect("clap has asked for it");
@@ -409,6 +428,33 @@ fn chosen(matches: &ArgMatches, own: &[(&'static str, &'static str)]) -> Command
             }
             None => unreachable!("clap knows a command {other} that is not handled"),
         },
+    }
+}
+
+fn chosen_of_alerts(matches: &ArgMatches) -> Command {
+    let text = |inner: &ArgMatches, name| inner.get_one::<String>(name).cloned();
+    match matches.subcommand() {
+        None => Command::Alerts { json: matches.get_flag("json") },
+        Some(("ack", inner)) => {
+            let alert = text(inner, "alert").unwrap_or_default();
+            Command::Hush(HushCommand::Acknowledge { alert, by: text(inner, "by") })
+        }
+        Some(_) => Command::ExplainAlerts,
+    }
+}
+
+fn chosen_of_silence(matches: &ArgMatches) -> HushCommand {
+    let Some((name, inner)) = matches.subcommand() else { return HushCommand::List };
+    let text = |name| inner.get_one::<String>(name).cloned();
+    match name {
+        "add" => HushCommand::Add {
+            matchers: inner.get_many("matcher").map_or_else(Vec::new, |all| all.cloned().collect()),
+            time: inner.get_one("for").copied().unwrap_or_default(),
+            by: text("by"),
+            comment: text("comment").unwrap_or_default(),
+        },
+        "del" => HushCommand::Del { id: text("id").unwrap_or_default() },
+        _ => HushCommand::List,
     }
 }
 
@@ -551,6 +597,24 @@ mod tests {
             ("alerts --json", Command::Alerts { json: true }),
             ("alerts", Command::Alerts { json: false }),
             ("alerts explain", Command::ExplainAlerts),
+            (
+                "alerts ack not_ready --by anna",
+                Command::Hush(HushCommand::Acknowledge {
+                    alert: "not_ready".into(),
+                    by: Some("anna".into()),
+                }),
+            ),
+            ("silence", Command::Hush(HushCommand::List)),
+            ("silence del ab12", Command::Hush(HushCommand::Del { id: "ab12".into() })),
+            (
+                "silence add rule=high_* severity=critical --for 2h --comment why",
+                Command::Hush(HushCommand::Add {
+                    matchers: vec!["rule=high_*".into(), "severity=critical".into()],
+                    time: Duration::from_secs(7_200),
+                    by: None,
+                    comment: "why".into(),
+                }),
+            ),
             ("rules export --format prometheus", Command::ExportRules),
             ("notify test ops", Command::NotifyTest { receiver: "ops".into() }),
             ("log-level", Command::LogLevel { level: None, duration: None, only: None }),

@@ -8,10 +8,14 @@ use crate::limits::plan::Plan;
 use crate::limits::settings::Settings;
 use crate::log::Look;
 
+use crate::metrics::{families, names};
+
 use super::{
     Config,
     error::{ConfigError, Origin, Problem},
-    receivers::{self, Receiver},
+    keys,
+    own::{self, Selector},
+    receivers::{self, Receiver, Shape},
     value::Bind,
 };
 
@@ -91,14 +95,69 @@ fn of_alerts(config: &Config, good: &impl Fn(&[&str]) -> bool) -> Vec<Problem> {
         let hint = "set alerts.state to a directory of this service's own";
         found.push(about(config, "alerts.receivers", message, hint));
     }
-    let is_tls = |it: &Receiver| it.url.expose().starts_with("https:");
-    let any_tls = receivers::parse(receivers).is_ok_and(|all| all.iter().any(is_tls));
+    let any =
+        |is: fn(&Receiver) -> bool| receivers::parse(receivers).is_ok_and(|all| all.iter().any(is));
+    let any_tls = any(Receiver::needs_tls);
     if good(&["alerts.receivers"]) && any_tls && !cfg!(feature = "tls") {
         let message = "needs the feature tls, which this program was built without".to_owned();
         let hint = "build it with features = [\"tls\"], or use http://";
         found.push(about(config, "alerts.receivers", message, hint));
     }
+    if good(&["alerts.rules"]) {
+        found.extend(of_rules(config));
+    }
+    let any_mail = any(|it| it.shape == Shape::Mail);
+    if good(&["alerts.receivers"]) && any_mail && !cfg!(feature = "mail") {
+        let message = "needs the feature mail, which this program was built without".to_owned();
+        let hint = "build it with features = [\"mail\"], or let a program send mail: exec:/path";
+        found.push(about(config, "alerts.receivers", message, hint));
+    }
     found
+}
+
+/// Own rules on metrics of mainstay's that do not exist. Those of the application are known when it runs.
+fn of_rules(config: &Config) -> Vec<Problem> {
+    let rules = own::parse(&config.alerts.rules).unwrap_or_default();
+    let names = || {
+        let counters = names::TABLE.iter().map(|(name, _)| *name);
+        counters.chain(families::TABLE.iter().map(|it| it.name))
+    };
+    let judge = |rule: &str, of: &Selector| -> Option<Problem> {
+        let wrong = |message: String, hint: &str| {
+            Some(about(config, "alerts.rules", format!("has a rule {rule} {message}"), hint))
+        };
+        let near = |found: Option<&str>| {
+            found.map_or_else(
+                || "/metrics shows what there is".to_owned(),
+                |it| format!("did you mean {it}?"),
+            )
+        };
+        let Some(family) = families::TABLE.iter().find(|it| it.name == of.metric) else {
+            let is_known = names::TABLE.iter().any(|(name, _)| *name == of.metric);
+            return match (is_known, of.labels.first()) {
+                (true, Some((label, ..))) => wrong(
+                    format!("with a label {label}, and {} has none", of.metric),
+                    "take it away",
+                ),
+                (false, _) if of.metric.starts_with("mainstay_") => {
+                    let hint = near(keys::nearest(&of.metric, names()));
+                    wrong(format!("on {}, which is no metric", of.metric), &hint)
+                }
+                _ => None,
+            };
+        };
+        let labels = || family.labels.split(['`', ' ']).filter(|it| !it.is_empty());
+        let (label, ..) = of.labels.iter().find(|(label, ..)| labels().all(|it| it != label))?;
+        let hint = near(keys::nearest(label, labels()).or_else(|| labels().next()));
+        wrong(format!("with a label {label}, which {} does not have", of.metric), &hint)
+    };
+    let each = rules.iter().flat_map(|rule| {
+        [Some(&rule.of), rule.by.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter_map(|of| judge(&rule.name, of))
+    });
+    each.collect()
 }
 
 /// Settings that are allowed and do nothing.

@@ -10,7 +10,7 @@ use crate::telemetry::sentry::Dsn;
 
 use super::{
     error::Wrong,
-    otel, receivers, units,
+    maintenance, otel, own, receivers, units,
     value::{AutoDuration, Bind, Count, LogTarget, Value},
 };
 
@@ -75,6 +75,10 @@ pub(crate) enum Kind {
     LimitExempt,
     /// Receivers of notifications.
     Receivers,
+    /// Maintenance windows.
+    Maintenance,
+    /// Alert rules of the operator's own.
+    OwnRules,
 }
 
 /// A value as it was said, before its key's kind has looked at it.
@@ -170,6 +174,8 @@ impl Kind {
             Self::LimitKey => self.text(raw, printable).and_then(|it| judged(it, KeyBy::parse)),
             Self::LimitExempt => self.joined(raw).and_then(|it| judged(it, Exempt::parse)),
             Self::Receivers => self.listed(raw).and_then(|it| judged(it, receivers::parse)),
+            Self::OwnRules => self.list(raw, "; ").and_then(|it| judged(it, own::parse)),
+            Self::Maintenance => self.listed(raw).and_then(|it| judged(it, maintenance::parse)),
         };
         read.map_err(|wrong| Wrong { hint: wrong.hint.or_else(|| Some(self.accepts())), ..wrong })
     }
@@ -225,8 +231,16 @@ impl Kind {
             Self::LimitExempt => {
                 "use paths, addresses and networks such as \"/static/*, 10.0.0.0/8\"".to_owned()
             }
+            Self::OwnRules => {
+                "use rules such as \"slow: p95(mainstay_http_request_duration_seconds, 5m) > 800ms for 3m\""
+                    .to_owned()
+            }
+            Self::Maintenance => {
+                "use windows such as \"deploys=mon-fri 02:00-04:00 severity=warning\", in UTC".to_owned()
+            }
             Self::Receivers => {
-                "use NAME=https://HOST/PATH, or NAME=https://HOST/PATH KEY".to_owned()
+                "use NAME=https://HOST/PATH, or NAME=https://HOST/PATH KEY; docs/alerts.md has the others"
+                    .to_owned()
             }
         }
     }
@@ -259,6 +273,8 @@ impl Kind {
             Self::LimitKey => "KEY",
             Self::LimitExempt => "LIST",
             Self::Receivers => "RECEIVERS",
+            Self::Maintenance => "WINDOWS",
+            Self::OwnRules => "RULES",
         }
     }
 
@@ -286,6 +302,8 @@ impl Kind {
             Self::Networks
             | Self::Hosts
             | Self::Receivers
+            | Self::Maintenance
+            | Self::OwnRules
             | Self::Limits
             | Self::LimitRules
             | Self::LimitExempt => "a string or a list of strings",

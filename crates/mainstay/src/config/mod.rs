@@ -13,7 +13,10 @@ pub(crate) mod keys;
 mod kind;
 mod layers;
 pub(crate) mod load;
+pub(crate) mod maintenance;
+pub(crate) mod matchers;
 pub(crate) mod otel;
+pub(crate) mod own;
 #[cfg(test)]
 mod page;
 pub(crate) mod receivers;

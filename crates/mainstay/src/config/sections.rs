@@ -307,6 +307,10 @@ pub struct Alerts {
     pub receivers: Option<Secret>,
     /// File in which they stand.
     pub receivers_file: Option<PathBuf>,
+    /// Rules of the operator's own, as a list.
+    pub rules: String,
+    /// When some of them are told to nobody, as a list.
+    pub maintenance: String,
     /// Directory for the state of alerts; none means memory.
     pub state: Option<PathBuf>,
     /// Whether nothing is delivered.
@@ -501,6 +505,8 @@ impl Values<'_> {
             uploads_above: self.ratio("alerts.uploads_above"),
             receivers: receivers.map(Secret::new),
             receivers_file: self.path("alerts.receivers_file"),
+            rules: self.text("alerts.rules"),
+            maintenance: self.text("alerts.maintenance"),
             state: self.path("alerts.state"),
             dry_run: self.yes("alerts.dry_run"),
         }

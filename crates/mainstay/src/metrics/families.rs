@@ -8,8 +8,7 @@ use super::text::Shape;
 pub(crate) struct Family {
     pub(crate) name: &'static str,
     pub(crate) shape: Shape,
-    /// Names of its labels, for the page.
-    #[cfg(test)]
+    /// Names of its labels, each in backticks and with a blank behind it.
     pub(crate) labels: &'static str,
     pub(crate) help: &'static str,
 }
@@ -22,13 +21,11 @@ macro_rules! families {
             pub(crate) const $name: Family = Family {
                 name: $text,
                 shape: Shape::$shape,
-                #[cfg(test)]
                 labels: concat!($("`", $label, "` "),*),
                 help: concat!($($doc),+),
             };
         )*
         /// All rows.
-        #[cfg(test)]
         pub(crate) const TABLE: &[Family] = &[$($name),*];
     };
 }

@@ -19,5 +19,5 @@ mod series;
 mod statsd;
 mod threads;
 
-pub(crate) use alerts::{explain, export, list, test};
+pub(crate) use alerts::{Wish, ask, explain, export, list, test};
 pub(crate) use run::run;

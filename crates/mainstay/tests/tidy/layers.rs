@@ -193,10 +193,28 @@ pub(crate) const LAYERS: &[Layer] = &[
         part: "crates/mainstay/src/watch/rules/",
         may: &[
             "crate::config::Alerts",
+            "crate::config::matchers",
+            "crate::config::own",
             "crate::config::render::wrapped",
             "crate::config::units",
             "crate::watch::rules",
         ],
+        never: IMPURE,
+    },
+    // What is told, to whom and when, is decided and written without any I/O.
+    Layer {
+        part: "crates/mainstay/src/watch/alerts/desk.rs",
+        may: &["crate::config::receivers", "crate::watch"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/watch/alerts/hush.rs",
+        may: &["crate::config", "crate::watch"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/watch/alerts/letter.rs",
+        may: &["crate::clock::Civil", "crate::watch"],
         never: IMPURE,
     },
     Layer {
@@ -328,7 +346,13 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::http::client::Networks",
             "crate::limits",
             "crate::log::Look",
+            "crate::metrics",
         ],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/config/maintenance.rs",
+        may: &["crate::clock::Civil", "crate::config"],
         never: IMPURE,
     },
     Layer { part: "crates/mainstay/src/config/", may: &["crate::config"], never: IMPURE },

@@ -245,8 +245,9 @@ mod tests {
     #[test]
     fn the_table_keeps_its_budget() {
         let count = all().count();
-        // 80, and 30 more since limits and alerts are two more subjects.
-        assert!(count <= 110, "{count} keys: remove one before adding one");
+        // 80, and 70 more since limits, alerts, receivers, probes, stores and bans are further subjects, and the
+        // tables of each count as the keys of one.
+        assert!(count <= 150, "{count} keys: remove one before adding one");
     }
 
     #[test]

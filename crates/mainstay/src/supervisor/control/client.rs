@@ -62,6 +62,7 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
         | cli::Command::Migrate(_)
         | cli::Command::Alerts { .. }
         | cli::Command::ExplainAlerts
+        | cli::Command::Hush(_)
         | cli::Command::ExportRules
         | cli::Command::NotifyTest { .. }
         | cli::Command::Own { .. } => return None,

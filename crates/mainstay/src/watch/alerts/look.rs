@@ -7,6 +7,7 @@ use crate::health::State;
 use crate::metrics::names;
 use crate::status::{Status, makes_progress};
 use mainstay_os::segment::Segment;
+use std::collections::BTreeMap;
 
 /// A service may be so long without a ready worker when it starts, seconds.
 const START: f64 = 60.0;
@@ -39,6 +40,7 @@ pub(super) fn look(
         pools: pools(status),
         directories: directories.map(|(path, used)| Directory { path, used }).collect(),
         receivers,
+        own: BTreeMap::new(),
         complete: ready_workers > 0,
     }
 }

@@ -3,7 +3,7 @@
 use super::super::rules::engine::Engine;
 use super::super::rules::instance::{Instance, State};
 use super::book::Book;
-use super::letter::time;
+use super::letter::{Sender, fingerprint, name, time};
 use crate::clock;
 use crate::metrics::registry::Metrics;
 use crate::metrics::{Gauge, Merge, families};
@@ -28,7 +28,11 @@ impl Shown {
 }
 
 /// All of it.
-pub(super) fn render(engine: &Engine, receivers: &[super::facts::Receiver], book: &Book) -> String {
+pub(super) fn render(
+    (engine, sender): (&Engine, &Sender),
+    receivers: &[super::facts::Receiver],
+    book: &Book,
+) -> String {
     let rules = engine.rules().iter().enumerate();
     let rules = rules.map(|(index, rule)| {
         let alerts = engine.alerts(index);
@@ -36,7 +40,14 @@ pub(super) fn render(engine: &Engine, receivers: &[super::facts::Receiver], book
             "rule": rule.name,
             "severity": rule.severity.as_str(),
             "label": rule.label,
-            "alerts": alerts.map(|(subject, it)| alert(subject, it)).collect::<Vec<_>>(),
+            "alerts": alerts
+                .map(|(subject, it)| {
+                    let mut told = alert(subject, it);
+                    told["id"] = fingerprint(sender, rule.name, subject).into();
+                    told["known_by"] = book.kept.hush.known_by(&name(rule.name, subject), it.fired).into();
+                    told
+                })
+                .collect::<Vec<_>>(),
         })
     });
     let receivers = receivers.iter().map(|receiver| {
@@ -50,6 +61,7 @@ pub(super) fn render(engine: &Engine, receivers: &[super::facts::Receiver], book
         "enabled": true,
         "rules": rules.collect::<Vec<_>>(),
         "receivers": receivers.collect::<Vec<_>>(),
+        "silences": book.kept.hush.shown(),
     });
     all.to_string()
 }

@@ -1,6 +1,7 @@
 //! The rules that are there without a word of configuration, with its values. A rule comes before those that it
 //! explains.
 
+use super::own;
 use super::rule::{Missing, Rule, Severity, Trigger};
 use crate::config::Alerts;
 use crate::config::units::show_duration;
@@ -75,6 +76,12 @@ pub(crate) fn rules(alerts: &Alerts) -> Vec<Rule> {
         about: format!("A receiver has taken nothing for {}.", show_duration(NOTIFIER)),
         ..ONCE
     });
+    // Built-in names come first, and count.
+    for rule in own::rules(alerts) {
+        if rules.iter().all(|it| it.name != rule.name) {
+            rules.push(rule);
+        }
+    }
     rules
 }
 
@@ -206,7 +213,7 @@ fn directory_full(alerts: &Alerts, time: Duration) -> Rule {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::config::{Config, Sources};
     use std::collections::HashSet;
@@ -217,7 +224,7 @@ pub(super) mod tests {
     }
 
     /// The configuration of nobody.
-    pub(in super::super) fn alerts() -> Alerts {
+    pub(crate) fn alerts() -> Alerts {
         Config::resolve(&Sources::default()).unwrap().alerts
     }
 

@@ -5,6 +5,7 @@ use super::builtin::{
     SATURATED as MOSTLY, SLACK, WIDTHS,
 };
 use super::facts::{Directory, Facts, Pool, Receiver, SATURATED, TIMEOUTS, WAITED, Windows};
+use super::own;
 use super::rule::{Finding, Level, Reading};
 use crate::config::Alerts;
 use crate::config::units::show_duration;
@@ -40,6 +41,11 @@ pub(crate) fn findings(
     }));
     let receivers = facts.receivers.iter();
     found.extend(receivers.map(|it| of("notifier_failed", &it.name, Some(receiver(it)))));
+    for rule in own::named(alerts) {
+        // The table has it under the same name, for as long as the process lives.
+        let name = blind.iter().find(|(name, _)| *name == rule.name).map(|(name, _)| *name);
+        found.extend(name.map(|name| own::finding(&rule, name, windows.own.get(name))));
+    }
     found
 }
 

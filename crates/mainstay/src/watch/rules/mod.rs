@@ -1,7 +1,7 @@
 //! The alert rules. Pure: findings of one look at the service go in, notices come out; no clock, no file, no
 //! network. `rule` says what a rule is, `builtin` which there are, `facts` what they look at, `window` how
 //! much came in a span of time, `judge` makes findings of both; `instance` is one alert's state, `flap` whether
-//! it goes to and fro, `engine` takes a look with all of them and holds back what another one explains; `words`
+//! it goes to and fro, `engine` takes a look with all of them and holds back what another one explains; `own` are the operator's; `words`
 //! and `prometheus` tell the rules to people and to Prometheus.
 
 pub(crate) mod builtin;
@@ -10,6 +10,7 @@ pub(crate) mod facts;
 mod flap;
 pub(crate) mod instance;
 pub(crate) mod judge;
+pub(crate) mod own;
 pub(crate) mod prometheus;
 pub(crate) mod rule;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::builtin::{
     FEW_ERRORS, LEAST_ERRORS, LEAST_REQUESTS, LOOPS, NOTIFIER, POOL_WINDOW, PRESENT, QUEUE,
     SATURATED, WIDTHS,
 };
+use super::own;
 use super::rule::{Rule, Trigger};
 use crate::config::Alerts;
 use crate::config::units::show_duration;
@@ -83,6 +84,9 @@ fn expression(alerts: &Alerts, rule: &Rule) -> (String, Duration) {
         Trigger::Count(count) => alerts.interval * count.saturating_sub(1),
         Trigger::For(time) => time,
     };
+    if let Some(own) = own::named(alerts).iter().find(|it| it.name == rule.name) {
+        return (own::expression(own), hold);
+    }
     let expression = match rule.name {
         "not_ready" => "mainstay_ready == 0 unless on (instance, job) \
                         mainstay_state{state=~\"starting|draining|stopped\"} == 1"
