@@ -4,6 +4,20 @@
 use super::units;
 use std::time::Duration;
 
+/// Names of built-in rules, which are taken.
+pub(crate) const TAKEN: &[&str] = &[
+    "not_ready",
+    "crash_loop",
+    "pool_exhausted",
+    "high_5xx",
+    "high_5xx_low_traffic",
+    "worker_restarts",
+    "failed_logins",
+    "directory_full",
+    "rule_failed",
+    "notifier_failed",
+    "limits_exceeded",
+];
 /// Windows in which something is counted.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
@@ -117,6 +131,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<OwnRule>, String> {
         let (name, rest) = named.filter(|(name, _)| is_name(name)).ok_or_else(|| {
             format!("{item:?} does not begin with a name in lower case and a colon")
         })?;
+        if TAKEN.contains(&name) {
+            return Err(format!("the rule {name} is built in: give yours a name of its own"));
+        }
         let rule = rule(name, rest).map_err(|why| format!("the rule {name} {why}"))?;
         if found.iter().any(|it| it.name == name) {
             return Err(format!("the rule {name} stands there twice"));
@@ -319,6 +336,7 @@ mod tests {
     fn what_is_wrong_with_a_rule_is_told_with_its_name() {
         for (text, why) in [
             ("rate(a, 5m) > 1", "name in lower case"),
+            ("not_ready: value(b) > 1", "built in"),
             ("a: rat(b, 5m) > 1", "the rule a calls rat, which is no function; did you mean rate?"),
             ("a: histogram_quantile(b) > 1", "none of value, avg"),
             ("a: rate(b) > 1", "a metric and a window"),

@@ -229,6 +229,7 @@ pub(crate) fn topic(url: &str) -> Option<(&str, &str)> {
 
 /// A mailbox that is told, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "mail"), allow(dead_code, reason = "it is judged alone"))]
 pub(crate) struct Mail {
     pub(crate) host: String,
     pub(crate) port: u16,

@@ -301,6 +301,8 @@ pub struct Alerts {
     pub restarts_count: String,
     /// Failed logins that there may be within `errors_window`.
     pub logins_above: u64,
+    /// Requests that rate limits may refuse within `errors_window`.
+    pub limits_above: u64,
     /// Part of an uploads directory's file system that may be used, 0 to 1.
     pub uploads_above: f64,
     /// Who is told, as a list; the addresses are secrets.
@@ -502,6 +504,7 @@ impl Values<'_> {
             restarts_window: self.duration("alerts.restarts_window"),
             restarts_count: self.text("alerts.restarts_count"),
             logins_above: self.number("alerts.logins_above"),
+            limits_above: self.number("alerts.limits_above"),
             uploads_above: self.ratio("alerts.uploads_above"),
             receivers: receivers.map(Secret::new),
             receivers_file: self.path("alerts.receivers_file"),

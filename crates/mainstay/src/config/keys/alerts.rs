@@ -74,6 +74,13 @@ pub(super) const KEYS: &[Key] = &[
         ..ROW
     },
     Key {
+        path: "alerts.limits_above",
+        kind: Kind::Count { min: 0, max: 1_000_000_000 },
+        default: "1000",
+        doc: "Requests that rate limits may refuse within alerts.errors_window; one more fires.",
+        ..ROW
+    },
+    Key {
         path: "alerts.uploads_above",
         kind: Kind::Ratio,
         default: "0.8",

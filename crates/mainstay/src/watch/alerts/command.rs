@@ -42,6 +42,10 @@ pub(crate) fn explain(config: &Config) -> String {
             format!("Told are the log and {}{dry}.", each.collect::<Vec<_>>().join(", "))
         }
     };
+    if !config.alerts.maintenance.is_empty() {
+        let windows = config.alerts.maintenance.replace(',', "; ");
+        writeln!(text, "Nobody hears of it during maintenance (UTC): {windows}.").ok();
+    }
     // A String takes everything.
     writeln!(text, "{who}\nThe same for Prometheus: rules export --format prometheus").ok();
     text

@@ -6,7 +6,7 @@ use super::super::rules::rule::Severity;
 use super::evidence;
 use crate::clock::Civil;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 /// Digits of a fingerprint.
@@ -269,6 +269,7 @@ pub(super) fn time(moment: Moment) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use serde_json::json;
 
     pub(in super::super) const FIRED: Moment = 1_795_342_252_125_000_000;
 

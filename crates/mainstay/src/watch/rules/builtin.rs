@@ -76,12 +76,7 @@ pub(crate) fn rules(alerts: &Alerts) -> Vec<Rule> {
         about: format!("A receiver has taken nothing for {}.", show_duration(NOTIFIER)),
         ..ONCE
     });
-    // Built-in names come first, and count.
-    for rule in own::rules(alerts) {
-        if rules.iter().all(|it| it.name != rule.name) {
-            rules.push(rule);
-        }
-    }
+    rules.extend(own::rules(alerts));
     rules
 }
 
@@ -238,6 +233,8 @@ pub(crate) mod tests {
             }
             assert!(rule.about.ends_with('.') && rule.alert.starts_with("Mainstay"));
         }
+        assert!(rules.iter().all(|it| crate::config::own::TAKEN.contains(&it.name)));
+        assert_eq!(rules.len(), crate::config::own::TAKEN.len());
         let names: HashSet<_> = rules.iter().flat_map(|rule| [rule.name, rule.alert]).collect();
         assert_eq!(names.len(), rules.len() * 2);
     }

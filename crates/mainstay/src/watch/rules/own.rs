@@ -1,10 +1,10 @@
-//! Rules of the operator's own: what was found of them at each look, what that comes to, and the same in PromQL.
+//! Rules on any metric, the operator's own and a built-in one: what was found of them at each look, what that comes to, and the same in PromQL.
 //! They are evaluated on what `/metrics` shows.
 
 use super::rule::{Finding, Level, Missing, Reading, Rule, Severity, Trigger};
 use super::{Moment, nanos};
 use crate::config::Alerts;
-use crate::config::own::{self, Function, OwnRule};
+use crate::config::own::{self, Function, OwnRule, Selector};
 use crate::config::units::show_duration;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -25,12 +25,12 @@ pub(crate) enum Found {
 }
 
 impl Found {
-    /// A total, or how many values there were.
-    fn total(&self) -> f64 {
+    /// A total; a histogram is none.
+    fn total(&self) -> Option<f64> {
         match self {
-            Found::Nothing => 0.0,
-            Found::Number(number) => *number,
-            Found::Bins(bins) => bins.values().sum::<u64>() as f64,
+            Found::Nothing => Some(0.0),
+            Found::Number(number) => Some(*number),
+            Found::Bins(_) => None,
         }
     }
 }
@@ -75,8 +75,12 @@ impl History {
 
     /// How much a total has grown; `None` when it has shrunk.
     fn grown(&self, which: usize, window: Duration) -> Option<f64> {
-        let grown = self.last()?.1[which].total() - self.base(window)?[which].total();
+        let grown = self.last()?.1[which].total()? - self.base(window)?[which].total()?;
         (grown >= 0.0).then_some(grown)
+    }
+
+    fn is_of_bins(&self) -> bool {
+        matches!(self.last(), Some((_, [Found::Bins(_), _])))
     }
 
     /// The numbers within the window.
@@ -115,9 +119,37 @@ impl History {
     }
 }
 
-/// Those of the configuration, which has judged them.
+/// The one that is there without a word.
+const LIMITS: &str = "limits_exceeded";
+
+/// All of them; those of the configuration it has judged.
 pub(crate) fn named(alerts: &Alerts) -> Vec<OwnRule> {
-    own::parse(&alerts.rules).unwrap_or_default()
+    let mut all = vec![limits(alerts)];
+    all.extend(own::parse(&alerts.rules).unwrap_or_default());
+    all
+}
+
+/// Requests that rate limits have refused.
+fn limits(alerts: &Alerts) -> OwnRule {
+    let labels = vec![("outcome".to_owned(), true, "denied".to_owned())];
+    let (window, above) = (alerts.errors_window, alerts.limits_above);
+    OwnRule {
+        name: LIMITS.to_owned(),
+        function: Function::Increase,
+        of: Selector { metric: "mainstay_limit_decisions_total".to_owned(), labels },
+        by: None,
+        window,
+        is_above: true,
+        threshold: above as f64,
+        clear: above as f64,
+        hold: Duration::ZERO,
+        keep: Duration::ZERO,
+        is_critical: false,
+        text: format!(
+            "rate limits refused more than {above} requests within {}",
+            show_duration(window)
+        ),
+    }
 }
 
 /// The same as rules like any others.
@@ -125,7 +157,14 @@ pub(crate) fn rules(alerts: &Alerts) -> Vec<Rule> {
     let each = named(alerts).into_iter().map(|own| {
         // A process reads its configuration once, and its rules live as long as it does.
         let name: &'static str = Box::leak(own.name.clone().into_boxed_str());
-        let alert: &'static str = Box::leak(camel(&own.name).into_boxed_str());
+        let is_built_in = own.name == LIMITS;
+        let alert = camel(&own.name);
+        let alert = if is_built_in { format!("Mainstay{alert}") } else { alert };
+        let alert: &'static str = Box::leak(alert.into_boxed_str());
+        let about = match is_built_in {
+            true => format!("R{}.", &own.text[1..]),
+            false => format!("Own rule: {}.", own.text),
+        };
         Rule {
             name,
             alert,
@@ -137,7 +176,7 @@ pub(crate) fn rules(alerts: &Alerts) -> Vec<Rule> {
             missing: Missing::Keep,
             window: own.window,
             explains: &[],
-            about: format!("Own rule: {}.", own.text),
+            about,
         }
     });
     each.collect()
@@ -169,7 +208,8 @@ fn judge(own: &OwnRule, history: &History) -> (Reading, String) {
             let (level, how) = if is_there { (Level::Good, "is") } else { (Level::Bad, "is not") };
             return (Reading::Is(level), format!("the metric {} {how} there", own.of.shown("")));
         }
-        _ if !is_there => return missing(),
+        // Where nothing is limited, nobody is refused.
+        _ if !is_there && own.name != LIMITS => return missing(),
         Function::Value => history.numbers(Duration::ZERO).last(),
         Function::Least => history.numbers(own.window).reduce(f64::min),
         Function::Most => history.numbers(own.window).reduce(f64::max),
@@ -178,6 +218,7 @@ fn judge(own: &OwnRule, history: &History) -> (Reading, String) {
                 history.numbers(own.window).fold((0, 0.0), |(n, sum), it| (n + 1, sum + it));
             (count > 0).then(|| sum / f64::from(count))
         }
+        Function::Quantile(_) if !history.is_of_bins() => None,
         Function::Quantile(part) => match history.quantile(part, own.window) {
             None => return quiet("there is no value"),
             some => some,
@@ -196,7 +237,7 @@ fn judge(own: &OwnRule, history: &History) -> (Reading, String) {
             _ => return (Reading::Failed, String::new()),
         },
     };
-    // A histogram has no value of its own.
+    // A histogram has quantiles alone, and nothing else has any.
     let Some(value) = value else { return (Reading::Failed, String::new()) };
     let (is_bad, is_good) = if own.is_above {
         (value > own.threshold, value <= own.clear)
@@ -210,7 +251,13 @@ fn judge(own: &OwnRule, history: &History) -> (Reading, String) {
     };
     let shown = format!("{value:.4}");
     let shown = shown.trim_end_matches('0').trim_end_matches('.');
-    (Reading::Is(level), format!("it is {shown}: {}", own.text))
+    let text = match own.name == LIMITS {
+        true => {
+            format!("rate limits refused {shown} requests within {}", show_duration(own.window))
+        }
+        false => format!("it is {shown}: {}", own.text),
+    };
+    (Reading::Is(level), text)
 }
 
 /// The expression of an own rule for Prometheus.
@@ -303,6 +350,15 @@ mod tests {
     }
 
     #[test]
+    fn a_histogram_has_quantiles_alone_and_a_number_has_none() {
+        let bins = [Found::Bins([(1, 1)].into()), Found::Nothing];
+        for rule in ["a: increase(b, 1m) > 1", "a: max(b, 1m) > 1", "a: value(b) > 1"] {
+            assert_eq!(after(&own(rule), [bins.clone()]).0, Reading::Failed, "{rule}");
+        }
+        assert_eq!(is("a: p95(b, 1m) > 1", &[5.0]), Reading::Failed);
+    }
+
+    #[test]
     fn a_quantile_is_of_what_came_within_the_window() {
         let bins = |slow: u64, fast: u64| {
             [Found::Bins([(900_000_000, slow), (100_000_000, fast)].into()), Found::Nothing]
@@ -315,6 +371,17 @@ mod tests {
         assert_eq!(after(&rule, long.clone()).0, Reading::Is(Level::Good), "nothing came lately");
         long.push(bins(50, 99));
         assert_eq!(after(&rule, long).0, Reading::Is(Level::Good));
+    }
+
+    #[test]
+    fn refusals_of_rate_limits_are_counted_within_their_window_and_none_is_none() {
+        let rule = limits(&alerts());
+        assert_eq!(after(&rule, [<[Found; 2]>::default()]).0, Reading::Is(Level::Good));
+        assert_eq!(after(&rule, numbers(&[1_000.0])).0, Reading::Is(Level::Good));
+        let (reading, text) = after(&rule, numbers(&[1_001.0]));
+        assert_eq!(reading, Reading::Is(Level::Bad));
+        assert_eq!(text, "rate limits refused 1001 requests within 5m");
+        assert!(super::rules(&alerts())[0].about.starts_with("Rate limits refused more than 1000"));
     }
 
     #[test]
@@ -340,9 +407,10 @@ mod tests {
                         gone: absent(o); share: ratio(a / b, 5m) > 1%; most: max(g, 5m) > 2"
             .to_owned();
         let rules = rules(&alerts);
-        assert_eq!((rules[0].name, rules[0].alert), ("slow_checkout", "SlowCheckout"));
-        assert_eq!(rules[0].trigger, Trigger::For(Duration::from_secs(180)));
-        let expressions: Vec<_> = named(&alerts).iter().map(expression).collect();
+        assert_eq!((rules[0].name, rules[0].alert), (LIMITS, "MainstayLimitsExceeded"));
+        assert_eq!((rules[1].name, rules[1].alert), ("slow_checkout", "SlowCheckout"));
+        assert_eq!(rules[1].trigger, Trigger::For(Duration::from_secs(180)));
+        let expressions: Vec<_> = named(&alerts).iter().skip(1).map(expression).collect();
         assert_eq!(
             expressions,
             [

@@ -6,10 +6,8 @@ use super::{Outcome, PATIENCE};
 use crate::config::receivers::{Mail, Receiver};
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::Tls;
-#[cfg(feature = "tls")]
-use lettre::transport::smtp::client::TlsParameters;
 use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::{Error, SmtpTransportBuilder};
 use lettre::{Message, SmtpTransport, Transport};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -20,12 +18,13 @@ use std::time::{Duration, UNIX_EPOCH};
 pub(super) fn send(letter: &Letter, to: &Receiver, sender: &Sender) -> Result<Outcome, String> {
     let mail = Mail::parse(to.url.expose())?;
     let message = message(letter, &mail, sender)?;
-    let host = mail.host.trim_matches(['[', ']']).to_owned();
-    let mut transport = SmtpTransport::builder_dangerous(&host)
+    let host = mail.host.trim_matches(['[', ']']);
+    let transport = SmtpTransport::builder_dangerous(host)
         .port(mail.port)
         .timeout(Some(PATIENCE))
-        .hello_name(ClientId::Domain(domain(&sender.host)))
-        .tls(tls(&mail, host)?);
+        .hello_name(ClientId::Domain(domain(&sender.host)));
+    let mut transport =
+        if mail.is_plain() { transport } else { encrypted(transport, &mail, host)? };
     if let Some((user, password)) = &mail.login {
         transport =
             transport.credentials(Credentials::new(user.clone(), password.expose().to_owned()));
@@ -39,7 +38,7 @@ pub(super) fn send(letter: &Letter, to: &Receiver, sender: &Sender) -> Result<Ou
                 Some(code) => Ok((Verdict::Again(None), code)),
                 // What the server has said is not shown: it may repeat what it was told.
                 None if error.is_timeout() => Err("it did not answer in time".to_owned()),
-                None if error.is_tls() => Err("it cannot be reached over TLS".to_owned()),
+                None if is_of_tls(&error) => Err("it cannot be reached over TLS".to_owned()),
                 None if error.is_client() => Err("it does not take what is sent".to_owned()),
                 None => Err("it cannot be reached".to_owned()),
             }
@@ -48,18 +47,31 @@ pub(super) fn send(letter: &Letter, to: &Receiver, sender: &Sender) -> Result<Ou
 }
 
 #[cfg(feature = "tls")]
-fn tls(mail: &Mail, host: String) -> Result<Tls, String> {
-    if mail.is_plain() {
-        return Ok(Tls::None);
-    }
-    let parameters = TlsParameters::new(host).map_err(|_| "it has no name for TLS")?;
-    Ok(if mail.is_implicit { Tls::Wrapper(parameters) } else { Tls::Required(parameters) })
+fn encrypted(
+    transport: SmtpTransportBuilder,
+    mail: &Mail,
+    host: &str,
+) -> Result<SmtpTransportBuilder, String> {
+    use lettre::transport::smtp::client::{Tls, TlsParameters};
+    let parameters = TlsParameters::new(host.to_owned()).map_err(|_| "it has no name for TLS")?;
+    let tls = if mail.is_implicit { Tls::Wrapper(parameters) } else { Tls::Required(parameters) };
+    Ok(transport.tls(tls))
 }
 
-/// The configuration refuses what is not plain.
+/// The configuration has refused what is not plain.
 #[cfg(not(feature = "tls"))]
-fn tls(_: &Mail, _: String) -> Result<Tls, String> {
-    Ok(Tls::None)
+fn encrypted(_: SmtpTransportBuilder, _: &Mail, _: &str) -> Result<SmtpTransportBuilder, String> {
+    Err("the program was built without the feature tls".to_owned())
+}
+
+#[cfg(feature = "tls")]
+fn is_of_tls(error: &Error) -> bool {
+    error.is_tls()
+}
+
+#[cfg(not(feature = "tls"))]
+fn is_of_tls(_: &Error) -> bool {
+    false
 }
 
 /// The message.
