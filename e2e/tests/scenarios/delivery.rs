@@ -11,6 +11,16 @@ use std::os::unix::fs::PermissionsExt;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
+const LOOKS: &str = "workers.count = 1\nalerts.interval = \"200ms\"";
+/// A rule that fires for six seconds after a request has failed.
+const FAILING: &str = "alerts.rules = ['failing: \
+                       p50(mainstay_http_request_duration_seconds{route=\"/fail\"}, 6s) > 0']";
+
+fn fail_once(ward: &Ward) {
+    let failed = e2e::load::get(&ward.service.target(), "/fail", LONG).expect("an answer");
+    assert!(failed.status >= 500, "{}", failed.status);
+}
+
 fn wait_taken(postbox: &Postbox, ward: &Ward, path: &str, count: usize) -> Vec<Posted> {
     let found = poll(LONG, || Some(postbox.taken(path)).filter(|it| it.len() >= count));
     found.unwrap_or_else(|| {
@@ -50,7 +60,7 @@ fn each_kind_of_receiver_is_told_of_both_ends_in_its_own_words() {
     postbox.answer("/slack/hunter2", &[(200, "ok")]);
     postbox.answer("/discord/hunter2", &[(429, "{\"retry_after\":0.05}"), (204, "")]);
     postbox.answer("/teams/hunter2", &[(202, "")]);
-    let ward = Ward::telling(&receivers, 1, "workers.count = 1\nalerts.interval = \"200ms\"");
+    let ward = Ward::telling(&receivers, 1, LOOKS);
     // PagerDuty wants its first answer a minute later, which is not waited for: it takes the test's word.
     let told = ward.service.control(&["notify", "test", "pager"]);
     assert!(String::from_utf8_lossy(&told.stderr).contains("status 429"), "{told:?}");
@@ -103,9 +113,8 @@ fn each_kind_of_receiver_is_told_of_both_ends_in_its_own_words() {
 fn nobody_hears_of_what_is_silenced_until_it_is_not_and_an_end_follows_its_beginning() {
     let _together = together();
     let hook = Hook::start();
-    let config = "workers.count = 1\nalerts.interval = \"200ms\"";
     let receivers = format!("ops={} repeat=1s", hook.url());
-    let ward = Ward::telling(&receivers, 1, config);
+    let ward = Ward::telling(&receivers, 1, LOOKS);
     ward.wait_alert("not_ready", "evaluated", |it| it["state"] == "inactive");
     let wrong = ward.service.control(&["silence", "add", "rule=not_redy", "--for", "1h"]);
     assert!(
@@ -145,10 +154,8 @@ fn nobody_hears_of_what_is_silenced_until_it_is_not_and_an_end_follows_its_begin
 fn alerts_that_come_together_are_one_message_and_an_own_rule_is_one_of_them() {
     let _together = together();
     let hook = Hook::start();
-    let config = "workers.count = 1\nalerts.interval = \"200ms\"\n\
-                  alerts.rules = ['failing: p50(mainstay_http_request_duration_seconds{route=\"/fail\"}, 6s) > 0']";
     let receivers = format!("ops={} wait=2s interval=1s", hook.url());
-    let ward = Ward::telling(&receivers, 1, config);
+    let ward = Ward::telling(&receivers, 1, &format!("{LOOKS}\n{FAILING}"));
     let told = ward.service.control_ok(&["alerts", "explain"]);
     assert!(told.contains("Own rule: p50(") && told.contains("ops (after 2s"), "{told}");
     let exported = ward.service.control_ok(&["rules", "export", "--format", "prometheus"]);
@@ -158,8 +165,7 @@ fn alerts_that_come_together_are_one_message_and_an_own_rule_is_one_of_them() {
     }
     ward.wait_alert("not_ready", "evaluated", |it| it["state"] == "inactive");
     ward.set("fail");
-    let failed = e2e::load::get(&ward.service.target(), "/fail", LONG).expect("an answer");
-    assert!(failed.status >= 500, "{}", failed.status);
+    fail_once(&ward);
     let first = ward.wait_messages(&hook, 1).remove(0);
     let alerts = first.body["alerts"].as_array().expect("a list").iter();
     let mut names: Vec<_> = alerts.map(|it| it["labels"]["alertname"].to_string()).collect();
@@ -187,15 +193,15 @@ fn a_receiver_that_takes_nothing_has_one_that_stands_in_for_it() {
     let receivers = format!(
         "first={url}/first fallback=second fallback_after=1s, second={url}/second severity=critical"
     );
-    let config = "workers.count = 1\nalerts.interval = \"200ms\"\nalerts.rules = 'away: value(mainstay_ready) < 1'";
-    let ward = Ward::telling(&receivers, 1, config);
+    let ward = Ward::telling(&receivers, 1, &format!("{LOOKS}\n{FAILING}"));
     ward.set("fail");
+    fail_once(&ward);
     // The critical one by itself, the warning in place of the other.
     let told = wait_taken(&postbox, &ward, "/second", 2);
     let note = |it: &Posted| it.body["mainstay"]["note"].as_str().map(str::to_owned);
     let in_place: Vec<_> = told.iter().filter(|it| note(it).is_some()).collect();
     assert_eq!(in_place.len(), 1, "{told:?}");
-    assert_eq!(in_place[0].body["alerts"][0]["labels"]["alertname"], "away");
+    assert_eq!(in_place[0].body["alerts"][0]["labels"]["alertname"], "failing");
     postbox.answer("/first", &[(200, "")]);
     ward.set("ok");
     let ends = |path: &str| {
