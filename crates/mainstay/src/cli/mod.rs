@@ -594,27 +594,6 @@ mod tests {
                     args: ["add", "alice", "--admin"].map(Into::into).into(),
                 },
             ),
-            ("alerts --json", Command::Alerts { json: true }),
-            ("alerts", Command::Alerts { json: false }),
-            ("alerts explain", Command::ExplainAlerts),
-            (
-                "alerts ack not_ready --by anna",
-                Command::Hush(HushCommand::Acknowledge {
-                    alert: "not_ready".into(),
-                    by: Some("anna".into()),
-                }),
-            ),
-            ("silence", Command::Hush(HushCommand::List)),
-            ("silence del ab12", Command::Hush(HushCommand::Del { id: "ab12".into() })),
-            (
-                "silence add rule=high_* severity=critical --for 2h --comment why",
-                Command::Hush(HushCommand::Add {
-                    matchers: vec!["rule=high_*".into(), "severity=critical".into()],
-                    time: Duration::from_secs(7_200),
-                    by: None,
-                    comment: "why".into(),
-                }),
-            ),
             ("rules export --format prometheus", Command::ExportRules),
             ("notify test ops", Command::NotifyTest { receiver: "ops".into() }),
             ("log-level", Command::LogLevel { level: None, duration: None, only: None }),
@@ -641,6 +620,36 @@ mod tests {
                     duration: None,
                     only: Some(Only::Request("abc".into())),
                 },
+            ),
+        ];
+        for (line, command) in cases {
+            assert_eq!(command_of(line), command, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_about_alerts_is_understood() {
+        let cases = [
+            ("alerts --json", Command::Alerts { json: true }),
+            ("alerts", Command::Alerts { json: false }),
+            ("alerts explain", Command::ExplainAlerts),
+            (
+                "alerts ack not_ready --by anna",
+                Command::Hush(HushCommand::Acknowledge {
+                    alert: "not_ready".into(),
+                    by: Some("anna".into()),
+                }),
+            ),
+            ("silence", Command::Hush(HushCommand::List)),
+            ("silence del ab12", Command::Hush(HushCommand::Del { id: "ab12".into() })),
+            (
+                "silence add rule=high_* severity=critical --for 2h --comment why",
+                Command::Hush(HushCommand::Add {
+                    matchers: vec!["rule=high_*".into(), "severity=critical".into()],
+                    time: Duration::from_secs(7_200),
+                    by: None,
+                    comment: "why".into(),
+                }),
             ),
         ];
         for (line, command) in cases {

@@ -232,7 +232,7 @@ fn judge(own: &OwnRule, history: &History) -> (Reading, String) {
             Some(grown) => Some(grown / own.window.as_secs_f64()),
         },
         Function::Ratio => match (history.grown(0, own.window), history.grown(1, own.window)) {
-            (Some(_), Some(whole)) if whole == 0.0 => return quiet("there is nothing to compare"),
+            (Some(_), Some(0.0)) => return quiet("there is nothing to compare"),
             (Some(part), Some(whole)) => Some(part / whole),
             _ => return (Reading::Failed, String::new()),
         },

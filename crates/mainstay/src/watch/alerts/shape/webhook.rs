@@ -52,17 +52,9 @@ pub(super) fn body(letter: &Letter, to: &Receiver, sender: &Sender) -> Value {
         _ => (key(sender, "", &to.name), json!({ "service": sender.service })),
     };
     let mut own = json!({ "event_id": letter.id, "version": sender.version });
-    match letter.items.as_slice() {
-        [one] => own["evidence"] = one.evidence.clone(),
-        // The evidence of a moment is the same for all that it is about.
-        many => {
-            own["evidence"] = many
-                .iter()
-                .map(|it| it.evidence.clone())
-                .find(|it| !it.is_null())
-                .unwrap_or_default()
-        }
-    }
+    // The evidence of a moment is the same for all that it is about.
+    let evidence = letter.items.iter().map(|it| &it.evidence).find(|it| !it.is_null());
+    own["evidence"] = evidence.cloned().unwrap_or_default();
     if let Some(note) = &letter.note {
         own["note"] = note.as_str().into();
     }
