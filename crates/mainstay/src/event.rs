@@ -427,6 +427,31 @@ events! {
     /// With `alerts.dry_run`: what would be delivered.
     NotificationDry { receiver: String, what: String } "notify.dry_run" Info
         "Dry run: receiver {receiver} would be told of {what}";
+    /// What a probe asks is down: so many attempts in a row, or of the last ones, failed.
+    ProbeDown { probe: String, target: String, reason: String } "probe.down" Error
+        "Probe {probe}: {target} is down: {reason}";
+    /// What a probe asks is up again.
+    ProbeUp { probe: String, after: Time } "probe.up" Info
+        "Probe {probe} is up again after {after}";
+    /// A probe failed, and nothing else can be reached from this host either; told once, until something can.
+    VantageLost {} "probe.vantage_lost" Warning
+        "Nothing can be reached from this host: what probes ask is unknown, not down";
+    /// Something can be reached from this host again.
+    VantageBack { after: Time } "probe.vantage_back" Info
+        "Something can be reached from this host again after {after}";
+    /// No heartbeat is sent, because the service is not well; told once, until it is.
+    HeartbeatWithheld { reason: String } "heartbeat.withheld" Warning
+        "No heartbeat is sent: {reason}";
+    /// Heartbeats are not taken; told once, until one is.
+    HeartbeatFailed { reason: String } "heartbeat.failed" Warning
+        "The heartbeat is not taken: {reason}";
+    /// Heartbeats are sent and taken again.
+    HeartbeatBack { after: Time } "heartbeat.back" Info
+        "Heartbeats are sent again after {after}";
+    /// Watch dies as soon as it is started: no alerts, no probes, no metrics until it lives. Told at its third death in a
+    /// row, and then each time that they are twice as many.
+    WatchCrashLoop { deaths: u32, delay: Time } "watch.crash_loop" Critical
+        "Watch died {deaths} times in a row: nobody looks after the service; next start in {delay}";
 }
 
 impl Event {

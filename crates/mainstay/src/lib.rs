@@ -75,13 +75,14 @@ pub use crate::http::limit::route::{Asking, Limit, Limited, LimitedFuture, limit
 pub use crate::log::bridge::log_layer;
 pub use command::Call;
 pub use config::{
-    Alerts, AutoDuration, Bind, Config, Count, Database, Health, Http, Level, Limits, Log,
-    LogTarget, Metrics, Proxy, Secret, Sentry, Server, Telemetry, UnknownLevel, Workers,
+    Alerts, AutoDuration, Bind, Config, Count, Database, Health, Heartbeat, Http, Level, Limits,
+    Log, LogTarget, Metrics, Probing, Proxy, Secret, Sentry, Server, Telemetry, UnknownLevel,
+    Workers,
 };
 pub use mainstay_os::segment::Strategy;
 pub use metrics::{Counter, Gauge, Histogram, Labelled, Measure, Merge, MetricError};
 pub use serve::{Builder, builder, serve};
 #[cfg(feature = "database")]
 pub use sqlx;
-pub use status::{CheckStatus, Status, WorkerStatus};
+pub use status::{CheckStatus, ProbeStatus, Status, WorkerStatus};
 pub use worker::{App, Check, Worker};

@@ -251,8 +251,10 @@ impl Builder {
                 Ok(if *json { format!("{data:#}\n") } else { table::effective_text(&data) })
             }
             Command::ExplainAlerts => Ok(watch::explain(&config)),
-            Command::ExportRules => Ok(watch::export(&config)),
+            Command::ExportRules { format } => Ok(watch::export(&config, format)),
             Command::Alerts { json } => watch::list(&config, *json),
+            Command::Probes { json } => watch::list_probes(&config, *json),
+            Command::ProbeOnce { what, json } => watch::probe_once(&config, what, *json),
             Command::NotifyTest { receiver } => {
                 watch::test(&config, (&identity.name, &identity.version), receiver)
             }

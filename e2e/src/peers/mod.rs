@@ -8,6 +8,7 @@ mod hook;
 mod inbox;
 mod kent;
 mod mariadb;
+mod monitor;
 mod postgres;
 mod process;
 mod prometheus;
@@ -16,19 +17,22 @@ mod python;
 mod relay;
 mod statsd;
 mod test_agent;
+mod tls;
 
 pub use collector::{Collector, SILENCE, Total};
 pub use hook::{Hook, Message};
 pub use kent::Kent;
 pub use mariadb::MariaDb;
+pub use monitor::Monitor;
 pub use postgres::Postgres;
 pub(crate) use process::Server;
-pub use prometheus::{Prometheus, Read, openmetrics, promtool, promtool_rules};
+pub use prometheus::{Prometheus, Read, openmetrics, promtool, promtool_rules, promtool_test};
 pub use protoc::protoc;
 pub use python::python;
 pub use relay::Relay;
 pub use statsd::{Navdoon, Statsd};
 pub use test_agent::TestAgent;
+pub use tls::TlsServer;
 
 use std::path::{Path, PathBuf};
 

@@ -24,6 +24,7 @@ mod logs;
 mod metrics;
 mod pages;
 mod pressure;
+mod probes;
 mod prometheus;
 mod proxies;
 mod ratelimits;

@@ -145,13 +145,27 @@ pub(super) fn alerts() -> clap::Command {
         .subcommand(common(explain, false))
 }
 
+pub(super) fn probes() -> clap::Command {
+    common(described(COMMANDS, "probes"), false).arg(switch("json", "Print JSON"))
+}
+
+pub(super) fn probe() -> clap::Command {
+    let what = Arg::new("what")
+        .value_name("URL")
+        .required(true)
+        .help("http://…, https://…, tcp://HOST:PORT, dns://NAME, or the name of a probe");
+    common(described(COMMANDS, "probe"), false).arg(what).arg(switch("json", "Print JSON"))
+}
+
 pub(super) fn rules() -> clap::Command {
     let format = Arg::new("format")
         .long("format")
         .value_name("FORMAT")
         .required(true)
-        .value_parser(["prometheus"])
-        .help("What takes them: prometheus");
+        .value_parser(["prometheus", "alertmanager", "grafana"])
+        .help(
+            "What takes them: prometheus, alertmanager (what explains what) or grafana (a board)",
+        );
     let export = clap::Command::new("export").about("Print them to standard output");
     common(described(COMMANDS, "rules"), false)
         .subcommand_required(true)

@@ -17,7 +17,9 @@ use http::{HeaderName, HeaderValue};
 
 use clap::{Arg, ArgAction, ArgMatches, builder::OsStringValueParser, error::ErrorKind};
 
-use args::{alerts, field, limits, live, log_level, migrate, notify, peer, pid, rest, rules};
+use args::{
+    alerts, field, limits, live, log_level, migrate, notify, peer, pid, probe, probes, rest, rules,
+};
 
 use crate::config::{
     Config, Level,
@@ -57,10 +59,14 @@ pub(crate) enum Command {
     Migrate(MigrateCommand),
     /// Print the alerts of the running service.
     Alerts { json: bool },
+    /// Print what the running service's probes have found.
+    Probes { json: bool },
+    /// Ask once, as a probe does: an address, or the name of a probe.
+    ProbeOnce { what: String, json: bool },
     /// Print the alert rules that are in force, in words.
     ExplainAlerts,
-    /// Print them as a file of Prometheus.
-    ExportRules,
+    /// Print them as `prometheus`, `alertmanager` or `grafana` takes them.
+    ExportRules { format: String },
     /// Send a receiver of notifications something that says that nothing is wrong.
     NotifyTest { receiver: String },
     /// A command of the application's own, with what followed its name.
@@ -89,8 +95,9 @@ impl Command {
                 | Self::Doctor(_)
                 | Self::Limits(LimitsCommand::List { .. })
                 | Self::Migrate(_)
+                | Self::ProbeOnce { .. }
                 | Self::ExplainAlerts
-                | Self::ExportRules
+                | Self::ExportRules { .. }
                 | Self::NotifyTest { .. }
                 | Self::Own { .. }
         )
@@ -171,6 +178,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("migrate", "Print how the database's migrations stand, run or undo them"),
     ("doctor", "Explain what the configuration makes of a case"),
     ("alerts", "Print the alerts of the running service, or explain the rules"),
+    ("probes", "Print what the running service's probes have found"),
+    ("probe", "Ask once, as a probe does, and print how long each phase took"),
     ("rules", "Print the alert rules as another program takes them"),
     ("notify", "Show that whoever is told of alerts can be reached"),
     ("log-level", "Print the log level, or change it for a while or until the next reload"),
@@ -285,7 +294,7 @@ fn command(program: &str, own: &[(&'static str, &'static str)]) -> clap::Command
         .subcommand(log_level())
         .subcommand(limits())
         .subcommand(migrate())
-        .subcommands([alerts(), rules(), notify()])
+        .subcommands([alerts(), probes(), probe(), rules(), notify()])
         .subcommands(own.iter().map(|(name, about)| {
             common(clap::Command::new(*name).about(*about), false).arg(rest())
         }))
@@ -396,7 +405,16 @@ fn chosen(matches: &ArgMatches, own: &[(&'static str, &'static str)]) -> Command
         "migrate" => Command::Migrate(chosen_of_migrate(inner)),
         "alerts" if inner.subcommand().is_some() => Command::ExplainAlerts,
         "alerts" => Command::Alerts { json: inner.get_flag("json") },
-        "rules" => Command::ExportRules,
+        "probes" => Command::Probes { json: inner.get_flag("json") },
+        "probe" => {
+            let what = inner.get_one::<String>("what").cloned().unwrap_or_default();
+            Command::ProbeOnce { what, json: inner.get_flag("json") }
+        }
+        "rules" => {
+            let (_, asked) = inner.subcommand().expect("clap has asked for it");
+            let format = asked.get_one::<String>("format").cloned().unwrap_or_default();
+            Command::ExportRules { format }
+        }
         "notify" => {
             let (_, asked) = inner.subcommand().expect("clap has asked for it");
             let receiver = asked.get_one::<String>("receiver").cloned().unwrap_or_default();
@@ -551,7 +569,12 @@ mod tests {
             ("alerts --json", Command::Alerts { json: true }),
             ("alerts", Command::Alerts { json: false }),
             ("alerts explain", Command::ExplainAlerts),
-            ("rules export --format prometheus", Command::ExportRules),
+            ("probes --json", Command::Probes { json: true }),
+            ("probe tcp://a:1", Command::ProbeOnce { what: "tcp://a:1".into(), json: false }),
+            (
+                "rules export --format grafana",
+                Command::ExportRules { format: "grafana".to_owned() },
+            ),
             ("notify test ops", Command::NotifyTest { receiver: "ops".into() }),
             ("log-level", Command::LogLevel { level: None, duration: None, only: None }),
             (

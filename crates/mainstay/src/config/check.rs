@@ -11,6 +11,7 @@ use crate::log::Look;
 use super::{
     Config,
     error::{ConfigError, Origin, Problem},
+    probes::{self, Target},
     receivers::{self, Receiver},
     value::Bind,
 };
@@ -55,6 +56,13 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
         found.push(about(config, "sentry.dsn", message, hint));
     }
     found.extend(of_alerts(config, &good));
+    if good(&["probing.references"])
+        && let Err(why) = probes::references(&config.probing.references)
+    {
+        let hint = "use HOST:PORT, several joined by commas";
+        found.push(about(config, "probing.references", why.to_owned(), hint));
+    }
+    found.extend(of_heartbeat(config, &good));
     let proxy = &config.proxy;
     if good(&["proxy.fix", "proxy.header"]) && !proxy.fix.is_empty() && proxy.header == "forwarded"
     {
@@ -99,6 +107,21 @@ fn of_alerts(config: &Config, good: &impl Fn(&[&str]) -> bool) -> Vec<Problem> {
         found.push(about(config, "alerts.receivers", message, hint));
     }
     found
+}
+
+/// Where all is said to be well.
+fn of_heartbeat(config: &Config, good: &impl Fn(&[&str]) -> bool) -> Option<Problem> {
+    let url = config.heartbeat.url.as_ref().filter(|_| good(&["heartbeat.url"]))?;
+    let (message, hint) = match Target::parse(url.expose()) {
+        Ok(Target::Http(url)) if !url.is_tls || cfg!(feature = "tls") => return None,
+        Ok(Target::Http(_)) => (
+            "needs the feature tls, which this program was built without",
+            "build it with features = [\"tls\"], or use http://",
+        ),
+        Ok(_) => ("is neither http nor https", "use http://HOST/PATH or https://HOST/PATH"),
+        Err(why) => (why, "use http://HOST/PATH or https://HOST/PATH"),
+    };
+    Some(about(config, "heartbeat.url", message.to_owned(), hint))
 }
 
 /// Settings that are allowed and do nothing.

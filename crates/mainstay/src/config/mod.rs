@@ -16,6 +16,7 @@ pub(crate) mod load;
 pub(crate) mod otel;
 #[cfg(test)]
 mod page;
+pub(crate) mod probes;
 pub(crate) mod receivers;
 pub(crate) mod render;
 mod sections;
@@ -28,6 +29,7 @@ use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 
 pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
+pub use probes::{Heartbeat, Probing};
 use sections::Values;
 pub use sections::{
     Alerts, Database, Health, Http, Limits, Log, Metrics, Proxy, Sentry, Server, Telemetry, Workers,
@@ -81,11 +83,18 @@ pub struct Config {
     pub sentry: Sentry,
     /// The alert rules, and whom they tell.
     pub alerts: Alerts,
+    /// What all probes have in common.
+    pub probing: Probing,
+    /// Who is told that all is well.
+    pub heartbeat: Heartbeat,
+    /// What is asked from outside.
+    pub(crate) probes: Vec<probes::Probe>,
     /// The application's own table. It may hold secrets, so `Debug` shows its names alone.
     pub app: toml::Table,
     /// What follows from it and from the variables of OpenTelemetry.
     pub(crate) otel: otel::Otel,
     pub(crate) effective: Vec<Effective>,
+    pub(crate) rows: Vec<layers::Filled>,
     pub(crate) app_origins: Vec<(String, Origin)>,
     pub(crate) warnings: Vec<String>,
 }
@@ -140,6 +149,10 @@ impl Config {
             otel: otel::Otel::default(),
             sentry: values.sentry(),
             alerts: values.alerts(),
+            probing: values.probing(),
+            heartbeat: values.heartbeat(),
+            probes: probes::read(&layers.rows, &mut problems),
+            rows: layers.rows,
             app: layers.app,
             effective: layers.effective,
             app_origins: layers.app_origins,
@@ -197,6 +210,9 @@ impl fmt::Debug for Config {
             .field("telemetry", &self.telemetry)
             .field("sentry", &self.sentry)
             .field("alerts", &self.alerts)
+            .field("probing", &self.probing)
+            .field("heartbeat", &self.heartbeat)
+            .field("probes", &self.probes)
             .field("app", &self.app.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

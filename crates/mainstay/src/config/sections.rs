@@ -506,7 +506,7 @@ impl Values<'_> {
         }
     }
 
-    fn yes(&self, path: &str) -> bool {
+    pub(super) fn yes(&self, path: &str) -> bool {
         match self.get(path) {
             Value::Bool(yes) => *yes,
             other => mistaken(path, other),
@@ -532,21 +532,21 @@ impl Values<'_> {
         &found.expect("a field of Config is a key of the table").value
     }
 
-    fn text(&self, path: &str) -> String {
+    pub(super) fn text(&self, path: &str) -> String {
         match self.get(path) {
             Value::Text(text) => text.clone(),
             other => mistaken(path, other),
         }
     }
 
-    fn path(&self, path: &str) -> Option<PathBuf> {
+    pub(super) fn path(&self, path: &str) -> Option<PathBuf> {
         match self.get(path) {
             Value::Path(it) => Some(it.clone()).filter(|it| !it.as_os_str().is_empty()),
             other => mistaken(path, other),
         }
     }
 
-    fn number(&self, path: &str) -> u64 {
+    pub(super) fn number(&self, path: &str) -> u64 {
         match self.get(path) {
             Value::Count(n) | Value::Bytes(n) => *n,
             other => mistaken(path, other),
@@ -557,7 +557,7 @@ impl Values<'_> {
         u32::try_from(self.number(path)).expect("the table's range fits 32 bits")
     }
 
-    fn duration(&self, path: &str) -> Duration {
+    pub(super) fn duration(&self, path: &str) -> Duration {
         match self.get(path) {
             Value::Duration(it) => *it,
             other => mistaken(path, other),

@@ -184,4 +184,14 @@ families! {
     NOTIFICATIONS_WAITING "mainstay_alert_notifications_waiting" Gauge ["receiver"];
     /// How long each receiver has taken nothing of what waits for it; 0 while it does.
     RECEIVER_FAILING "mainstay_alert_receiver_failing_seconds" Gauge ["receiver"];
+    /// Whether what each probe asks is up; NaN while nobody can know.
+    PROBE_UP "mainstay_probe_up" Gauge ["probe"];
+    /// Attempts of each probe: those that went well (`success`), that did not (`failure`), and that say nothing as
+    /// this host could reach nothing (`unknown`).
+    PROBE_ATTEMPTS "mainstay_probe_attempts_total" Counter ["outcome", "probe"];
+    /// How long each phase took at the last attempt of each probe that came so far: `dns`, `connect`, `tls`, `first_byte`,
+    /// `transfer`, and `total`.
+    PROBE_SECONDS "mainstay_probe_duration_seconds" Gauge ["phase", "probe"];
+    /// Days until the first certificate ends of the chain that each probe last met.
+    PROBE_CERTIFICATE "mainstay_probe_certificate_days_left" Gauge ["probe"];
 }

@@ -35,7 +35,7 @@ pub(crate) const PUSHED_BINS: usize = PUSHED + 16;
 /// Metrics of the application, those of mainstay that have labels, and their series. Memory is taken
 /// only by what is used.
 pub(crate) const CAPACITY: Capacity =
-    Capacity { metrics: 256, counters: 1_024, gauges: 256, histograms: 1_024 };
+    Capacity { metrics: 256, counters: 1_024, gauges: 1_024, histograms: 1_024 };
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident $text:literal;)*) => {
@@ -112,6 +112,12 @@ counters! {
     NOTIFY_FAILED "mainstay_alert_notification_failures_total";
     /// Notifications that were given up: refused, too old, or for a receiver that is named no more.
     NOTIFY_LOST "mainstay_alert_notifications_lost_total";
+    /// Heartbeats that were taken.
+    HEARTBEATS "mainstay_heartbeats_sent_total";
+    /// Heartbeats that were not taken.
+    HEARTBEATS_FAILED "mainstay_heartbeats_failed_total";
+    /// Heartbeats that were not sent, as the service was not well.
+    HEARTBEATS_WITHHELD "mainstay_heartbeats_withheld_total";
 }
 
 /// The client went away before it had its answer; nginx's number.

@@ -199,6 +199,17 @@ pub(crate) const LAYERS: &[Layer] = &[
         ],
         never: IMPURE,
     },
+    // What attempts mean is decided without making any.
+    Layer {
+        part: "crates/mainstay/src/watch/probes/verdict.rs",
+        may: &["crate::clock", "crate::config::probes", "crate::watch::probes"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/watch/probes/certificate.rs",
+        may: &["crate::watch::probes"],
+        never: IMPURE,
+    },
     Layer {
         part: "crates/mainstay/src/watch/",
         may: &[

@@ -62,7 +62,9 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
         | cli::Command::Migrate(_)
         | cli::Command::Alerts { .. }
         | cli::Command::ExplainAlerts
-        | cli::Command::ExportRules
+        | cli::Command::ExportRules { .. }
+        | cli::Command::Probes { .. }
+        | cli::Command::ProbeOnce { .. }
         | cli::Command::NotifyTest { .. }
         | cli::Command::Own { .. } => return None,
         cli::Command::DoctorLive(time) => {

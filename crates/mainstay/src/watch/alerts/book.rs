@@ -31,6 +31,9 @@ pub(super) struct Kept {
     pub(super) windows: Windows,
     /// By receiver, the oldest first.
     pub(super) outbox: BTreeMap<String, VecDeque<Letter>>,
+    /// The service was ended, so nobody was to look after it from then on.
+    #[serde(default)]
+    pub(super) ended: bool,
 }
 
 /// The file, or memory alone.
@@ -130,12 +133,13 @@ struct Borrowed<'a> {
     memory: &'a Memory,
     windows: &'a Windows,
     outbox: &'a BTreeMap<String, VecDeque<Letter>>,
+    ended: bool,
 }
 
 impl Kept {
     fn borrowed(&self) -> Borrowed<'_> {
-        let Kept { memory, windows, outbox, .. } = self;
-        Borrowed { version: VERSION, memory, windows, outbox }
+        let Kept { memory, windows, outbox, ended, .. } = self;
+        Borrowed { version: VERSION, memory, windows, outbox, ended: *ended }
     }
 }
 

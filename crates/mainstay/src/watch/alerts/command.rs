@@ -1,28 +1,21 @@
 //! The commands about alerts: what is in force, what is the case, and whether a receiver can be reached.
 
+use super::super::ask::{Asked, ask};
 use super::super::rules::builtin::rules;
-use super::super::rules::{prometheus, words};
+use super::super::rules::{alertmanager, grafana, prometheus, words};
 use super::letter::Letter;
 use super::office::{client, send};
 use super::pace::Verdict;
 use super::{named, sender};
 use crate::clock;
-use crate::config::{Bind, Config};
+use crate::config::Config;
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
-/// Nobody answers.
-const NOBODY: u8 = 2;
 /// It was refused.
 const REFUSED: u8 = 1;
 /// More alerts of one rule are one line while all is well.
 const FEW: usize = 3;
-/// For an answer of the service.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `alerts explain`: the rules as they are in force, and who is told.
 pub(crate) fn explain(config: &Config) -> String {
@@ -47,54 +40,23 @@ pub(crate) fn explain(config: &Config) -> String {
     text
 }
 
-/// `rules export`: the rules as a file of Prometheus.
-pub(crate) fn export(config: &Config) -> String {
-    prometheus::export(&config.alerts, &rules(&config.alerts))
+/// `rules export`: the rules as another program takes them.
+pub(crate) fn export(config: &Config, format: &str) -> String {
+    let rules = rules(&config.alerts);
+    match format {
+        "alertmanager" => alertmanager::export(&rules),
+        "grafana" => grafana::export(),
+        _ => prometheus::export(&config.alerts, &rules),
+    }
 }
 
 /// `alerts`: what the running service says of them.
 ///
 /// # Errors
 /// Text for standard error and the exit code: 2 when no service answers.
-pub(crate) fn list(config: &Config, json: bool) -> Result<String, (u8, String)> {
-    let Some(bind) = &config.server.admin else {
-        return Err((NOBODY, "error: server.admin is empty, and alerts are shown there\n".into()));
-    };
-    let answer = ask(bind).map_err(|error| {
-        (NOBODY, format!("error: no running service answers on {bind}: {error}\n"))
-    })?;
-    let told: Value = serde_json::from_str(&answer)
-        .map_err(|_| (NOBODY, format!("error: what answers on {bind} shows no alerts\n")))?;
+pub(crate) fn list(config: &Config, json: bool) -> Asked {
+    let told = ask(config, "/alerts", "alerts")?;
     Ok(if json { format!("{told:#}\n") } else { table(&told) })
-}
-
-/// The body of `/alerts`.
-fn ask(bind: &Bind) -> io::Result<String> {
-    let question = b"GET /alerts HTTP/1.0\r\nhost: mainstay\r\n\r\n";
-    let mut answer = Vec::new();
-    match bind {
-        Bind::Tcp { host, port } => {
-            let address = (host.as_str(), *port).to_socket_addrs()?.next();
-            let address = address.ok_or_else(|| io::Error::other("it has no address"))?;
-            let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(question)?;
-            stream.read_to_end(&mut answer)?;
-        }
-        Bind::Unix(path) => {
-            let mut stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(question)?;
-            stream.read_to_end(&mut answer)?;
-        }
-        Bind::Fd(_) => return Err(io::Error::other("its address is not known")),
-    }
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(body.to_owned()),
-        _ => Err(io::Error::other("it does not answer as a service of mainstay does")),
-    }
 }
 
 fn table(told: &Value) -> String {
@@ -184,6 +146,7 @@ mod tests {
     use super::*;
     use crate::config::Sources;
     use serde_json::json;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::thread;
 
@@ -200,7 +163,7 @@ mod tests {
         let text = explain(&config);
         assert!(text.contains("Told are the log and ops (signed), two."), "{text}");
         assert!(!text.contains("hunter2") && !format!("{config:?}").contains("hunter2"));
-        assert!(export(&config).contains("- alert: MainstayNotReady"));
+        assert!(export(&config, "prometheus").contains("- alert: MainstayNotReady"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod pace;
 mod show;
 
 use super::directories::Directories;
+use super::probes::Board;
 use super::rules::builtin::rules;
 use super::rules::engine::{Engine, Kind, Notice};
 use super::rules::facts::{self, Facts};
@@ -20,6 +21,7 @@ use crate::clock::{self, Mono};
 use crate::config::Config;
 use crate::config::receivers::{self, Receiver};
 use crate::event::{Event, Time};
+use crate::health::State;
 use crate::log::Log;
 use crate::metrics::names;
 use crate::status::Status;
@@ -64,7 +66,7 @@ impl Alerts {
     pub(crate) fn start(
         log: &Log,
         config: &Config,
-        directories: &Arc<Directories>,
+        (directories, probes): (&Arc<Directories>, Arc<Board>),
         (name, version): (&str, &str),
     ) -> io::Result<Alerts> {
         let shown = Arc::new(Shown::default());
@@ -79,6 +81,7 @@ impl Alerts {
             receivers: named(config),
             sender: sender(name, version),
             directories: Arc::clone(directories),
+            probes,
             office: Arc::clone(&office),
             shown: Arc::clone(&shown),
         };
@@ -109,6 +112,11 @@ impl Alerts {
             }
         }
     }
+}
+
+/// Longer than that between two looks is a gap, nanoseconds.
+fn patience(interval: Duration) -> u64 {
+    nanos((interval * 2).max(GAP))
 }
 
 /// The receivers that the configuration names; it has judged them.
@@ -146,6 +154,7 @@ struct Looker {
     receivers: Vec<Receiver>,
     sender: Sender,
     directories: Arc<Directories>,
+    probes: Arc<Board>,
     office: Arc<Office>,
     shown: Arc<Shown>,
 }
@@ -156,6 +165,9 @@ struct Work {
     routes: Routes,
     gauges: Gauges,
     saved: Moment,
+    last: Moment,
+    /// For how long nobody had looked, until that is judged.
+    gap: Option<Duration>,
     /// The states that were saved.
     states: String,
 }
@@ -187,11 +199,15 @@ impl Looker {
         // A clock that was set back must not make what is young old.
         let now = clock::wall().max(kept.memory.last());
         let memory = std::mem::take(&mut kept.memory);
-        let patience = nanos((alerts.interval * 2).max(GAP));
+        let patience = patience(alerts.interval);
         let (engine, gap) = Engine::resume(rules(alerts), memory, now, patience);
+        let gap = gap.map(Duration::from_nanos);
         if let Some(gap) = gap {
-            self.log.event(&Event::AlertsGap { gap: Time(Duration::from_nanos(gap)) });
+            self.log.event(&Event::AlertsGap { gap: Time(gap) });
         }
+        // Somebody ended the service, and nobody was to look after it.
+        let was_ended = std::mem::take(&mut kept.ended);
+        let gap = gap.filter(|_| !was_ended);
         kept.memory = engine.memory();
         kept.windows = std::mem::take(&mut kept.windows).of(segment.header().started_wall());
         let names: Vec<_> = self.receivers.iter().map(|it| &*it.name).collect();
@@ -202,7 +218,7 @@ impl Looker {
         }
         let gauges = Gauges::new(segment, self.log.slot_index(), &engine);
         let routes = Routes::default();
-        let work = Work { engine, routes, gauges, saved: 0, states: String::new() };
+        let work = Work { engine, routes, gauges, saved: 0, last: now, gap, states: String::new() };
         (work, (now, start))
     }
 
@@ -225,21 +241,33 @@ impl Looker {
             let wait = next.since(clock::mono()).min(SAMPLE);
             thread::park_timeout(wait.max(Duration::from_millis(1)));
         }
-        self.office.save(&self.office.book(), &self.log);
+        let state = State::from_word(self.log.segment().header().state());
+        let mut book = self.office.book();
+        book.kept.ended = matches!(state, State::Draining | State::Stopped);
+        self.office.save(&book, &self.log);
     }
 
     /// Takes note of everything, and decides if it is time to.
     fn look(&self, work: &mut Work, now: Moment, is_time: bool) {
         let (segment, alerts) = (self.log.segment(), &self.config.alerts);
+        let passed = now.saturating_sub(std::mem::replace(&mut work.last, now));
+        if passed > patience(alerts.interval) {
+            // Watch was stopped, or had no turn.
+            let gap = Duration::from_nanos(passed);
+            self.log.event(&Event::AlertsGap { gap: Time(gap) });
+            work.gap = Some(gap);
+        }
         let status = Status::read(segment, &self.sender.service, &self.sender.version);
         let receivers = self.office.look(&self.receivers, clock::mono());
-        let facts = look::look(segment, &status, &self.directories, receivers);
+        let probes = self.probes.look(clock::wall() / 1_000_000_000);
+        let mut facts = look::look(segment, &status, &self.directories, receivers, probes);
         work.routes.note(now, segment, alerts);
         let mut book = self.office.book();
         book.kept.windows.note(now, &facts, alerts);
         if !is_time {
             return self.show(work, &facts, &book);
         }
+        facts.gap = work.gap.take();
         let blind = work.engine.blind();
         let found = findings(alerts, &book.kept.windows, &facts, &blind);
         let failed = found.iter().filter(|it| it.reading == super::rules::rule::Reading::Failed);
@@ -263,6 +291,8 @@ impl Looker {
         work.gauges.set(&work.engine);
         self.show(work, &facts, &book);
         drop(book);
+        let failing = facts.receivers.iter().map(|it| it.failing).max().unwrap_or_default();
+        self.shown.looked_at(clock::mono(), failing);
         self.log.slot().add(names::EVALUATIONS, 1);
         notices.iter().for_each(|notice| self.tell(notice, &evidence, now));
         self.office.ring();

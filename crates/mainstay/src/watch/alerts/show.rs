@@ -4,25 +4,49 @@ use super::super::rules::engine::Engine;
 use super::super::rules::instance::{Instance, State};
 use super::book::Book;
 use super::letter::time;
-use crate::clock;
+use crate::clock::{self, Mono};
 use crate::metrics::registry::Metrics;
 use crate::metrics::{Gauge, Merge, families};
 use mainstay_os::segment::Segment;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// The alerts as they were at the last look, shared with whoever answers.
 #[derive(Debug, Default)]
-pub(crate) struct Shown(Mutex<String>);
+pub(crate) struct Shown {
+    text: Mutex<String>,
+    /// When the rules were last evaluated, monotonic nanoseconds.
+    looked: AtomicU64,
+    /// How long some receiver had taken nothing then, nanoseconds.
+    failing: AtomicU64,
+}
 
 impl Shown {
     pub(super) fn set(&self, text: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+
+    /// The rules were evaluated, and some receiver had taken nothing for so long.
+    pub(crate) fn looked_at(&self, now: Mono, failing: Duration) {
+        self.looked.store(now.0, SeqCst);
+        self.failing.store(u64::try_from(failing.as_nanos()).unwrap_or(u64::MAX), SeqCst);
+    }
+
+    /// When the rules were last evaluated.
+    pub(crate) fn looked(&self) -> Mono {
+        Mono(self.looked.load(SeqCst))
+    }
+
+    /// How long some receiver has taken nothing.
+    pub(crate) fn failing(&self) -> Duration {
+        Duration::from_nanos(self.failing.load(SeqCst))
     }
 
     /// The text; `{"enabled":false}` where no rule is evaluated.
     pub(crate) fn text(&self) -> String {
-        let text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         if text.is_empty() { "{\"enabled\":false}".to_owned() } else { text.clone() }
     }
 }

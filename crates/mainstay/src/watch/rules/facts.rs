@@ -30,6 +30,9 @@ pub(crate) struct Facts {
     pub(crate) pools: Vec<Pool>,
     pub(crate) directories: Vec<Directory>,
     pub(crate) receivers: Vec<Receiver>,
+    pub(crate) probes: Vec<Probe>,
+    /// For how long nobody has looked, at the first look after that.
+    pub(crate) gap: Option<Duration>,
     /// A worker is ready, so what is not named here is wanted by nobody.
     pub(crate) complete: bool,
 }
@@ -64,6 +67,21 @@ pub(crate) struct Receiver {
     pub(crate) name: String,
     /// How long it has taken nothing of what is for it.
     pub(crate) failing: Duration,
+}
+
+/// What is asked from outside.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Probe {
+    pub(crate) name: String,
+    pub(crate) target: String,
+    /// It is one of the service's own endpoints.
+    pub(crate) is_own: bool,
+    /// None while nobody can know.
+    pub(crate) is_up: Option<bool>,
+    /// Why the last attempt failed.
+    pub(crate) why: String,
+    /// Until the first of its certificates ends.
+    pub(crate) days_left: Option<f64>,
 }
 
 /// Columns of a pool's series.

@@ -2,12 +2,15 @@
 //! network. `rule` says what a rule is, `builtin` which there are, `facts` what they look at, `window` how
 //! much came in a span of time, `judge` makes findings of both; `instance` is one alert's state, `flap` whether
 //! it goes to and fro, `engine` takes a look with all of them and holds back what another one explains; `words`
-//! and `prometheus` tell the rules to people and to Prometheus.
+//! and `prometheus` tell the rules to people and to Prometheus, `alertmanager` what explains what, and `grafana`
+//! shows what they look at.
 
+pub(crate) mod alertmanager;
 pub(crate) mod builtin;
 pub(crate) mod engine;
 pub(crate) mod facts;
 mod flap;
+pub(crate) mod grafana;
 pub(crate) mod instance;
 pub(crate) mod judge;
 pub(crate) mod prometheus;

@@ -2,8 +2,8 @@
 //! of the file says so.
 
 use super::builtin::{
-    FEW_ERRORS, LEAST_ERRORS, LEAST_REQUESTS, LOOPS, NOTIFIER, POOL_WINDOW, PRESENT, QUEUE,
-    SATURATED, WIDTHS,
+    CERTIFICATE_DAYS, FEW_ERRORS, LEAST_ERRORS, LEAST_REQUESTS, LOOPS, NOTIFIER, POOL_WINDOW,
+    PRESENT, QUEUE, SATURATED, WIDTHS,
 };
 use super::rule::{Rule, Trigger};
 use crate::config::Alerts;
@@ -19,6 +19,9 @@ groups:
 - name: mainstay
   rules:
 ";
+
+/// The names of the service's own probes.
+const OWN: &str = "(healthz|readyz)(-[0-9]+)?";
 
 /// The file.
 pub(crate) fn export(alerts: &Alerts, rules: &[Rule]) -> String {
@@ -108,6 +111,17 @@ fn expression(alerts: &Alerts, rule: &Rule) -> (String, Duration) {
             )
         }
         "rule_failed" => "increase(mainstay_alert_evaluation_errors_total[1m]) > 0".to_owned(),
+        "listener_silent" => format!("mainstay_probe_up{{probe=~\"{OWN}\"}} == 0"),
+        "probe_down" => format!("mainstay_probe_up{{probe!~\"{OWN}\"}} == 0"),
+        "certificate_ends_soon" => {
+            format!("mainstay_probe_certificate_days_left < {}", CERTIFICATE_DAYS[1])
+        }
+        "certificate_expiry" => {
+            format!("mainstay_probe_certificate_days_left < {}", CERTIFICATE_DAYS[0])
+        }
+        "monitoring_gap" => {
+            "increase(mainstay_events_total{event=\"alert.gap\"}[1m]) > 0".to_owned()
+        }
         // The one that is left, as a test shows.
         _ => format!("mainstay_alert_receiver_failing_seconds >= {}", NOTIFIER.as_secs()),
     };
