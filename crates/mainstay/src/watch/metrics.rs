@@ -363,6 +363,7 @@ pub(crate) mod tests {
             "mainstay_directory_wanted",
             "mainstay_limit_decisions_",
             "mainstay_alert",
+            "mainstay_probe_",
         ];
         let others = others.map(str::to_owned);
         let listed = |family: &&Family| {

@@ -5,6 +5,7 @@
 
 use crate::clock::Mono;
 use crate::config::probes::Votes;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The first failure is asked about again after this time.
@@ -63,15 +64,15 @@ pub(crate) struct Verdict {
     /// Nothing can be known now.
     is_blind: bool,
     since: Mono,
-    /// When the first of the failures of late was.
-    failing: Option<Mono>,
+    /// When each of the failures among them was.
+    failures: VecDeque<Mono>,
 }
 
 impl Verdict {
     pub(crate) fn new(interval: Duration, confirm: Votes, recover: Votes, now: Mono) -> Verdict {
         let known = State::Unknown;
-        let (bad, seen, is_blind, failing) = (0, 0, false, None);
-        Verdict { interval, confirm, recover, known, bad, seen, is_blind, since: now, failing }
+        let (bad, seen, is_blind, failures) = (0, 0, false, VecDeque::new());
+        Verdict { interval, confirm, recover, known, bad, seen, is_blind, since: now, failures }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -110,23 +111,21 @@ impl Verdict {
         self.is_blind = false;
         self.bad = self.bad << 1 | u32::from(is_bad);
         self.seen = self.seen.saturating_add(1);
-        match is_bad {
-            true if self.failing.is_none() => self.failing = Some(now),
-            // The last failure is no longer among those that count.
-            false if self.last(self.confirm.of) == 0 => self.failing = None,
-            _ => {}
+        let counted = self.last(self.confirm.of) as usize;
+        if is_bad {
+            self.failures.push_back(now);
+            self.failures.drain(..self.failures.len().saturating_sub(counted));
         }
         let is_down = is_bad && self.last(self.confirm.of) >= self.confirm.wanted;
         let good = self.recover.of.min(self.seen) - self.last(self.recover.of.min(self.seen));
         let is_up = !is_bad && (self.known == State::Unknown || good >= self.recover.wanted);
         if self.known != State::Down && is_down {
+            let begun = self.failures.pop_front().unwrap_or(now);
             self.enter(State::Down);
-            let begun = self.failing.unwrap_or(now);
             return self.changed(before, begun);
         }
         if self.known != State::Up && is_up {
             self.enter(State::Up);
-            self.failing = None;
         }
         self.changed(before, now)
     }
@@ -134,6 +133,7 @@ impl Verdict {
     fn enter(&mut self, state: State) {
         self.known = state;
         (self.bad, self.seen) = (0, 0);
+        self.failures.clear();
     }
 
     fn changed(&mut self, from: State, now: Mono) -> Option<Change> {
@@ -216,14 +216,14 @@ mod tests {
             assert_eq!(found.replace("? U", "?  "), told, "{attempts}");
         }
         assert_eq!(run(&mut verdict((3, 5), (2, 2)), ".x.x.x"), "U    D");
-        assert_eq!(run(&mut verdict((3, 5), (3, 5)), ".x.x.x.x..x."), "U    D    U");
+        assert_eq!(run(&mut verdict((3, 5), (3, 5)), ".x.x.x.x..x."), "U    D   U");
         assert_eq!(run(&mut verdict((1, 1), (1, 1)), ".x.x"), "UDUD");
     }
 
     #[test]
     fn what_is_down_is_so_since_its_first_failure() {
         let mut verdict = verdict((3, 3), (2, 2));
-        run(&mut verdict, "....xxx");
+        run(&mut verdict, "..x.xxx");
         assert_eq!((verdict.state(), verdict.since()), (State::Down, Mono(5 * SECOND)));
     }
 
@@ -301,7 +301,7 @@ mod tests {
             }
             // A long calm decides whatever was in doubt.
             for (outcome, state) in [(Outcome::Bad, State::Down), (Outcome::Good, State::Up)] {
-                (0..40).for_each(|_| drop(verdict.note(outcome, now)));
+                (0..40).for_each(|_| _ = verdict.note(outcome, now));
                 assert_eq!(verdict.state(), state, "{seed}");
             }
         }
