@@ -57,7 +57,8 @@ impl Launch {
     /// Lines of the configuration, with dotted keys (`workers.count = 2`), one
     /// each. Fixed settings are written first, unless these lines set them:
     /// `server.bind`, `server.admin`, `server.control`, `server.pidfile`,
-    /// `health.drain_delay = "0s"`, and `probing.own` is off: what is counted is to be a scenario's own. `{dir}` stands for the service's directory.
+    /// `health.drain_delay = "0s"`, and `probing.own` is off: what is counted is to be a
+    /// scenario's own. `{dir}` stands for the service's directory.
     #[must_use]
     pub fn config(mut self, lines: &str) -> Self {
         lines.clone_into(&mut self.config);

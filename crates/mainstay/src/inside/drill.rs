@@ -5,10 +5,13 @@
 //! counts from its first good one; pools, at which the service looks each second; the space between the two
 //! thresholds of a directory; and what goes to and fro.
 
-use crate::config::{Config, Sources};
-use crate::watch::drill::{
-    Alerts, Directory, Engine, Facts, Memory, Rule, Windows, export, findings, rules,
-};
+use crate::config::{Alerts, Config, Sources};
+use crate::watch::rules::builtin::rules;
+use crate::watch::rules::engine::{Engine, Memory};
+use crate::watch::rules::facts::{Directory, Facts, Windows};
+use crate::watch::rules::judge::findings;
+use crate::watch::rules::prometheus::export;
+use crate::watch::rules::rule::Rule;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;

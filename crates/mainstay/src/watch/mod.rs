@@ -16,22 +16,11 @@ mod logs;
 mod metrics;
 mod probes;
 mod processes;
-mod rules;
+pub(crate) mod rules;
 mod run;
 mod series;
 mod statsd;
 mod threads;
-
-/// What the drill of the rules is made of.
-pub(crate) mod drill {
-    pub(crate) use super::rules::builtin::rules;
-    pub(crate) use super::rules::engine::{Engine, Memory};
-    pub(crate) use super::rules::facts::{Directory, Facts, Windows};
-    pub(crate) use super::rules::judge::findings;
-    pub(crate) use super::rules::prometheus::export;
-    pub(crate) use super::rules::rule::Rule;
-    pub(crate) use crate::config::Alerts;
-}
 
 pub(crate) use alerts::{explain, export, list, test};
 pub(crate) use probes::{list as list_probes, once as probe_once};
