@@ -79,6 +79,11 @@ pub(crate) fn once(config: &Config, what: &str, json: bool) -> Asked {
             let target = Target::parse(what).map_err(|why| {
                 (USAGE, format!("error: {what} is no probe, and as a URL it {why}\n"))
             })?;
+            if matches!(&target, Target::Http(url) if url.is_tls) && !cfg!(feature = "tls") {
+                let why =
+                    "error: https needs the feature tls, which this program was built without\n";
+                return Err((USAGE, why.to_owned()));
+            }
             let usual = Probe::usual("once", target);
             Probe { expect: Expect { redirects: REDIRECTS, ..usual.expect.clone() }, ..usual }
         }

@@ -7,6 +7,7 @@ macro_rules! failures {
     ($($(#[doc = $doc:literal])+ $name:ident $word:literal;)*) => {
         /// What went wrong.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "of TLS"))]
         pub(crate) enum Failure {
             $($(#[doc = $doc])+ $name),*
         }
