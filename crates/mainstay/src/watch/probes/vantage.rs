@@ -20,8 +20,16 @@ const FRESH: Duration = Duration::from_secs(2);
 pub(super) struct Vantage {
     references: Vec<(String, u16)>,
     log: Log,
-    /// The last look, and since when nothing can be reached.
-    known: Mutex<(Option<(Mono, bool)>, Option<Mono>)>,
+    known: Mutex<Known>,
+}
+
+/// What is known.
+#[derive(Default)]
+struct Known {
+    /// The last look, and whether anything could be reached then.
+    looked: Option<(Mono, bool)>,
+    /// Since when nothing can be.
+    lost: Option<Mono>,
 }
 
 impl Vantage {
@@ -36,19 +44,19 @@ impl Vantage {
     pub(super) fn can_reach(&self, failure: Failure) -> bool {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::mono();
-        let can = match known.0 {
+        let can = match known.looked {
             _ if self.references.is_empty() => failure != Failure::NoWay,
             Some((at, can)) if now.since(at) < FRESH => can,
             _ => self.references.iter().any(|(host, port)| answers(host, *port)),
         };
-        known.0 = Some((clock::mono(), can));
-        match (can, known.1) {
+        known.looked = Some((clock::mono(), can));
+        match (can, known.lost) {
             (false, None) => {
-                known.1 = Some(now);
+                known.lost = Some(now);
                 self.log.event(&Event::VantageLost {});
             }
             (true, Some(since)) => {
-                known.1 = None;
+                known.lost = None;
                 self.log.event(&Event::VantageBack { after: Time(now.since(since)) });
             }
             _ => {}
@@ -59,9 +67,9 @@ impl Vantage {
     /// Something that is away from this host was reached.
     pub(super) fn reached(&self) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(since) = known.1.take() {
+        if let Some(since) = known.lost.take() {
             let after = Time(clock::mono().since(since));
-            known.0 = None;
+            known.looked = None;
             self.log.event(&Event::VantageBack { after });
         }
     }

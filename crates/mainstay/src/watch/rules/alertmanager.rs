@@ -13,9 +13,10 @@ inhibit_rules:
 /// The part of the file.
 pub(crate) fn export(rules: &[Rule]) -> String {
     let mut text = HEAD.to_owned();
-    let alert = |name: &&str| rules.iter().find(|rule| rule.name == *name).map(|rule| rule.alert);
+    let alert =
+        |name: &&'static str| rules.iter().find(|rule| rule.name == *name).map(|rule| rule.alert);
     for rule in rules.iter().filter(|rule| !rule.explains.is_empty()) {
-        let targets: Vec<_> = rule.explains.iter().filter_map(|name| alert(name)).collect();
+        let targets: Vec<_> = rule.explains.iter().filter_map(alert).collect();
         // A String takes everything.
         writeln!(
             text,
