@@ -21,9 +21,12 @@
 
 mod serve;
 
+mod ask;
 mod cli;
 mod command;
 mod config;
+mod doctor;
+mod import;
 
 mod clock;
 mod event;

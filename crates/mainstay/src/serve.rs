@@ -1,15 +1,18 @@
 //! The entry: from the process's passport or command line to a role, and from the role to an exit
 //! code. Nothing else.
 
+use crate::ask;
 use crate::cli::{self, Command};
 use crate::command::{Call, Own};
 use crate::config::Config;
 use crate::config::load::Snapshot;
 #[cfg(feature = "database")]
 use crate::db::Migrations;
+use crate::doctor;
 use crate::http::body::BoxError;
 use crate::http::client::{self, Trust};
 use crate::http::errors::OwnPage;
+use crate::import;
 use crate::limits::plan::Plan;
 use crate::limits::settings::Settings;
 use crate::limits::table;
@@ -198,15 +201,32 @@ impl Builder {
             print(&cli::render_effective(&config, true, *json));
             return Ok(0);
         }
+        if let Command::Import { file } = command {
+            print(&import::run(file).map_err(|error| (FAILED, error))?);
+            return Ok(0);
+        }
         let snapshot =
             Snapshot::read(identity.config_file.as_deref()).map_err(|error| bad(&error))?;
+        if let Command::Kubernetes { files, container, how } = command {
+            let asked = (&*identity.name, identity.app_defaults.as_deref(), &*identity.flags);
+            let (code, text) =
+                doctor::kubernetes(files, container.as_deref(), &snapshot, asked, *how)
+                    .map_err(|error| (FAILED, error))?;
+            print(&text);
+            return Ok(code);
+        }
         // A running service must be reachable with a file that is broken by now.
         let readable = if command.is_for_the_running() { snapshot.way_to_service() } else { None };
-        let config = readable
-            .as_ref()
-            .unwrap_or(&snapshot)
-            .resolve(identity.app_defaults.as_deref(), &identity.flags)
-            .map_err(|error| bad(&error))?;
+        let resolve = |it: &Snapshot| it.resolve(identity.app_defaults.as_deref(), &identity.flags);
+        let config = match (resolve(readable.as_ref().unwrap_or(&snapshot)), command) {
+            // Whoever breaks the file has not made the service ill.
+            (Err(error), Command::Health { .. }) => match snapshot.way_to_service() {
+                Some(way) => resolve(&way),
+                None => Err(error),
+            },
+            (resolved, _) => resolved,
+        };
+        let config = config.map_err(|error| bad(&error))?;
         identity.take_name(&config);
         if matches!(command, Command::Serve | Command::Check) {
             outlet::probe(&config)
@@ -216,6 +236,11 @@ impl Builder {
             return supervisor::start(identity, &snapshot, config)
                 .map(supervisor::Supervisor::run)
                 .map_err(|error| (FAILED, error.to_string()));
+        }
+        if let Command::Inspect(how) = command {
+            let (code, text) = doctor::inspect(&config, &identity.name, *how);
+            print(&text);
+            return Ok(code);
         }
         print(&self.answer(identity, command, config)?);
         Ok(0)
@@ -236,6 +261,7 @@ impl Builder {
                 Ok("The configuration is good.\n".to_owned())
             }
             Command::Config { json, .. } => Ok(cli::render_effective(&config, false, *json)),
+            Command::Health { ready, within } => ask::health(&config, *ready, *within),
             Command::Doctor(case) => {
                 let trust = Trust::of(&config.proxy).map_err(|error| (BAD_CONFIG, error))?;
                 let peer = case.peer.map(|ip| SocketAddr::new(ip, 0));

@@ -6,6 +6,7 @@ use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction};
 use http::{HeaderName, HeaderValue};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(super) fn pid() -> Arg {
@@ -44,7 +45,57 @@ fn some_time(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-pub(super) fn live() -> Arg {
+pub(super) fn health() -> clap::Command {
+    let within = Arg::new("within")
+        .long("within")
+        .value_name("DURATION")
+        .value_parser(some_time)
+        .help("How long the answer may take [default: 5s]");
+    common(described(COMMANDS, "health"), false)
+        .arg(switch("ready", "Ask whether it is ready for requests, in place of whether it lives"))
+        .arg(within)
+}
+
+/// What `doctor` can look at besides.
+const DOCTOR: &[(&str, &str)] = &[
+    ("kubernetes", "Inspect manifests: what of them does not fit this service"),
+    ("client-ip", "Show, hop by hop, who the client of a request is taken to be, and why"),
+];
+
+pub(super) fn doctor() -> clap::Command {
+    let json = || switch("json", "Print JSON");
+    let strict = || switch("strict", "End with 1 for what is doubtful, too");
+    let file = path("One file or several, as kubectl kustomize or helm template print them; - is standard input")
+        .num_args(1..);
+    let container = Arg::new("container")
+        .long("container")
+        .value_name("NAME")
+        .help("The container that runs this service [default: the first of each pod]");
+    common(described(COMMANDS, "doctor"), false)
+        .args([json(), strict()])
+        .subcommand(common(described(DOCTOR, "kubernetes"), false).args([
+            file,
+            container,
+            json(),
+            strict(),
+        ]))
+        .subcommand(common(described(DOCTOR, "client-ip"), false).args([peer(), field(), live()]))
+}
+
+pub(super) fn import() -> clap::Command {
+    let file = path("Gunicorn's file, such as gunicorn.conf.py; it is read and not run");
+    common(described(COMMANDS, "import"), false).arg(file)
+}
+
+fn path(help: &'static str) -> Arg {
+    Arg::new("file")
+        .value_name("FILE")
+        .required(true)
+        .value_parser(clap::value_parser!(PathBuf))
+        .help(help)
+}
+
+fn live() -> Arg {
     Arg::new("live")
         .long("live")
         .value_name("DURATION")
@@ -53,7 +104,7 @@ pub(super) fn live() -> Arg {
         .help("Let the running service tell the chain of each request that comes, for so long, in its error log")
 }
 
-pub(super) fn peer() -> Arg {
+fn peer() -> Arg {
     Arg::new("peer")
         .long("peer")
         .value_name("ADDRESS")
@@ -64,7 +115,7 @@ pub(super) fn peer() -> Arg {
         .help("Who connects to the service: an address, or unix [default: 127.0.0.1]")
 }
 
-pub(super) fn field() -> Arg {
+fn field() -> Arg {
     Arg::new("header")
         .long("header")
         .short('H')

@@ -17,7 +17,7 @@ use http::{HeaderName, HeaderValue};
 
 use clap::{Arg, ArgAction, ArgMatches, builder::OsStringValueParser, error::ErrorKind};
 
-use args::{alerts, field, limits, live, log_level, migrate, notify, peer, pid, rest, rules};
+use args::{alerts, doctor, health, import, limits, log_level, migrate, notify, pid, rest, rules};
 
 use crate::config::{
     Config, Level,
@@ -44,6 +44,14 @@ pub(crate) enum Command {
     Reload { wait: bool },
     /// End the service.
     Stop { quick: bool },
+    /// Ask the running service whether it lives, or is ready.
+    Health { ready: bool, within: Duration },
+    /// Inspect the configuration, this host and the running service.
+    Inspect(Inspection),
+    /// Inspect manifests of Kubernetes.
+    Kubernetes { files: Vec<PathBuf>, container: Option<String>, how: Inspection },
+    /// Make a configuration of another server's.
+    Import { file: PathBuf },
     /// Explain who the client of a request is taken to be.
     Doctor(Case),
     /// Let the running service explain it for each request that comes, for a while.
@@ -67,6 +75,14 @@ pub(crate) enum Command {
     Own { name: &'static str, args: Vec<OsString> },
 }
 
+/// How an inspection is told, and what counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inspection {
+    pub json: bool,
+    /// Whether what is doubtful ends it with 1, too.
+    pub strict: bool,
+}
+
 /// What `migrate` is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MigrateCommand {
@@ -86,6 +102,10 @@ impl Command {
             Self::Serve
                 | Self::Check
                 | Self::Config { .. }
+                | Self::Health { .. }
+                | Self::Inspect(_)
+                | Self::Kubernetes { .. }
+                | Self::Import { .. }
                 | Self::Doctor(_)
                 | Self::Limits(LimitsCommand::List { .. })
                 | Self::Migrate(_)
@@ -163,13 +183,15 @@ const COMMANDS: &[(&str, &str)] = &[
     ("check", "Judge the configuration and end: 0 when it is good, 78 when not"),
     ("config", "Print every setting with its value and its origin"),
     ("status", "Print the state of the running service"),
+    ("health", "Ask the running service whether it lives: 0 when it does, 1 when not"),
     ("workers", "List the workers, add, remove or replace some"),
     ("requests", "Print the requests that are in flight"),
     ("reload", "Load configuration and program anew, without losing a request"),
     ("stop", "End the service once its requests are answered"),
     ("limits", "Print the rate limits, and how a client stands with them"),
     ("migrate", "Print how the database's migrations stand, run or undo them"),
-    ("doctor", "Explain what the configuration makes of a case"),
+    ("doctor", "Say what is unsafe: of configuration, host and service, or of manifests"),
+    ("import", "Make a configuration of Gunicorn's"),
     ("alerts", "Print the alerts of the running service, or explain the rules"),
     ("rules", "Print the alert rules as another program takes them"),
     ("notify", "Show that whoever is told of alerts can be reached"),
@@ -184,14 +206,13 @@ const WORKERS: &[(&str, &str)] = &[
     ("recycle", "Replace a worker, or all of them one by one"),
 ];
 
-/// What `doctor` can explain.
-const DOCTOR: &[(&str, &str)] =
-    &[("client-ip", "Show, hop by hop, who the client of a request is taken to be, and why")];
+/// How long `health` waits for an answer.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Every exit code with its meaning.
 pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
     (0, "success"),
-    (1, "the service could not start, or the command was refused"),
+    (1, "the service could not start, the command was refused, or health or doctor found it ill"),
     (2, "no running service answered on the control socket"),
     (3, "a worker failed to boot"),
     (4, "the application failed to load"),
@@ -277,11 +298,7 @@ fn command(program: &str, own: &[(&'static str, &'static str)]) -> clap::Command
         .subcommand(common(described(COMMANDS, "requests"), false).arg(json()))
         .subcommand(common(described(COMMANDS, "reload"), false).arg(wait))
         .subcommand(common(described(COMMANDS, "stop"), false).arg(quick))
-        .subcommand(
-            common(described(COMMANDS, "doctor"), false).subcommand_required(true).subcommand(
-                common(described(DOCTOR, "client-ip"), false).args([peer(), field(), live()]),
-            ),
-        )
+        .subcommands([health(), doctor(), import()])
         .subcommand(log_level())
         .subcommand(limits())
         .subcommand(migrate())
@@ -371,17 +388,13 @@ fn chosen(matches: &ArgMatches, own: &[(&'static str, &'static str)]) -> Command
         "requests" => Command::Requests { json: inner.get_flag("json") },
         "reload" => Command::Reload { wait: inner.get_flag("wait") },
         "stop" => Command::Stop { quick: inner.get_flag("quick") },
-        "doctor" => {
-            let (_, asked) = inner.subcommand().expect("clap has asked for it");
-            if let Some(time) = asked.get_one("live") {
-                return Command::DoctorLive(*time);
-            }
-            Command::Doctor(Case {
-                peer: asked.get_one("peer").copied().unwrap_or(Some(Ipv4Addr::LOCALHOST.into())),
-                headers: asked
-                    .get_many::<(HeaderName, HeaderValue)>("header")
-                    .map_or_else(Vec::new, |all| all.cloned().collect()),
-            })
+        "health" => Command::Health {
+            ready: inner.get_flag("ready"),
+            within: inner.get_one("within").copied().unwrap_or(HEALTH_PATIENCE),
+        },
+        "doctor" => chosen_of_doctor(inner),
+        "import" => {
+            Command::Import { file: inner.get_one("file").cloned().expect("clap has asked for it") }
         }
         "log-level" => {
             let text = |name| inner.get_one::<String>(name).cloned();
@@ -409,6 +422,32 @@ fn chosen(matches: &ArgMatches, own: &[(&'static str, &'static str)]) -> Command
             }
             None => unreachable!("clap knows a command {other} that is not handled"),
         },
+    }
+}
+
+fn chosen_of_doctor(matches: &ArgMatches) -> Command {
+    let how = |it: &ArgMatches| Inspection {
+        json: matches.get_flag("json") || it.get_flag("json"),
+        strict: matches.get_flag("strict") || it.get_flag("strict"),
+    };
+    match matches.subcommand() {
+        None => Command::Inspect(how(matches)),
+        Some(("kubernetes", asked)) => Command::Kubernetes {
+            files: asked.get_many("file").into_iter().flatten().cloned().collect(),
+            container: asked.get_one("container").cloned(),
+            how: how(asked),
+        },
+        Some((_, asked)) => {
+            if let Some(time) = asked.get_one("live") {
+                return Command::DoctorLive(*time);
+            }
+            Command::Doctor(Case {
+                peer: asked.get_one("peer").copied().unwrap_or(Some(Ipv4Addr::LOCALHOST.into())),
+                headers: asked
+                    .get_many::<(HeaderName, HeaderValue)>("header")
+                    .map_or_else(Vec::new, |all| all.cloned().collect()),
+            })
+        }
     }
 }
 
@@ -585,6 +624,31 @@ mod tests {
     }
 
     #[test]
+    fn commands_that_inspect_are_understood() {
+        let cases = [
+            ("health", Command::Health { ready: false, within: HEALTH_PATIENCE }),
+            (
+                "health --ready --within 800ms",
+                Command::Health { ready: true, within: Duration::from_millis(800) },
+            ),
+            ("doctor", Command::Inspect(Inspection { json: false, strict: false })),
+            ("doctor --strict", Command::Inspect(Inspection { json: false, strict: true })),
+            (
+                "doctor kubernetes a.yaml - --json --container web",
+                Command::Kubernetes {
+                    files: vec!["a.yaml".into(), "-".into()],
+                    container: Some("web".into()),
+                    how: Inspection { json: true, strict: false },
+                },
+            ),
+            ("import gunicorn.conf.py", Command::Import { file: "gunicorn.conf.py".into() }),
+        ];
+        for (line, command) in cases {
+            assert_eq!(command_of(line), command, "{line}");
+        }
+    }
+
+    #[test]
     fn commands_of_limits_are_understood() {
         let cases = [
             ("limits", Command::Limits(LimitsCommand::List { json: false })),
@@ -664,6 +728,8 @@ mod tests {
             ("workers add 0", "1..=512"),
             ("rules export", "--format"),
             ("notify test", "RECEIVER"),
+            ("doctor kubernetes", "FILE"),
+            ("import", "FILE"),
             ("--workers", "value is required"),
             ("serve now", "now"),
         ];

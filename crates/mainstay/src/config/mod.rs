@@ -32,7 +32,7 @@ use sections::Values;
 pub use sections::{
     Alerts, Database, Health, Http, Limits, Log, Metrics, Proxy, Sentry, Server, Telemetry, Workers,
 };
-use value::Value;
+pub(crate) use value::Value;
 pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};
 
 /// The grace of a quick stop (INT, QUIT), in place of `workers.grace`.
@@ -102,6 +102,20 @@ impl Effective {
     /// The value as the file would have it; secrets are hidden.
     pub(crate) fn shown(&self) -> String {
         if self.key.secret { "\"(hidden)\"".to_owned() } else { self.value.to_toml() }
+    }
+
+    /// The file in which it stands.
+    pub(crate) fn file(&self) -> Option<&std::path::Path> {
+        match &self.origin {
+            Origin::File { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a secret that is set; the URL of a file holds none.
+    pub(crate) fn holds_secret(&self) -> bool {
+        let is_set = |text: &String| !text.is_empty() && !text.starts_with("sqlite:");
+        self.key.secret && matches!(&self.value, Value::Text(text) if is_set(text))
     }
 }
 

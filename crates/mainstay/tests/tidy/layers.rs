@@ -202,6 +202,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         part: "crates/mainstay/src/watch/",
         may: &[
+            "crate::ask",
             "crate::clock",
             "crate::config",
             "crate::db::probe",
@@ -432,6 +433,49 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         part: "crates/mainstay/src/cli/",
         may: &["crate::cli", "crate::config"],
+        never: IMPURE,
+    },
+    // One question to a listener of the service.
+    Layer {
+        part: "crates/mainstay/src/ask.rs",
+        may: &["crate::ask", "crate::clock", "crate::config"],
+        never: SERVING,
+    },
+    // What doctor finds follows from what it was given; one file of it looks around.
+    Layer {
+        part: "crates/mainstay/src/doctor/host.rs",
+        may: &[
+            "crate::ask",
+            "crate::config",
+            "crate::db::limit",
+            "crate::doctor",
+            "crate::supervisor::socket_path",
+        ],
+        never: SERVING,
+    },
+    Layer {
+        part: "crates/mainstay/src/doctor/kubernetes/mod.rs",
+        may: &["crate::config", "crate::doctor"],
+        never: SERVING,
+    },
+    Layer {
+        part: "crates/mainstay/src/doctor/kubernetes/settings.rs",
+        may: &["crate::cli", "crate::config", "crate::doctor"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/doctor/",
+        may: &["crate::cli::Inspection", "crate::config", "crate::doctor"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/import/mod.rs",
+        may: &["crate::config", "crate::import"],
+        never: SERVING,
+    },
+    Layer {
+        part: "crates/mainstay/src/import/",
+        may: &["crate::config", "crate::import"],
         never: IMPURE,
     },
     Layer {

@@ -58,6 +58,10 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
         | cli::Command::Check
         | cli::Command::Config { .. }
         | cli::Command::Doctor(_)
+        | cli::Command::Health { .. }
+        | cli::Command::Inspect(_)
+        | cli::Command::Kubernetes { .. }
+        | cli::Command::Import { .. }
         | cli::Command::Limits(cli::LimitsCommand::List { .. })
         | cli::Command::Migrate(_)
         | cli::Command::Alerts { .. }

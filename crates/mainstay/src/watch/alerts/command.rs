@@ -10,9 +10,7 @@ use crate::clock;
 use crate::config::{Bind, Config};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::time::Duration;
 
 /// Nobody answers.
@@ -70,29 +68,9 @@ pub(crate) fn list(config: &Config, json: bool) -> Result<String, (u8, String)> 
 
 /// The body of `/alerts`.
 fn ask(bind: &Bind) -> io::Result<String> {
-    let question = b"GET /alerts HTTP/1.0\r\nhost: mainstay\r\n\r\n";
-    let mut answer = Vec::new();
-    match bind {
-        Bind::Tcp { host, port } => {
-            let address = (host.as_str(), *port).to_socket_addrs()?.next();
-            let address = address.ok_or_else(|| io::Error::other("it has no address"))?;
-            let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(question)?;
-            stream.read_to_end(&mut answer)?;
-        }
-        Bind::Unix(path) => {
-            let mut stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(question)?;
-            stream.read_to_end(&mut answer)?;
-        }
-        Bind::Fd(_) => return Err(io::Error::other("its address is not known")),
-    }
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(body.to_owned()),
+    let answer = crate::ask::get(bind, "/alerts", PATIENCE)?;
+    match answer.status {
+        200 => Ok(answer.body),
         _ => Err(io::Error::other("it does not answer as a service of mainstay does")),
     }
 }
@@ -184,6 +162,7 @@ mod tests {
     use super::*;
     use crate::config::Sources;
     use serde_json::json;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::thread;
 
