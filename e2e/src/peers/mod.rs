@@ -14,6 +14,7 @@ mod prometheus;
 mod protoc;
 mod python;
 mod relay;
+mod rsyslog;
 mod statsd;
 mod test_agent;
 
@@ -27,6 +28,7 @@ pub use prometheus::{Prometheus, Read, openmetrics, promtool, promtool_rules};
 pub use protoc::protoc;
 pub use python::python;
 pub use relay::Relay;
+pub use rsyslog::Rsyslog;
 pub use statsd::{Navdoon, Statsd};
 pub use test_agent::TestAgent;
 

@@ -30,6 +30,8 @@ mod ratelimits;
 mod record;
 mod refusals;
 mod regressions;
+mod ship;
+mod shippers;
 mod signals;
 mod site;
 mod statsd;
