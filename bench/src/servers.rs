@@ -230,7 +230,8 @@ impl Launch {
         let control = self.home.path().join("control.sock");
         format!(
             "[server]\nbind = \"{address}\"\nadmin = \"{admin}\"\ncontrol = {control:?}\n\n\
-             [workers]\ncount = {processes}\nthreads = 1\n\n[health]\ndrain_delay = \"0s\"\n{}",
+             [workers]\ncount = {processes}\nthreads = 1\n\n[health]\ndrain_delay = \"0s\"\n\n\
+             [probing]\nown = false\n{}",
             self.more
         )
     }

@@ -102,18 +102,30 @@ impl Program<'_> {
         // prctl, getppid) on values captured before; it neither allocates nor locks. The one error
         // that allocates is on a path whose process ends at once.
         unsafe { command.pre_exec(prepare) };
-        #[expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
-        let mut child = command.spawn()?;
-        let pid = Pid::from_child(&child);
-        // Nothing but this crate reaps, so the pid is still ours here.
-        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Child { pid, pidfd }),
-            Err(error) => {
-                // For the caller it was not started, so it must not run on, unknown to anybody.
-                child.kill().and_then(|()| child.wait()).ok();
-                Err(error.into())
+        start(&mut command)
+    }
+
+    /// Starts a program that knows nothing of this one: it reads `input`, writes to `output` alone, and has no
+    /// signal blocked. It is in a process group of its own, and killed when the calling thread ends.
+    ///
+    /// # Errors
+    /// When the file cannot be executed or the system has no room for a process.
+    pub fn spawn_stranger(&self, input: OwnedFd, output: OwnedFd) -> io::Result<Child> {
+        let parent = rustix::process::getpid();
+        let mut command = self.command();
+        let errors = output.try_clone()?;
+        command.process_group(0).stdin(input).stdout(output).stderr(errors);
+        // The standard library has unblocked all signals by then.
+        let prepare = move || {
+            rustix::process::set_parent_process_death_signal(Some(RawSignal::KILL))?;
+            if rustix::process::getppid() != Some(parent) {
+                return Err(io::Error::other("the parent is gone"));
             }
-        }
+            Ok(())
+        };
+        // SAFETY: as in `spawn`: system calls alone (prctl, getppid), on values captured before.
+        unsafe { command.pre_exec(prepare) };
+        start(&mut command)
     }
 
     /// Replaces the running program by this one under the same pid, keeping children and the
@@ -141,6 +153,21 @@ impl Program<'_> {
             }
         }
         error
+    }
+}
+
+fn start(command: &mut Command) -> io::Result<Child> {
+    #[expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
+    let mut child = command.spawn()?;
+    let pid = Pid::from_child(&child);
+    // Nothing but this crate reaps, so the pid is still ours here.
+    match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Child { pid, pidfd }),
+        Err(error) => {
+            // For the caller it was not started, so it must not run on, unknown to anybody.
+            child.kill().and_then(|()| child.wait()).ok();
+            Err(error.into())
+        }
     }
 }
 
@@ -203,6 +230,17 @@ impl Child {
     /// What the system says, for instance when the child changed its user.
     pub fn signal(&self, signal: signals::Signal) -> io::Result<()> {
         match rustix::process::pidfd_send_signal(&self.pidfd, raw(signal)) {
+            Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Kills the child, which has not been reaped, and all of its process group, which is its own.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn kill_group(&self) -> io::Result<()> {
+        match rustix::process::kill_process_group(self.pid, RawSignal::KILL) {
             Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -8,7 +8,7 @@
 //! * [`signals`]: blocked signals read from a descriptor.
 //! * [`alarm`]: a dead-man's switch for a process that can be blocked.
 //! * [`memory`]: giving back what only the start needed.
-//! * [`zone`]: the local time zone.
+//! * [`zone`]: the local time zone; [`clock`]: whether somebody keeps the clock in step.
 //! * [`listener`]: sealing a listener, so that its queue can be emptied before it is closed.
 //! * [`queue`](mod@queue): how long the queue of a listener is.
 //!
@@ -20,6 +20,8 @@ pub mod segment;
 pub mod alarm;
 #[cfg(not(loom))]
 pub mod child;
+#[cfg(not(loom))]
+pub mod clock;
 #[cfg(not(loom))]
 pub mod fds;
 #[cfg(not(loom))]

@@ -406,6 +406,9 @@ events! {
     /// An alert rule fires, and nobody is told, because another alert explains it.
     AlertHeld { rule: String, what: String } "alert.held" Info
         "Alert {rule} fires and is held back: {what}";
+    /// Somebody has silenced alerts, ended a silence or acknowledged an alert.
+    AlertsQuiet { what: String } "alert.quiet" Info
+        "Alerts: {what}";
     /// Nobody has evaluated the alert rules for some time: watch was away, or the service.
     AlertsGap { gap: Time } "alert.gap" Warning
         "Alert rules were not evaluated for {gap}";
@@ -421,18 +424,88 @@ events! {
     /// A receiver that took nothing takes notifications again.
     NotifierBack { receiver: String, after: Time } "notify.back" Info
         "Receiver {receiver} takes notifications again after {after}";
+    /// What is for a receiver that takes nothing is told to the one that stands in for it.
+    NotifierStandIn { receiver: String, stand_in: String, count: u64 } "notify.stand_in" Warning
+        "Receiver {stand_in} is told what receiver {receiver} does not take: {count} notifications";
     /// A notification was given up.
     NotificationLost { receiver: String, what: String, reason: String } "notify.lost" Error
         "Receiver {receiver} will not get the notification {what}: {reason}";
     /// With `alerts.dry_run`: what would be delivered.
     NotificationDry { receiver: String, what: String } "notify.dry_run" Info
         "Dry run: receiver {receiver} would be told of {what}";
+    /// The store of rate limits does not answer; told once for the service when that begins. What limits do
+    /// meanwhile says `limits.when_away`.
+    LimitStoreAway { store: String, reason: String } "limits.store_away" Warning
+        "The store of rate limits {store} is away: {reason}";
+    /// The store of rate limits answers again.
+    LimitStoreBack { store: String, after: Time } "limits.store_back" Info
+        "The store of rate limits {store} is back after {after}";
+    /// A client is refused everything for a while, for what the log has under this name, or because an operator
+    /// said so.
+    BanAdded { client: String, time: Time, why: &'static str, times: u64 } "ban.added" Warning
+        "ban.added:{client} for {time} ({why}, ban number {times})";
+    /// A ban has ended by itself.
+    BanExpired { client: String, time: Time, why: &'static str } "ban.expired" Info
+        "ban.expired:{client} after {time} ({why})";
+    /// A ban was lifted by an operator.
+    BanLifted { client: String, why: &'static str } "ban.lifted" Info
+        "ban.lifted:{client} ({why})";
+    /// With `bans.dry_run`: a client that would be banned; told again after as long as the ban would last.
+    BanWouldBe { client: String, time: Time, why: &'static str, times: u64 } "ban.dry_run" Warning
+        "Dry run: {client} would be banned for {time} ({why}, ban number {times})";
+    /// What a probe asks is down: so many attempts in a row, or of the last ones, failed.
+    ProbeDown { probe: String, target: String, reason: String } "probe.down" Error
+        "Probe {probe}: {target} is down: {reason}";
+    /// What a probe asks is up again.
+    ProbeUp { probe: String, after: Time } "probe.up" Info
+        "Probe {probe} is up again after {after}";
+    /// A probe failed, and nothing else can be reached from this host either; told once, until something can.
+    VantageLost {} "probe.vantage_lost" Warning
+        "Nothing can be reached from this host: what probes ask is unknown, not down";
+    /// Something can be reached from this host again.
+    VantageBack { after: Time } "probe.vantage_back" Info
+        "Something can be reached from this host again after {after}";
+    /// No heartbeat is sent, because the service is not well; told once, until it is.
+    HeartbeatWithheld { reason: String } "heartbeat.withheld" Warning
+        "No heartbeat is sent: {reason}";
+    /// Heartbeats are not taken; told once, until one is.
+    HeartbeatFailed { reason: String } "heartbeat.failed" Warning
+        "The heartbeat is not taken: {reason}";
+    /// Heartbeats are sent and taken again.
+    HeartbeatBack { after: Time } "heartbeat.back" Info
+        "Heartbeats are sent again after {after}";
+    /// Watch dies as soon as it is started: no alerts, no probes, no metrics until it lives. Told at its third death in a
+    /// row, and then each time that they are twice as many.
+    WatchCrashLoop { deaths: u32, delay: Time } "watch.crash_loop" Critical
+        "Watch died {deaths} times in a row: nobody looks after the service; next start in {delay}";
 }
 
 impl Event {
     /// The event's row.
     pub(crate) fn row(&self) -> &'static Row {
         &TABLE[self.index()]
+    }
+}
+
+impl Event {
+    /// In the words of nginx, where it has some: by them Fail2ban's own filter knows who came too often.
+    pub(crate) fn in_nginx(&self) -> Option<Limiting<'_>> {
+        match self {
+            Event::LimitExceeded { scope, .. } => Some(Limiting(scope)),
+            _ => None,
+        }
+    }
+}
+
+/// A request too many, as nginx tells it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limiting<'a>(&'a str);
+
+impl fmt::Display for Limiting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Nothing may end the name of a zone before its end.
+        let zone = self.0.replace('"', "_");
+        write!(f, "limiting requests, excess: 1.000 by zone \"{zone}\"")
     }
 }
 

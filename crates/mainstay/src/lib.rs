@@ -21,9 +21,12 @@
 
 mod serve;
 
+mod ask;
 mod cli;
 mod command;
 mod config;
+mod doctor;
+mod import;
 
 mod clock;
 mod event;
@@ -53,6 +56,8 @@ mod metrics;
     allow(dead_code, reason = "a part for databases of none")
 )]
 pub mod security;
+#[cfg(feature = "redis")]
+mod store;
 mod telemetry;
 mod watch;
 
@@ -71,17 +76,21 @@ pub use crate::http::context::{
     TraceContext,
 };
 pub use crate::http::errors::{AsIs, Failure};
+pub use crate::http::limit::concurrent::{
+    Concurrent, ConcurrentFuture, ConcurrentService, concurrent,
+};
 pub use crate::http::limit::route::{Asking, Limit, Limited, LimitedFuture, limit};
 pub use crate::log::bridge::log_layer;
 pub use command::Call;
 pub use config::{
-    Alerts, AutoDuration, Bind, Config, Count, Database, Health, Http, Level, Limits, Log,
-    LogTarget, Metrics, Proxy, Secret, Sentry, Server, Telemetry, UnknownLevel, Workers,
+    Alerts, AutoDuration, Bans, Bind, Config, Count, Database, Health, Heartbeat, Http, Level,
+    Limits, Log, LogTarget, Metrics, Probing, Proxy, Secret, Sentry, Server, Telemetry,
+    UnknownLevel, Workers,
 };
 pub use mainstay_os::segment::Strategy;
 pub use metrics::{Counter, Gauge, Histogram, Labelled, Measure, Merge, MetricError};
 pub use serve::{Builder, builder, serve};
 #[cfg(feature = "database")]
 pub use sqlx;
-pub use status::{CheckStatus, Status, WorkerStatus};
+pub use status::{CheckStatus, ProbeStatus, Status, WorkerStatus};
 pub use worker::{App, Check, Worker};

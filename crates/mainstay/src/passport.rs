@@ -40,6 +40,9 @@ pub(crate) struct Passport {
     pub(crate) voice: RawFd,
     /// The listeners, in the order of `server.bind`, or the admin listener for watch.
     pub(crate) listeners: Vec<Passed>,
+    /// Where the service listens, as it is shown; for watch.
+    #[serde(default)]
+    pub(crate) serving: Vec<String>,
     /// What the supervisor hands to its next program.
     pub(crate) handover: Option<RawFd>,
 }
@@ -88,6 +91,7 @@ impl Passport {
             config: -1,
             voice: -1,
             listeners: Vec::new(),
+            serving: Vec::new(),
             handover: None,
         }
     }

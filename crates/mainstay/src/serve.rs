@@ -1,20 +1,25 @@
 //! The entry: from the process's passport or command line to a role, and from the role to an exit
 //! code. Nothing else.
 
+use crate::ask;
 use crate::cli::{self, Command};
 use crate::command::{Call, Own};
 use crate::config::Config;
 use crate::config::load::Snapshot;
 #[cfg(feature = "database")]
 use crate::db::Migrations;
+use crate::doctor;
 use crate::http::body::BoxError;
 use crate::http::client::{self, Trust};
 use crate::http::errors::OwnPage;
+use crate::import;
 use crate::limits::plan::Plan;
 use crate::limits::settings::Settings;
 use crate::limits::table;
 use crate::log::outlet;
 use crate::passport::{Passport, Role};
+#[cfg(feature = "redis")]
+use crate::store;
 use crate::supervisor::{self, Identity};
 use crate::worker::{App, Outcome, Worker};
 use crate::{voice, watch, worker};
@@ -198,15 +203,35 @@ impl Builder {
             print(&cli::render_effective(&config, true, *json));
             return Ok(0);
         }
+        if let Command::Import { file } = command {
+            print(&import::run(file).map_err(|error| (FAILED, error))?);
+            return Ok(0);
+        }
         let snapshot =
             Snapshot::read(identity.config_file.as_deref()).map_err(|error| bad(&error))?;
+        if let Command::Kubernetes { files, container, how } = command {
+            let asked = (&*identity.name, identity.app_defaults.as_deref(), &*identity.flags);
+            let (code, text) =
+                doctor::kubernetes(files, container.as_deref(), &snapshot, asked, *how)
+                    .map_err(|error| (FAILED, error))?;
+            print(&text);
+            return Ok(code);
+        }
         // A running service must be reachable with a file that is broken by now.
         let readable = if command.is_for_the_running() { snapshot.way_to_service() } else { None };
-        let config = readable
-            .as_ref()
-            .unwrap_or(&snapshot)
-            .resolve(identity.app_defaults.as_deref(), &identity.flags)
-            .map_err(|error| bad(&error))?;
+        let resolve = |it: &Snapshot| it.resolve(identity.app_defaults.as_deref(), &identity.flags);
+        // Who asks about limits may have to ask the store that a whole file names.
+        let whole = matches!(command, Command::Limits(_)).then(|| resolve(&snapshot).ok());
+        let read = || resolve(readable.as_ref().unwrap_or(&snapshot));
+        let config = match (whole.flatten().map_or_else(read, Ok), command) {
+            // Whoever breaks the file has not made the service ill.
+            (Err(error), Command::Health { .. }) => match snapshot.way_to_service() {
+                Some(way) => resolve(&way),
+                None => Err(error),
+            },
+            (resolved, _) => resolved,
+        };
+        let config = config.map_err(|error| bad(&error))?;
         identity.take_name(&config);
         if matches!(command, Command::Serve | Command::Check) {
             outlet::probe(&config)
@@ -216,6 +241,11 @@ impl Builder {
             return supervisor::start(identity, &snapshot, config)
                 .map(supervisor::Supervisor::run)
                 .map_err(|error| (FAILED, error.to_string()));
+        }
+        if let Command::Inspect(how) = command {
+            let (code, text) = doctor::inspect(&config, &identity.name, *how);
+            print(&text);
+            return Ok(code);
         }
         print(&self.answer(identity, command, config)?);
         Ok(0)
@@ -230,12 +260,17 @@ impl Builder {
     ) -> Result<String, (u8, String)> {
         match command {
             Command::Check => {
+                #[cfg(feature = "redis")]
+                if let Err(reason) = Settings::of(&config.limits).and_then(|it| store::reach(&it)) {
+                    complain(&format!("warning: limits.storage: store-unreachable: {reason}\n"));
+                }
                 for warning in &config.warnings {
                     complain(&format!("warning: {warning}\n"));
                 }
                 Ok("The configuration is good.\n".to_owned())
             }
             Command::Config { json, .. } => Ok(cli::render_effective(&config, false, *json)),
+            Command::Health { ready, within } => ask::health(&config, *ready, *within),
             Command::Doctor(case) => {
                 let trust = Trust::of(&config.proxy).map_err(|error| (BAD_CONFIG, error))?;
                 let peer = case.peer.map(|ip| SocketAddr::new(ip, 0));
@@ -250,9 +285,20 @@ impl Builder {
                 let data = table::effective(&settings, &plan);
                 Ok(if *json { format!("{data:#}\n") } else { table::effective_text(&data) })
             }
+            #[cfg(feature = "redis")]
+            Command::Limits(asked) => {
+                let bad = |reason: String| (BAD_CONFIG, reason);
+                let settings = Settings::of(&config.limits).map_err(bad)?;
+                let plan = Plan::of(&settings).map_err(|(key, it)| bad(format!("{key}: {it}")))?;
+                let here = || supervisor::client::run(command, &config, &identity.name);
+                store::told(asked, &settings, &plan, here, complain)
+            }
             Command::ExplainAlerts => Ok(watch::explain(&config)),
-            Command::ExportRules => Ok(watch::export(&config)),
+            Command::Hush(command) => watch::ask(&config, &wish(command)),
+            Command::ExportRules { format } => Ok(watch::export(&config, format)),
             Command::Alerts { json } => watch::list(&config, *json),
+            Command::Probes { json } => watch::list_probes(&config, *json),
+            Command::ProbeOnce { what, json } => watch::probe_once(&config, what, *json),
             Command::NotifyTest { receiver } => {
                 watch::test(&config, (&identity.name, &identity.version), receiver)
             }
@@ -342,6 +388,25 @@ fn inherit(
             }
             Err((BAD_CONFIG, reason))
         }
+    }
+}
+
+/// What a command asks of watch.
+fn wish(command: &cli::HushCommand) -> watch::Wish {
+    use cli::HushCommand as Hush;
+    let who = |by: &Option<String>| {
+        by.clone().unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()))
+    };
+    match command {
+        Hush::Acknowledge { alert, by } => {
+            watch::Wish::Acknowledge { alert: alert.clone(), by: who(by) }
+        }
+        Hush::Add { matchers, time, by, comment } => {
+            let (matchers, comment) = (matchers.clone(), comment.clone());
+            watch::Wish::Silence { matchers, time: *time, by: who(by), comment }
+        }
+        Hush::Del { id } => watch::Wish::End { id: id.clone() },
+        Hush::List => watch::Wish::List,
     }
 }
 

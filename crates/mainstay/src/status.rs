@@ -3,8 +3,9 @@
 
 use crate::clock::{self, Mono};
 use crate::health::checks::{self, Checkpoint};
-use crate::metrics::names;
-use mainstay_os::segment::{Phase, Segment, Slot};
+use crate::metrics::{families, label, names};
+use mainstay_os::segment::{Kind, Phase, Segment, Slot};
+use std::time::Duration;
 
 /// The service at one moment.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -36,6 +37,8 @@ pub struct Status {
     pub workers: Vec<WorkerStatus>,
     /// What is checked for readiness.
     pub checks: Vec<CheckStatus>,
+    /// What is probed, by name.
+    pub probes: Vec<ProbeStatus>,
     /// The pools of database connections, all workers together.
     #[cfg(feature = "database")]
     pub pools: Vec<crate::db::PoolStatus>,
@@ -68,6 +71,18 @@ pub struct CheckStatus {
     pub successes: u64,
     /// Other results since the service started.
     pub failures: u64,
+}
+
+/// One probe at that moment, as watch has found it.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct ProbeStatus {
+    /// Its name.
+    pub name: String,
+    /// `up`, `down`, or `unknown` while nobody knows, or watch does not say.
+    pub state: &'static str,
+    /// Whether it asks for one of the service's own endpoints.
+    pub own: bool,
 }
 
 /// One worker at that moment.
@@ -106,6 +121,11 @@ pub(crate) struct RequestStatus {
     pub(crate) peer: Option<String>,
 }
 
+/// Watch says every five seconds how a probe is; what is older is not known.
+const PROBE_AGE: Duration = Duration::from_secs(20);
+/// And what is as old as this is no probe any more.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
 /// Slots for processes that are not workers: the supervisor's and watch's, behind all others.
 pub(crate) const OTHER_SLOTS: usize = 2;
 
@@ -140,12 +160,55 @@ impl Status {
             checks: checks::wanted(segment, header.generation())
                 .map(|check| CheckStatus::read(&check, now))
                 .collect(),
+            probes: probes(segment, now),
             #[cfg(feature = "database")]
             pools: checks::wanted(segment, header.generation())
                 .filter_map(|check| crate::db::PoolStatus::read(segment, &check))
                 .collect(),
         }
     }
+}
+
+/// The probes, from what watch shows of them.
+fn probes(segment: &Segment, now: Mono) -> Vec<ProbeStatus> {
+    let register = segment.register();
+    let name = families::PROBE_UP.name.as_bytes();
+    let Some((metric, _)) = register.metrics().find(|(_, it)| it.name() == name) else {
+        return Vec::new();
+    };
+    let Some(watch) = segment.slot(segment.layout().slots.saturating_sub(1)) else {
+        return Vec::new();
+    };
+    let series = register.series(Kind::Gauge).filter(|series| series.metric == metric);
+    let mut found: Vec<_> = series
+        .filter_map(|series| {
+            let gauge = watch.measures().read_gauge(series.index)?;
+            let labels = label::parse(&String::from_utf8_lossy(&series.labels));
+            let (_, name) = labels.into_iter().find(|(name, _)| name == "probe")?;
+            let age = now.since(Mono(gauge.set_at));
+            // Nobody says it any more: it is not probed, or watch has been away for long.
+            if age > FORGOTTEN {
+                return None;
+            }
+            let state = match gauge.value {
+                _ if age > PROBE_AGE => "unknown",
+                1.0 => "up",
+                0.0 => "down",
+                _ => "unknown",
+            };
+            let own = is_own(&name);
+            Some(ProbeStatus { name, state, own })
+        })
+        .collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+/// `healthz`, `readyz-2`: what the service's own probes are called, and no other.
+fn is_own(name: &str) -> bool {
+    let is_number = |rest: &str| rest.strip_prefix('-').is_some_and(|it| it.parse::<u16>().is_ok());
+    let rests = ["healthz", "readyz"].into_iter().filter_map(|own| name.strip_prefix(own));
+    rests.into_iter().any(|rest| rest.is_empty() || is_number(rest))
 }
 
 impl CheckStatus {
@@ -238,4 +301,43 @@ pub(crate) fn makes_progress(segment: &Segment, now: Mono) -> bool {
             let beat = Mono(slot.heartbeat().max(slot.ready_at()).max(slot.spawned()));
             now.since(beat) <= interval * 3
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Merge;
+    use crate::metrics::registry::Metrics;
+    use mainstay_os::segment::Layout;
+
+    #[test]
+    fn a_probe_is_as_watch_said_of_late_and_not_known_when_it_says_no_more() {
+        let (counters, metrics, ring_bytes) = (names::CELLS, names::CAPACITY, [64; 3]);
+        let segment =
+            Segment::on_heap(Layout { slots: 3, ring_bytes, metrics, ..Layout::small(counters) });
+        assert!(probes(&segment, clock::mono()).is_empty());
+        let metrics = Metrics::new(segment.clone(), 2, |_| {});
+        for (name, value) in [("site", 1.0), ("db", 0.0), ("far", f64::NAN), ("readyz-2", 1.0)] {
+            let labels = [("probe", name)];
+            metrics.own_gauge(&families::PROBE_UP, Merge::Last, &labels).unwrap().set(value);
+        }
+        let now = clock::mono();
+        let states = |at: Mono| -> Vec<_> {
+            probes(&segment, at).into_iter().map(|it| (it.name, it.state, it.own)).collect()
+        };
+        let found = states(now);
+        let found: Vec<_> =
+            found.iter().map(|(name, state, own)| (&**name, *state, *own)).collect();
+        let expected = [
+            ("db", "down", false),
+            ("far", "unknown", false),
+            ("readyz-2", "up", true),
+            ("site", "up", false),
+        ];
+        assert_eq!(found, expected);
+        let later = states(now + PROBE_AGE * 2);
+        assert!(later.len() == 4 && later.iter().all(|(_, state, _)| *state == "unknown"));
+        assert!(states(now + FORGOTTEN * 2).is_empty());
+        assert!(!is_own("readyz-x") && !is_own("healthzone") && is_own("healthz"));
+    }
 }

@@ -80,6 +80,7 @@ async fn app(worker: mainstay::Worker) -> Result<Router, BoxError> {
         .route("/upgrade", get(upgrade))
         .route("/limited", get(|| async { "limited\n" }).layer(by_key()))
         .route("/attempt", get(attempt).layer(failures()))
+        .route("/few", get(slow).layer(mainstay::concurrent(2).shared("few")))
         .route("/echo", post(|body: Bytes| async move { body }))
         .route("/big", get(|uri: Uri| async move { vec![b'x'; bytes(&uri)] }))
         .route_layer(axum::middleware::from_fn(name_route))

@@ -57,7 +57,8 @@ impl Launch {
     /// Lines of the configuration, with dotted keys (`workers.count = 2`), one
     /// each. Fixed settings are written first, unless these lines set them:
     /// `server.bind`, `server.admin`, `server.control`, `server.pidfile`,
-    /// `health.drain_delay = "0s"`. `{dir}` stands for the service's directory.
+    /// `health.drain_delay = "0s"`, and `probing.own` is off: what is counted is to be a
+    /// scenario's own. `{dir}` stands for the service's directory.
     #[must_use]
     pub fn config(mut self, lines: &str) -> Self {
         lines.clone_into(&mut self.config);
@@ -201,6 +202,9 @@ impl Launch {
             if let Some(value) = std::env::var_os(key) {
                 command.env(key, value);
             }
+        }
+        if !self.config.contains("probing.own") {
+            command.env("MAINSTAY_PROBING_OWN", "false");
         }
         command.env("FIXTURE_FILE", directory.join("fixture.env"));
         command.envs(self.env.iter().map(|(key, value)| (key, value)));

@@ -3,32 +3,48 @@
 //!
 //! One that is not installed is a skip that is printed, and a failure where `CI` is set.
 
+mod alertmanager;
 mod collector;
+mod fail2ban;
 mod hook;
 mod inbox;
 mod kent;
+mod mail;
 mod mariadb;
+mod monitor;
+mod postbox;
 mod postgres;
 mod process;
 mod prometheus;
 mod protoc;
 mod python;
+mod redis;
 mod relay;
+mod rsyslog;
 mod statsd;
 mod test_agent;
+mod tls;
 
+pub use alertmanager::Alertmanager;
 pub use collector::{Collector, SILENCE, Total};
+pub use fail2ban::fail2ban;
 pub use hook::{Hook, Message};
 pub use kent::Kent;
+pub use mail::MailServer;
 pub use mariadb::MariaDb;
+pub use monitor::Monitor;
+pub use postbox::{Postbox, Posted};
 pub use postgres::Postgres;
 pub(crate) use process::Server;
-pub use prometheus::{Prometheus, Read, openmetrics, promtool, promtool_rules};
+pub use prometheus::{Prometheus, Read, openmetrics, promtool, promtool_rules, promtool_test};
 pub use protoc::protoc;
 pub use python::python;
+pub use redis::{REDIS_PASSWORD, Redis};
 pub use relay::Relay;
+pub use rsyslog::Rsyslog;
 pub use statsd::{Navdoon, Statsd};
 pub use test_agent::TestAgent;
+pub use tls::TlsServer;
 
 use std::path::{Path, PathBuf};
 

@@ -153,6 +153,32 @@ pub fn promtool_rules(text: &str) -> Option<String> {
     Some(if output.status.success() { String::new() } else { format!("{}\n{said}", output.status) })
 }
 
+/// What promtool has to say of tests of rules: nothing, if all hold. `tests` is the file without the line that names
+/// the rules. `None` where it is not installed.
+///
+/// # Panics
+/// When it cannot be started, or a file not be written.
+#[must_use]
+pub fn promtool_test(rules: &str, tests: &str) -> Option<String> {
+    let Some(program) = find("promtool") else {
+        missing("promtool");
+        return None;
+    };
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let write = |name: &str, text: &str| {
+        let path = place.path().join(name);
+        std::fs::write(&path, text).expect("a file of ours");
+        path
+    };
+    write("rules.yml", rules);
+    let tests = write("tests.yml", &format!("rule_files: [rules.yml]\n{tests}"));
+    let mut command = Command::new(program);
+    let output = run(command.args(["test", "rules"]).arg(tests), b"");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    Some(if output.status.success() { String::new() } else { format!("{}\n{said}", output.status) })
+}
+
 /// What Python's client reads in an exposition in OpenMetrics, or why it does not take it. `None` where it
 /// is not there.
 ///

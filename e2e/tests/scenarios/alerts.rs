@@ -14,13 +14,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// For what takes some looks and some attempts of a receiver in a bad mood.
-const LONG: Duration = Duration::from_secs(90);
+pub(crate) const LONG: Duration = Duration::from_secs(90);
 /// Kills of watch after which it starts slowly; a reload begins anew.
 const IN_A_ROW: usize = 5;
 
 /// A service whose readiness is a word in a file, and which tells `hook`.
-struct Ward {
-    service: Service,
+pub(crate) struct Ward {
+    pub(crate) service: Service,
     switch: tempfile::NamedTempFile,
 }
 
@@ -30,13 +30,17 @@ impl Ward {
     }
 
     fn with(hook: &Hook, workers: usize, config: &str) -> Ward {
+        Ward::telling(&format!("ops={} 0123456789abcdef", hook.url()), workers, config)
+    }
+
+    /// One that tells these receivers.
+    pub(crate) fn telling(receivers: &str, workers: usize, config: &str) -> Ward {
         let switch = tempfile::NamedTempFile::new().expect("a file");
         fs::write(switch.path(), "ok").expect("a file of ours");
         let config = format!(
             "health.check_interval = \"200ms\"\nhealth.check_timeout = \"150ms\"\n\
              alerts.state = \"{{dir}}/alerts\"\n\
-             alerts.receivers = \"ops={} 0123456789abcdef\"\n{config}",
-            hook.url()
+             alerts.receivers = {receivers:?}\n{config}"
         );
         let service = Launch::new(Path::new(env!("CARGO_BIN_EXE_database")))
             .config(&config)
@@ -48,26 +52,26 @@ impl Ward {
         Ward { service, switch }
     }
 
-    fn set(&self, word: &str) {
+    pub(crate) fn set(&self, word: &str) {
         fs::write(self.switch.path(), word).expect("a file of ours");
     }
 
     /// What `/alerts` shows of a rule's first alert; nothing while watch is away.
-    fn alert(&self, rule: &str) -> Option<Value> {
+    pub(crate) fn alert(&self, rule: &str) -> Option<Value> {
         let page = self.service.get_admin("/alerts").ok()?;
         let page: Value = serde_json::from_slice(&page.body).ok()?;
         let rules = page["rules"].as_array()?.iter();
         rules.into_iter().find(|it| it["rule"] == rule)?["alerts"].get(0).cloned()
     }
 
-    fn wait_alert(&self, rule: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait_alert(&self, rule: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         let found = poll(LONG, || self.alert(rule).filter(|it| is(it)));
         found.unwrap_or_else(|| {
             panic!("{rule} is not {what}: {:?}\n{}", self.alert(rule), self.service.log())
         })
     }
 
-    fn wait_messages(&self, hook: &Hook, count: usize) -> Vec<Message> {
+    pub(crate) fn wait_messages(&self, hook: &Hook, count: usize) -> Vec<Message> {
         let found = poll(LONG, || Some(hook.unique()).filter(|it| it.len() >= count));
         found.unwrap_or_else(|| {
             let told: Vec<_> = hook.unique().iter().map(Message::what).collect();
@@ -76,7 +80,7 @@ impl Ward {
     }
 }
 
-fn what(messages: &[Message]) -> Vec<String> {
+pub(crate) fn what(messages: &[Message]) -> Vec<String> {
     messages.iter().map(Message::what).collect()
 }
 

@@ -6,9 +6,11 @@
 
 mod alerts;
 mod app_log;
+mod bans;
 mod control;
 mod corpus;
 mod databases;
+mod delivery;
 mod errors;
 mod exact;
 mod faults;
@@ -24,12 +26,16 @@ mod logs;
 mod metrics;
 mod pages;
 mod pressure;
+mod probes;
 mod prometheus;
 mod proxies;
 mod ratelimits;
 mod record;
+mod redis;
 mod refusals;
 mod regressions;
+mod ship;
+mod shippers;
 mod signals;
 mod site;
 mod statsd;

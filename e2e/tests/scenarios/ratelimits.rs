@@ -3,8 +3,8 @@
 
 use crate::support::*;
 use crate::wire::Wire;
-use e2e::harness::Service;
-use e2e::load::{Response, burst, send};
+use e2e::harness::{Service, Status};
+use e2e::load::{Burst, Failure, Response, burst, send};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use std::time::Duration;
@@ -206,4 +206,60 @@ fn commands_show_test_and_clear_what_a_client_has_used() {
     service.configure("limits.default = '5/minute; 5/hour'");
     let output = service.control(&["check"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("never-binds"), "{output:?}");
+}
+
+/// So many slow requests of this host, which are under way when this returns.
+fn under_way(service: &Service, path: &str, count: usize) -> Burst {
+    let burst = burst(&service.target(), path, count, TIMEOUT);
+    service.wait_status("so many are under way", START, |status| {
+        status.workers.iter().map(|worker| worker.in_flight).sum::<u64>() >= count as u64
+    });
+    burst
+}
+
+fn count_of(answers: impl IntoIterator<Item = Result<Response, Failure>>, status: u16) -> usize {
+    answers.into_iter().flatten().filter(|answer| answer.status == status).count()
+}
+
+#[test]
+fn as_many_requests_are_under_way_as_may_be_over_four_workers_and_all_layers() {
+    let _together = together();
+    let service = service("workers.count = 4\nlimits.concurrency = 3");
+    let answers: Vec<_> = burst(&service.target(), "/slow?ms=5000", 24, TIMEOUT).collect();
+    assert_eq!(answers.iter().flatten().filter(|it| it.status == 429).count(), 21);
+    let refused = answers.iter().flatten().find(|it| it.status == 429).expect("one of them");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(count_of(answers, 200), 3);
+    // A layer of the application's code counts beside it, and an answer gives back what it held.
+    for _ in 0..3 {
+        let answers = burst(&service.target(), "/few?ms=1500", 3, TIMEOUT).collect();
+        assert_eq!(count_of(answers, 200), 2);
+    }
+    let line = "mainstay_limit_decisions_total{policy=\"few\",outcome=\"denied\"}";
+    assert_eq!(metric(&service, line), Some(3));
+    service.wait_log(&["ratelimit 3 at once (127.0.0.1) exceeded at endpoint: all paths"], START);
+    let table = service.control_ok(&["limits"]);
+    assert!(table.contains("3 at once"), "{table}");
+}
+
+#[test]
+fn what_killed_workers_held_is_there_for_others_at_once() {
+    let _together = together();
+    let service = service("workers.count = 2\nlimits.concurrency = 3");
+    for _ in 0..4 {
+        let lost = under_way(&service, "/slow?ms=60000", 3);
+        assert_eq!(statuses(&service, "127.0.0.1", "/", 2), [429; 2]);
+        assert_eq!(statuses(&service, "192.0.2.9", "/", 1), [200], "another client");
+        let pids = service.status().pids();
+        for worker in &pids {
+            kill_process(pid(*worker), Signal::KILL).expect("a worker of ours");
+        }
+        assert_eq!(count_of(lost.collect(), 200), 0);
+        let gone = |status: &Status| pids.iter().all(|pid| !status.has(*pid));
+        service.wait_status("they are reaped", START, gone);
+        let held = under_way(&service, "/slow?ms=1500", 3);
+        assert_eq!(statuses(&service, "127.0.0.1", "/", 1), [429]);
+        assert_eq!(count_of(held.collect(), 200), 3);
+        assert_eq!(statuses(&service, "127.0.0.1", "/", 1), [200]);
+    }
 }

@@ -10,6 +10,7 @@ pub(crate) fn measured(component: &Component, status: &Status) -> State {
         Source::Nobody => component.set_state,
         Source::Service => of_service(status),
         Source::Check(name) => of_check(name, status),
+        Source::Probe(name) => of_probe(name, status),
     }
 }
 
@@ -37,6 +38,14 @@ fn of_check(name: &str, status: &Status) -> State {
     }
 }
 
+fn of_probe(name: &str, status: &Status) -> State {
+    match status.probes.iter().find(|probe| probe.name == name).map(|probe| probe.state) {
+        Some("up") => State::Operational,
+        Some("down") => State::Down,
+        _ => State::Unknown,
+    }
+}
+
 /// What the service is made of: id, name and source of each component that it has by itself.
 pub(crate) fn parts(status: &Status) -> Vec<(String, String, Source)> {
     let mut parts = vec![("service".to_owned(), "Web service".to_owned(), Source::Service)];
@@ -49,6 +58,14 @@ pub(crate) fn parts(status: &Status) -> Vec<(String, String, Source)> {
             .take(48)
             .collect();
         parts.push((id, titled(&check.name), Source::Check(check.name.clone())));
+    }
+    // Those of the service's own say what its workers say.
+    for probe in status.probes.iter().filter(|probe| !probe.own) {
+        parts.push((
+            format!("probe-{}", probe.name),
+            titled(&probe.name),
+            Source::Probe(probe.name.clone()),
+        ));
     }
     parts
 }

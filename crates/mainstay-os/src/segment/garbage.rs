@@ -100,6 +100,36 @@ fn use_limits(limits: Limits<'_>) {
                     limits.refund(&hit, now);
                 }
                 black_box(limits.clear(hit.key));
+                use_bans(limits, hit.key);
+                use_permits(limits, hit.key);
+            }
+        }
+    }
+}
+
+/// Bans, looks and lifts.
+fn use_bans(limits: Limits<'_>, key: limits::Key) {
+    let (bans, wanted) =
+        (limits.bans(), limits::Wanted { note: [1; 3], counts: true, renews: true });
+    for now in [0, 1 << 40, u64::MAX] {
+        black_box((limits.any_banned(now), bans.in_force(now).count(), bans.ended(now)));
+        let added = bans.add(key, &wanted, now, |last| {
+            (last.map_or(1, |last| last.times.wrapping_add(1)), std::time::Duration::MAX)
+        });
+        black_box((added, bans.find(key, now), bans.lift(key, now), bans.unmade()));
+    }
+}
+
+/// Asks for permits, and gives back.
+fn use_permits(limits: Limits<'_>, key: limits::Key) {
+    let lives = |holder: limits::Holder| holder.slot.is_multiple_of(2);
+    for most in [1, 20, 1_024] {
+        for now in [0, u64::MAX] {
+            let holder = limits::Holder { slot: 2, epoch: 1 };
+            let entry = limits.permit(key, most, holder, now, &lives);
+            black_box(limits.held(key, most, &lives));
+            if let limits::Entry::Admitted(permit) = entry {
+                limits.give_back(&permit, &lives);
             }
         }
     }

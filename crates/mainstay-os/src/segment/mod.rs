@@ -50,7 +50,8 @@ pub use inflight::{InFlight, InFlightTable, MAX_METHOD, MAX_PATH, Started};
 pub use journal::{JOURNAL_VALUES, Journal};
 pub use layout::{Layout, LayoutError, RINGS};
 pub use limits::{
-    EXACT_AMOUNT, Hit, Key, Limits, Policy, PolicyError, Scope, Strategy, Subject, Verdict,
+    Added, BAN_NOTE, Ban, Bans, Breaker, EXACT_AMOUNT, Entry, Hit, Holder, Key, Limits,
+    MAX_PERMITS, Permit, Policy, PolicyError, Scope, Strategy, Subject, Turn, Verdict, Wanted,
 };
 #[cfg(not(loom))]
 pub use map::MapError;
@@ -139,6 +140,13 @@ impl Segment {
     #[must_use]
     pub fn limits(&self) -> Limits<'_> {
         Limits::new(&self.cells.words()[self.first_limit..], self.limits)
+    }
+
+    /// Whether a holder of permits is still there: dead or killed, it is until it was reaped.
+    #[must_use]
+    pub fn lives(&self, holder: Holder) -> bool {
+        let slot = self.slot(holder.slot);
+        slot.is_some_and(|slot| slot.phase() != Phase::Free && slot.epoch() as u32 == holder.epoch)
     }
 
     /// Slot `index`, or `None` beyond [`Layout::slots`].

@@ -6,6 +6,7 @@ use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction};
 use http::{HeaderName, HeaderValue};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(super) fn pid() -> Arg {
@@ -44,7 +45,57 @@ fn some_time(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-pub(super) fn live() -> Arg {
+pub(super) fn health() -> clap::Command {
+    let within = Arg::new("within")
+        .long("within")
+        .value_name("DURATION")
+        .value_parser(some_time)
+        .help("How long the answer may take [default: 5s]");
+    common(described(COMMANDS, "health"), false)
+        .arg(switch("ready", "Ask whether it is ready for requests, in place of whether it lives"))
+        .arg(within)
+}
+
+/// What `doctor` can look at besides.
+const DOCTOR: &[(&str, &str)] = &[
+    ("kubernetes", "Inspect manifests: what of them does not fit this service"),
+    ("client-ip", "Show, hop by hop, who the client of a request is taken to be, and why"),
+];
+
+pub(super) fn doctor() -> clap::Command {
+    let json = || switch("json", "Print JSON");
+    let strict = || switch("strict", "End with 1 for what is doubtful, too");
+    let file = path("One file or several, as kubectl kustomize or helm template print them; - is standard input")
+        .num_args(1..);
+    let container = Arg::new("container")
+        .long("container")
+        .value_name("NAME")
+        .help("The container that runs this service [default: the first of each pod]");
+    common(described(COMMANDS, "doctor"), false)
+        .args([json(), strict()])
+        .subcommand(common(described(DOCTOR, "kubernetes"), false).args([
+            file,
+            container,
+            json(),
+            strict(),
+        ]))
+        .subcommand(common(described(DOCTOR, "client-ip"), false).args([peer(), field(), live()]))
+}
+
+pub(super) fn import() -> clap::Command {
+    let file = path("Gunicorn's file, such as gunicorn.conf.py; it is read and not run");
+    common(described(COMMANDS, "import"), false).arg(file)
+}
+
+fn path(help: &'static str) -> Arg {
+    Arg::new("file")
+        .value_name("FILE")
+        .required(true)
+        .value_parser(clap::value_parser!(PathBuf))
+        .help(help)
+}
+
+fn live() -> Arg {
     Arg::new("live")
         .long("live")
         .value_name("DURATION")
@@ -53,7 +104,7 @@ pub(super) fn live() -> Arg {
         .help("Let the running service tell the chain of each request that comes, for so long, in its error log")
 }
 
-pub(super) fn peer() -> Arg {
+fn peer() -> Arg {
     Arg::new("peer")
         .long("peer")
         .value_name("ADDRESS")
@@ -64,7 +115,7 @@ pub(super) fn peer() -> Arg {
         .help("Who connects to the service: an address, or unix [default: 127.0.0.1]")
 }
 
-pub(super) fn field() -> Arg {
+fn field() -> Arg {
     Arg::new("header")
         .long("header")
         .short('H')
@@ -114,6 +165,36 @@ pub(super) fn limits() -> clap::Command {
         .subcommand(common(described(LIMITS, "clear"), false).args([key(), path(false), method()]))
 }
 
+/// What `bans` can do.
+const BANS: &[(&str, &str)] = &[
+    ("list", "Print the bans that are in force (this is what happens without a command)"),
+    ("add", "Ban a client; a ban that is in force is replaced"),
+    ("del", "Lift the ban of a client, or all"),
+];
+
+pub(super) fn bans() -> clap::Command {
+    let json = || switch("json", "Print JSON");
+    let client = || {
+        let help = "The client's address; of IPv6 its whole network by limits.ipv6_prefix";
+        Arg::new("client").value_name("ADDRESS").help(help)
+    };
+    let lasts = Arg::new("for")
+        .long("for")
+        .value_name("DURATION")
+        .value_parser(some_time)
+        .help("How long, such as 1h [default: as bans.time and bans.factor say]");
+    let all = switch("all", "Lift all bans").conflicts_with("client");
+    common(described(COMMANDS, "bans"), false)
+        .arg(json())
+        .subcommand(common(described(BANS, "list"), false).arg(json()))
+        .subcommand(common(described(BANS, "add"), false).arg(client().required(true)).arg(lasts))
+        .subcommand(
+            common(described(BANS, "del"), false)
+                .arg(client().required_unless_present("all"))
+                .arg(all),
+        )
+}
+
 /// What `migrate` can do.
 const MIGRATE: &[(&str, &str)] = &[
     ("status", "Print how each migration stands (this is what happens without a command)"),
@@ -140,9 +221,64 @@ pub(super) fn migrate() -> clap::Command {
 pub(super) fn alerts() -> clap::Command {
     let explain = clap::Command::new("explain")
         .about("Print the rules as they are in force, in words, and who is told");
+    let acknowledge = clap::Command::new("ack")
+        .about("Say that an alert is known: it is not told again until it is over");
+    let alert = Arg::new("alert")
+        .value_name("ALERT")
+        .required(true)
+        .help("Its name, such as not_ready or 'pool_exhausted{main}', or its id");
     common(described(COMMANDS, "alerts"), false)
         .arg(switch("json", "Print JSON"))
         .subcommand(common(explain, false))
+        .subcommand(common(acknowledge, false).arg(alert).arg(by()))
+}
+
+/// Who asks for it.
+fn by() -> Arg {
+    Arg::new("by").long("by").value_name("WHO").help("Who wants it so [default: the user's number]")
+}
+
+/// What `silence` can do.
+const SILENCE: &[(&str, &str)] = &[
+    ("add", "Tell nobody of the alerts that are meant, for a while"),
+    ("list", "Print what is silenced (this is what happens without a command)"),
+    ("del", "End a silence before its time"),
+];
+
+pub(super) fn silence() -> clap::Command {
+    let matcher = Arg::new("matcher")
+        .value_name("MATCHER")
+        .required(true)
+        .num_args(1..)
+        .help("Which: rule=high_5xx, severity=warning, pool=db*; all of them are to be true");
+    let time = Arg::new("for")
+        .long("for")
+        .value_name("DURATION")
+        .required(true)
+        .value_parser(|text: &str| match units::duration(text) {
+            Ok(time) if time.is_zero() => Err("is no time"),
+            read => read,
+        })
+        .help("How long");
+    let comment =
+        Arg::new("comment").long("comment").value_name("TEXT").help("Why, for whoever sees it");
+    let id = Arg::new("id").value_name("ID").required(true).help("As `silence list` has it");
+    common(described(COMMANDS, "silence"), false)
+        .subcommand(common(described(SILENCE, "add"), false).args([matcher, time, by(), comment]))
+        .subcommand(common(described(SILENCE, "list"), false))
+        .subcommand(common(described(SILENCE, "del"), false).arg(id))
+}
+
+pub(super) fn probes() -> clap::Command {
+    common(described(COMMANDS, "probes"), false).arg(switch("json", "Print JSON"))
+}
+
+pub(super) fn probe() -> clap::Command {
+    let what = Arg::new("what")
+        .value_name("URL")
+        .required(true)
+        .help("http://…, https://…, tcp://HOST:PORT, dns://NAME, or the name of a probe");
+    common(described(COMMANDS, "probe"), false).arg(what).arg(switch("json", "Print JSON"))
 }
 
 pub(super) fn rules() -> clap::Command {
@@ -150,8 +286,10 @@ pub(super) fn rules() -> clap::Command {
         .long("format")
         .value_name("FORMAT")
         .required(true)
-        .value_parser(["prometheus"])
-        .help("What takes them: prometheus");
+        .value_parser(["prometheus", "alertmanager", "grafana"])
+        .help(
+            "What takes them: prometheus, alertmanager (what explains what) or grafana (a board)",
+        );
     let export = clap::Command::new("export").about("Print them to standard output");
     common(described(COMMANDS, "rules"), false)
         .subcommand_required(true)

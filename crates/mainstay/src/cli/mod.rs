@@ -4,20 +4,20 @@
 //! worker count is told in the same words wherever it stands.
 
 mod args;
+mod chosen;
 
-use std::{
-    ffi::OsString,
-    fmt::Write as _,
-    net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{ffi::OsString, fmt::Write as _, net::IpAddr, path::PathBuf, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 
 use clap::{Arg, ArgAction, ArgMatches, builder::OsStringValueParser, error::ErrorKind};
 
-use args::{alerts, field, limits, live, log_level, migrate, notify, peer, pid, rest, rules};
+use chosen::chosen;
+
+use args::{
+    alerts, bans, doctor, health, import, limits, log_level, migrate, notify, pid, probe, probes,
+    rest, rules, silence,
+};
 
 use crate::config::{
     Config, Level,
@@ -44,6 +44,14 @@ pub(crate) enum Command {
     Reload { wait: bool },
     /// End the service.
     Stop { quick: bool },
+    /// Ask the running service whether it lives, or is ready.
+    Health { ready: bool, within: Duration },
+    /// Inspect the configuration, this host and the running service.
+    Inspect(Inspection),
+    /// Inspect manifests of Kubernetes.
+    Kubernetes { files: Vec<PathBuf>, container: Option<String>, how: Inspection },
+    /// Make a configuration of another server's.
+    Import { file: PathBuf },
     /// Explain who the client of a request is taken to be.
     Doctor(Case),
     /// Let the running service explain it for each request that comes, for a while.
@@ -53,18 +61,47 @@ pub(crate) enum Command {
     LogLevel { level: Option<Level>, duration: Option<Duration>, only: Option<Only> },
     /// Print the rate limits, how a client stands with them, or forget what it has used.
     Limits(LimitsCommand),
+    /// Print who is banned, ban somebody, or lift bans.
+    Bans(BansCommand),
     /// Look at the schema of the database, or change it.
     Migrate(MigrateCommand),
     /// Print the alerts of the running service.
     Alerts { json: bool },
+    /// Print what the running service's probes have found.
+    Probes { json: bool },
+    /// Ask once, as a probe does: an address, or the name of a probe.
+    ProbeOnce { what: String, json: bool },
     /// Print the alert rules that are in force, in words.
     ExplainAlerts,
-    /// Print them as a file of Prometheus.
-    ExportRules,
+    /// Silence alerts, or acknowledge one.
+    Hush(HushCommand),
+    /// Print them as `prometheus`, `alertmanager` or `grafana` takes them.
+    ExportRules { format: String },
     /// Send a receiver of notifications something that says that nothing is wrong.
     NotifyTest { receiver: String },
     /// A command of the application's own, with what followed its name.
     Own { name: &'static str, args: Vec<OsString> },
+}
+
+/// How an inspection is told, and what counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inspection {
+    pub json: bool,
+    /// Whether what is doubtful ends it with 1, too.
+    pub strict: bool,
+}
+
+/// What is to be quiet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HushCommand {
+    /// An alert is known to somebody.
+    Acknowledge { alert: String, by: Option<String> },
+    /// These are told to nobody for so long.
+    Add { matchers: Vec<String>, time: Duration, by: Option<String>, comment: String },
+    /// They are told again.
+    Del { id: String },
+    /// Print them.
+    List,
 }
 
 /// What `migrate` is to do.
@@ -86,11 +123,17 @@ impl Command {
             Self::Serve
                 | Self::Check
                 | Self::Config { .. }
+                | Self::Health { .. }
+                | Self::Inspect(_)
+                | Self::Kubernetes { .. }
+                | Self::Import { .. }
                 | Self::Doctor(_)
                 | Self::Limits(LimitsCommand::List { .. })
                 | Self::Migrate(_)
+                | Self::ProbeOnce { .. }
                 | Self::ExplainAlerts
-                | Self::ExportRules
+                | Self::Hush(_)
+                | Self::ExportRules { .. }
                 | Self::NotifyTest { .. }
                 | Self::Own { .. }
         )
@@ -119,6 +162,17 @@ pub(crate) enum LimitsCommand {
     Test { key: String, method: String, path: String, json: bool },
     /// Forget what a client has used, of those of a path or of all.
     Clear { key: String, place: Option<(String, String)> },
+}
+
+/// What `bans` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BansCommand {
+    /// Print those that are in force.
+    List { json: bool },
+    /// Ban this client, for so long or for as long as the configuration says.
+    Add { client: String, lasts: Option<Duration> },
+    /// Lift the ban of this client, or all.
+    Del { client: Option<String> },
 }
 
 /// A case for `doctor client-ip`.
@@ -163,14 +217,20 @@ const COMMANDS: &[(&str, &str)] = &[
     ("check", "Judge the configuration and end: 0 when it is good, 78 when not"),
     ("config", "Print every setting with its value and its origin"),
     ("status", "Print the state of the running service"),
+    ("health", "Ask the running service whether it lives: 0 when it does, 1 when not"),
     ("workers", "List the workers, add, remove or replace some"),
     ("requests", "Print the requests that are in flight"),
     ("reload", "Load configuration and program anew, without losing a request"),
     ("stop", "End the service once its requests are answered"),
     ("limits", "Print the rate limits, and how a client stands with them"),
+    ("bans", "Print who is banned, ban somebody, or lift bans"),
     ("migrate", "Print how the database's migrations stand, run or undo them"),
-    ("doctor", "Explain what the configuration makes of a case"),
+    ("doctor", "Say what is unsafe: of configuration, host and service, or of manifests"),
+    ("import", "Make a configuration of Gunicorn's"),
     ("alerts", "Print the alerts of the running service, or explain the rules"),
+    ("silence", "Keep alerts quiet for a while, list what is quiet, or end that"),
+    ("probes", "Print what the running service's probes have found"),
+    ("probe", "Ask once, as a probe does, and print how long each phase took"),
     ("rules", "Print the alert rules as another program takes them"),
     ("notify", "Show that whoever is told of alerts can be reached"),
     ("log-level", "Print the log level, or change it for a while or until the next reload"),
@@ -184,14 +244,13 @@ const WORKERS: &[(&str, &str)] = &[
     ("recycle", "Replace a worker, or all of them one by one"),
 ];
 
-/// What `doctor` can explain.
-const DOCTOR: &[(&str, &str)] =
-    &[("client-ip", "Show, hop by hop, who the client of a request is taken to be, and why")];
+/// How long `health` waits for an answer.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Every exit code with its meaning.
 pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
     (0, "success"),
-    (1, "the service could not start, or the command was refused"),
+    (1, "the service could not start, the command was refused, or health or doctor found it ill"),
     (2, "no running service answered on the control socket"),
     (3, "a worker failed to boot"),
     (4, "the application failed to load"),
@@ -277,15 +336,12 @@ fn command(program: &str, own: &[(&'static str, &'static str)]) -> clap::Command
         .subcommand(common(described(COMMANDS, "requests"), false).arg(json()))
         .subcommand(common(described(COMMANDS, "reload"), false).arg(wait))
         .subcommand(common(described(COMMANDS, "stop"), false).arg(quick))
-        .subcommand(
-            common(described(COMMANDS, "doctor"), false).subcommand_required(true).subcommand(
-                common(described(DOCTOR, "client-ip"), false).args([peer(), field(), live()]),
-            ),
-        )
+        .subcommands([health(), doctor(), import()])
         .subcommand(log_level())
         .subcommand(limits())
+        .subcommand(bans())
         .subcommand(migrate())
-        .subcommands([alerts(), rules(), notify()])
+        .subcommands([alerts(), silence(), probes(), probe(), rules(), notify()])
         .subcommands(own.iter().map(|(name, about)| {
             common(clap::Command::new(*name).about(*about), false).arg(rest())
         }))
@@ -356,104 +412,6 @@ fn scopes(matches: &ArgMatches) -> Vec<&ArgMatches> {
     let mut found = matches.subcommand().map_or_else(Vec::new, |(_, inner)| scopes(inner));
     found.push(matches);
     found
-}
-
-fn chosen(matches: &ArgMatches, own: &[(&'static str, &'static str)]) -> Command {
-    let Some((name, inner)) = matches.subcommand() else { return Command::Serve };
-    match name {
-        "serve" => Command::Serve,
-        "check" => Command::Check,
-        "config" => {
-            Command::Config { default: inner.get_flag("default"), json: inner.get_flag("json") }
-        }
-        "status" => Command::Status { json: inner.get_flag("json") },
-        "workers" => Command::Workers(chosen_of_workers(inner)),
-        "requests" => Command::Requests { json: inner.get_flag("json") },
-        "reload" => Command::Reload { wait: inner.get_flag("wait") },
-        "stop" => Command::Stop { quick: inner.get_flag("quick") },
-        "doctor" => {
-            let (_, asked) = inner.subcommand().expect("clap has asked for it");
-            if let Some(time) = asked.get_one("live") {
-                return Command::DoctorLive(*time);
-            }
-            Command::Doctor(Case {
-                peer: asked.get_one("peer").copied().unwrap_or(Some(Ipv4Addr::LOCALHOST.into())),
-                headers: asked
-                    .get_many::<(HeaderName, HeaderValue)>("header")
-                    .map_or_else(Vec::new, |all| all.cloned().collect()),
-            })
-        }
-        "log-level" => {
-            let text = |name| inner.get_one::<String>(name).cloned();
-            let only = text("module").map(Only::Module);
-            Command::LogLevel {
-                level: inner.get_one("level").copied(),
-                duration: inner.get_one("for").copied(),
-                only: only.or_else(|| text("request-id").map(Only::Request)),
-            }
-        }
-        "limits" => Command::Limits(chosen_of_limits(inner)),
-        "migrate" => Command::Migrate(chosen_of_migrate(inner)),
-        "alerts" if inner.subcommand().is_some() => Command::ExplainAlerts,
-        "alerts" => Command::Alerts { json: inner.get_flag("json") },
-        "rules" => Command::ExportRules,
-        "notify" => {
-            let (_, asked) = inner.subcommand().expect("clap has asked for it");
-            let receiver = asked.get_one::<String>("receiver").cloned().unwrap_or_default();
-            Command::NotifyTest { receiver }
-        }
-        other => match own.iter().find(|(name, _)| *name == other) {
-            Some((name, _)) => {
-                let args = inner.get_many::<OsString>("args");
-                Command::Own { name, args: args.into_iter().flatten().cloned().collect() }
-            }
-            None => unreachable!("clap knows a command {other} that is not handled"),
-        },
-    }
-}
-
-fn chosen_of_limits(matches: &ArgMatches) -> LimitsCommand {
-    let json = matches.get_flag("json");
-    let Some((name, inner)) = matches.subcommand() else { return LimitsCommand::List { json } };
-    let text = |name| inner.get_one::<String>(name).cloned();
-    let (key, method) = (text("key").unwrap_or_default(), text("method").unwrap_or_default());
-    let path = text("path");
-    match name {
-        "test" => {
-            let json = json || inner.get_flag("json");
-            LimitsCommand::Test { key, method, path: path.unwrap_or_default(), json }
-        }
-        "clear" => LimitsCommand::Clear { key, place: path.map(|path| (method, path)) },
-        other => unreachable!("clap knows a command {other} of limits that is not handled"),
-    }
-}
-
-fn chosen_of_migrate(matches: &ArgMatches) -> MigrateCommand {
-    let json = matches.get_flag("json");
-    let Some((name, inner)) = matches.subcommand() else { return MigrateCommand::Status { json } };
-    let dry_run = || inner.get_flag("dry-run");
-    match name {
-        "status" => MigrateCommand::Status { json: json || inner.get_flag("json") },
-        "up" => MigrateCommand::Up { dry_run: dry_run() },
-        "to" => {
-            let version = inner.get_one("target").copied().expect("clap has asked for it");
-            MigrateCommand::To { version, dry_run: dry_run() }
-        }
-        other => unreachable!("clap knows a command {other} of migrate that is not handled"),
-    }
-}
-
-fn chosen_of_workers(matches: &ArgMatches) -> WorkersCommand {
-    let json = matches.get_flag("json");
-    let Some((name, inner)) = matches.subcommand() else { return WorkersCommand::List { json } };
-    let amount = || inner.get_one("n").copied().unwrap_or(1);
-    match name {
-        "list" => WorkersCommand::List { json: json || inner.get_flag("json") },
-        "add" => WorkersCommand::Add(amount()),
-        "remove" => WorkersCommand::Remove(amount()),
-        "recycle" => WorkersCommand::Recycle { pid: inner.get_one("pid").copied() },
-        other => unreachable!("clap knows a command {other} of workers that is not handled"),
-    }
 }
 
 /// What the flags say. What stands behind a command replaces what stands before it.
@@ -548,10 +506,18 @@ mod tests {
                     args: ["add", "alice", "--admin"].map(Into::into).into(),
                 },
             ),
-            ("alerts --json", Command::Alerts { json: true }),
-            ("alerts", Command::Alerts { json: false }),
-            ("alerts explain", Command::ExplainAlerts),
-            ("rules export --format prometheus", Command::ExportRules),
+            ("bans --json", Command::Bans(BansCommand::List { json: true })),
+            (
+                "bans add 192.0.2.7 --for 10m",
+                Command::Bans(BansCommand::Add { client: "192.0.2.7".into(), lasts: minutes(10) }),
+            ),
+            ("bans del --all", Command::Bans(BansCommand::Del { client: None })),
+            ("probes --json", Command::Probes { json: true }),
+            ("probe tcp://a:1", Command::ProbeOnce { what: "tcp://a:1".into(), json: false }),
+            (
+                "rules export --format grafana",
+                Command::ExportRules { format: "grafana".to_owned() },
+            ),
             ("notify test ops", Command::NotifyTest { receiver: "ops".into() }),
             ("log-level", Command::LogLevel { level: None, duration: None, only: None }),
             (
@@ -577,6 +543,61 @@ mod tests {
                     duration: None,
                     only: Some(Only::Request("abc".into())),
                 },
+            ),
+        ];
+        for (line, command) in cases {
+            assert_eq!(command_of(line), command, "{line}");
+        }
+    }
+
+    #[test]
+    fn commands_that_inspect_are_understood() {
+        let cases = [
+            ("health", Command::Health { ready: false, within: HEALTH_PATIENCE }),
+            (
+                "health --ready --within 800ms",
+                Command::Health { ready: true, within: Duration::from_millis(800) },
+            ),
+            ("doctor", Command::Inspect(Inspection { json: false, strict: false })),
+            ("doctor --strict", Command::Inspect(Inspection { json: false, strict: true })),
+            (
+                "doctor kubernetes a.yaml - --json --container web",
+                Command::Kubernetes {
+                    files: vec!["a.yaml".into(), "-".into()],
+                    container: Some("web".into()),
+                    how: Inspection { json: true, strict: false },
+                },
+            ),
+            ("import gunicorn.conf.py", Command::Import { file: "gunicorn.conf.py".into() }),
+        ];
+        for (line, command) in cases {
+            assert_eq!(command_of(line), command, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_about_alerts_is_understood() {
+        let cases = [
+            ("alerts --json", Command::Alerts { json: true }),
+            ("alerts", Command::Alerts { json: false }),
+            ("alerts explain", Command::ExplainAlerts),
+            (
+                "alerts ack not_ready --by anna",
+                Command::Hush(HushCommand::Acknowledge {
+                    alert: "not_ready".into(),
+                    by: Some("anna".into()),
+                }),
+            ),
+            ("silence", Command::Hush(HushCommand::List)),
+            ("silence del ab12", Command::Hush(HushCommand::Del { id: "ab12".into() })),
+            (
+                "silence add rule=high_* severity=critical --for 2h --comment why",
+                Command::Hush(HushCommand::Add {
+                    matchers: vec!["rule=high_*".into(), "severity=critical".into()],
+                    time: Duration::from_secs(7_200),
+                    by: None,
+                    comment: "why".into(),
+                }),
             ),
         ];
         for (line, command) in cases {
@@ -664,6 +685,8 @@ mod tests {
             ("workers add 0", "1..=512"),
             ("rules export", "--format"),
             ("notify test", "RECEIVER"),
+            ("doctor kubernetes", "FILE"),
+            ("import", "FILE"),
             ("--workers", "value is required"),
             ("serve now", "now"),
         ];

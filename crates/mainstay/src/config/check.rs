@@ -3,15 +3,22 @@
 use std::collections::HashSet;
 
 use crate::http::client::Networks;
+use crate::limits::address::Address;
+use crate::limits::jails::Jails;
 use crate::limits::lint::{self, Around};
 use crate::limits::plan::Plan;
 use crate::limits::settings::Settings;
 use crate::log::Look;
 
+use crate::metrics::{families, names};
+
 use super::{
     Config,
     error::{ConfigError, Origin, Problem},
-    receivers::{self, Receiver},
+    keys,
+    own::{self, Selector},
+    probes::{self, Target},
+    receivers::{self, Receiver, Shape},
     value::Bind,
 };
 
@@ -55,6 +62,13 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
         found.push(about(config, "sentry.dsn", message, hint));
     }
     found.extend(of_alerts(config, &good));
+    if good(&["probing.references"])
+        && let Err(why) = probes::references(&config.probing.references)
+    {
+        let hint = "use HOST:PORT, several joined by commas";
+        found.push(about(config, "probing.references", why.to_owned(), hint));
+    }
+    found.extend(of_heartbeat(config, &good));
     let proxy = &config.proxy;
     if good(&["proxy.fix", "proxy.header"]) && !proxy.fix.is_empty() && proxy.header == "forwarded"
     {
@@ -69,12 +83,33 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
         let hint = "use amounts up to 4194303 and windows up to 3 years";
         found.push(about(config, key, format!("cannot be counted: {reason}"), hint));
     }
+    found.extend(of_storage(config, &good));
+    if let Err((key, reason)) = Jails::of(config)
+        && good(&[key])
+    {
+        let hint = "use such as \"5 per 10 minute\", with amounts up to 4194303";
+        found.push(about(config, key, format!("cannot be counted: {reason}"), hint));
+    }
     let health = &config.health;
     if good(&["health.live_path", "health.ready_path"]) && health.live_path == health.ready_path {
         let message = "is health.live_path too".to_owned();
         found.push(about(config, "health.ready_path", message, "give each a path of its own"));
     }
     found
+}
+
+/// Where limits are counted for several hosts, and whether this program can.
+fn of_storage(config: &Config, good: &impl Fn(&[&str]) -> bool) -> Option<Problem> {
+    let storage = config.limits.storage.as_ref().filter(|_| good(&["limits.storage"]))?;
+    let address = Address::parse(storage.expose()).ok()??;
+    let missing = match address.tls() {
+        _ if !cfg!(feature = "redis") => "redis",
+        true if !cfg!(feature = "tls") => "tls",
+        _ => return None,
+    };
+    let message = format!("needs the feature {missing}, which this program was built without");
+    let hint = format!("build it with features = [\"{missing}\"]");
+    Some(about(config, "limits.storage", message, &hint))
 }
 
 /// Who is told, and whether that can be.
@@ -91,14 +126,84 @@ fn of_alerts(config: &Config, good: &impl Fn(&[&str]) -> bool) -> Vec<Problem> {
         let hint = "set alerts.state to a directory of this service's own";
         found.push(about(config, "alerts.receivers", message, hint));
     }
-    let is_tls = |it: &Receiver| it.url.expose().starts_with("https:");
-    let any_tls = receivers::parse(receivers).is_ok_and(|all| all.iter().any(is_tls));
+    let any =
+        |is: fn(&Receiver) -> bool| receivers::parse(receivers).is_ok_and(|all| all.iter().any(is));
+    let any_tls = any(Receiver::needs_tls);
     if good(&["alerts.receivers"]) && any_tls && !cfg!(feature = "tls") {
         let message = "needs the feature tls, which this program was built without".to_owned();
         let hint = "build it with features = [\"tls\"], or use http://";
         found.push(about(config, "alerts.receivers", message, hint));
     }
+    if good(&["alerts.rules"]) {
+        found.extend(of_rules(config));
+    }
+    let any_mail = any(|it| it.shape == Shape::Mail);
+    if good(&["alerts.receivers"]) && any_mail && !cfg!(feature = "mail") {
+        let message = "needs the feature mail, which this program was built without".to_owned();
+        let hint = "build it with features = [\"mail\"], or let a program send mail: exec:/path";
+        found.push(about(config, "alerts.receivers", message, hint));
+    }
     found
+}
+
+/// Own rules on metrics of mainstay's that do not exist. Those of the application are known when it runs.
+fn of_rules(config: &Config) -> Vec<Problem> {
+    let rules = own::parse(&config.alerts.rules).unwrap_or_default();
+    let names = || {
+        let counters = names::TABLE.iter().map(|(name, _)| *name);
+        counters.chain(families::TABLE.iter().map(|it| it.name))
+    };
+    let judge = |rule: &str, of: &Selector| -> Option<Problem> {
+        let wrong = |message: String, hint: &str| {
+            Some(about(config, "alerts.rules", format!("has a rule {rule} {message}"), hint))
+        };
+        let near = |found: Option<&str>| {
+            found.map_or_else(
+                || "/metrics shows what there is".to_owned(),
+                |it| format!("did you mean {it}?"),
+            )
+        };
+        let Some(family) = families::TABLE.iter().find(|it| it.name == of.metric) else {
+            let is_known = names::TABLE.iter().any(|(name, _)| *name == of.metric);
+            return match (is_known, of.labels.first()) {
+                (true, Some((label, ..))) => wrong(
+                    format!("with a label {label}, and {} has none", of.metric),
+                    "take it away",
+                ),
+                (false, _) if of.metric.starts_with("mainstay_") => {
+                    let hint = near(keys::nearest(&of.metric, names()));
+                    wrong(format!("on {}, which is no metric", of.metric), &hint)
+                }
+                _ => None,
+            };
+        };
+        let labels = || family.labels.split(['`', ' ']).filter(|it| !it.is_empty());
+        let (label, ..) = of.labels.iter().find(|(label, ..)| labels().all(|it| it != label))?;
+        let hint = near(keys::nearest(label, labels()).or_else(|| labels().next()));
+        wrong(format!("with a label {label}, which {} does not have", of.metric), &hint)
+    };
+    let each = rules.iter().flat_map(|rule| {
+        [Some(&rule.of), rule.by.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter_map(|of| judge(&rule.name, of))
+    });
+    each.collect()
+}
+
+/// Where all is said to be well.
+fn of_heartbeat(config: &Config, good: &impl Fn(&[&str]) -> bool) -> Option<Problem> {
+    let url = config.heartbeat.url.as_ref().filter(|_| good(&["heartbeat.url"]))?;
+    let (message, hint) = match Target::parse(url.expose()) {
+        Ok(Target::Http(url)) if !url.is_tls || cfg!(feature = "tls") => return None,
+        Ok(Target::Http(_)) => (
+            "needs the feature tls, which this program was built without",
+            "build it with features = [\"tls\"], or use http://",
+        ),
+        Ok(_) => ("is neither http nor https", "use http://HOST/PATH or https://HOST/PATH"),
+        Err(why) => (why, "use http://HOST/PATH or https://HOST/PATH"),
+    };
+    Some(about(config, "heartbeat.url", message.to_owned(), hint))
 }
 
 /// Settings that are allowed and do nothing.

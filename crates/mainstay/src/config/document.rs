@@ -9,7 +9,7 @@ use toml::{
 
 use super::{
     error::{Origin, Problem},
-    keys::{self, APP, Key, SECTIONS},
+    keys::{self, APP, Key, SECTIONS, Section, TABLES},
     kind::Raw,
 };
 
@@ -23,11 +23,21 @@ pub(crate) struct Entry {
     pub origin: Origin,
 }
 
+/// One of several tables of the same name.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub table: &'static Section,
+    pub origin: Origin,
+    pub entries: Vec<Entry>,
+}
+
 /// All that a text says.
 #[derive(Debug, Default)]
 pub(crate) struct Document {
     /// In no order that means anything: the parser's tables are sorted by name.
     pub entries: Vec<Entry>,
+    /// In their order.
+    pub rows: Vec<Row>,
     pub app: toml::Table,
     /// The origin of each value of `app`, by its path ("app.mail.from").
     pub app_origins: Vec<(String, Origin)>,
@@ -66,6 +76,10 @@ impl<'a> Reader<'a> {
             let name = name.into_inner();
             let known = name == APP || SECTIONS.iter().any(|section| section.name == name);
             let shown = self.shown(&value);
+            if let Some(table) = TABLES.iter().find(|table| table.name == name) {
+                self.rows(table, value.into_inner(), at);
+                continue;
+            }
             match value.into_inner() {
                 DeValue::Table(table) if name == APP => self.app(table),
                 DeValue::Table(table) if known => self.keys(&name, table),
@@ -80,20 +94,51 @@ impl<'a> Reader<'a> {
     }
 
     fn keys(&mut self, section: &str, table: DeTable<'a>) {
+        let entries = self.entries(section, table, keys::find);
+        self.document.entries.extend(entries);
+    }
+
+    /// Tables of which there may be several.
+    fn rows(&mut self, table: &'static Section, value: DeValue<'a>, at: usize) {
+        let DeValue::Array(items) = value else {
+            let hint = format!("write [[{}]], and its keys on the lines below", table.name);
+            return self.problem(at, table.name, None, "is not a list of tables", Some(hint));
+        };
+        for item in items {
+            let at = item.span().start;
+            let DeValue::Table(inner) = item.into_inner() else {
+                self.problem(at, table.name, None, "holds what is not a table", None);
+                continue;
+            };
+            let find = |path: &str| table.keys.iter().find(|key| key.path == path);
+            let entries = self.entries(table.name, inner, find);
+            let origin = self.at(at);
+            self.document.rows.push(Row { table, origin, entries });
+        }
+    }
+
+    fn entries(
+        &mut self,
+        section: &str,
+        table: DeTable<'a>,
+        find: impl Fn(&str) -> Option<&'static Key>,
+    ) -> Vec<Entry> {
+        let mut entries = Vec::new();
         for (name, value) in table {
             let at = name.span().start;
             let path = format!("{section}.{}", name.get_ref());
             let shown = self.shown(&value);
-            match keys::find(&path) {
+            match find(&path) {
                 Some(key) => {
                     let shown = if key.secret { "(hidden)".to_owned() } else { shown };
                     let entry =
                         Entry { key, raw: raw(value.get_ref()), shown, origin: self.at(at) };
-                    self.document.entries.push(entry);
+                    entries.push(entry);
                 }
                 None => self.unknown_key(&path, value.get_ref(), shown, at),
             }
         }
+        entries
     }
 
     fn app(&mut self, table: DeTable<'a>) {

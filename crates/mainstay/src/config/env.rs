@@ -90,7 +90,8 @@ fn pick(
     if problems.is_empty() { Ok(found) } else { Err(ConfigError::new(problems)) }
 }
 
-fn concerns(name: &str) -> bool {
+/// Whether a variable may say something about the configuration.
+pub(crate) fn concerns(name: &str) -> bool {
     name.starts_with(PREFIX)
         || keys::all().flat_map(|key| key.aliases).any(|it| it.var == name)
         || otel::VARIABLES.iter().any(|it| it.name == name)

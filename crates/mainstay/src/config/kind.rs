@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::http::client::{AllowedHosts, Networks, ProxyFix};
+use crate::limits::address::Address;
 use crate::limits::rules::{BETWEEN, Exempt, KeyBy, Rule};
 use crate::limits::settings::read_many;
 use crate::log::{Service, access::AccessFormat};
@@ -10,7 +11,7 @@ use crate::telemetry::sentry::Dsn;
 
 use super::{
     error::Wrong,
-    otel, receivers, units,
+    maintenance, otel, own, receivers, units,
     value::{AutoDuration, Bind, Count, LogTarget, Value},
 };
 
@@ -73,8 +74,14 @@ pub(crate) enum Kind {
     LimitKey,
     /// Who and what is not limited.
     LimitExempt,
+    /// Where counts of rate limits for several hosts are kept; empty means here.
+    LimitStorage,
     /// Receivers of notifications.
     Receivers,
+    /// Maintenance windows.
+    Maintenance,
+    /// Alert rules of the operator's own.
+    OwnRules,
 }
 
 /// A value as it was said, before its key's kind has looked at it.
@@ -169,7 +176,12 @@ impl Kind {
             Self::LimitRules => self.list(raw, BETWEEN).and_then(|it| judged(it, Rule::parse_all)),
             Self::LimitKey => self.text(raw, printable).and_then(|it| judged(it, KeyBy::parse)),
             Self::LimitExempt => self.joined(raw).and_then(|it| judged(it, Exempt::parse)),
+            Self::LimitStorage => {
+                self.text(raw, printable).and_then(|it| judged(it, Address::parse))
+            }
             Self::Receivers => self.listed(raw).and_then(|it| judged(it, receivers::parse)),
+            Self::OwnRules => self.list(raw, "; ").and_then(|it| judged(it, own::parse)),
+            Self::Maintenance => self.listed(raw).and_then(|it| judged(it, maintenance::parse)),
         };
         read.map_err(|wrong| Wrong { hint: wrong.hint.or_else(|| Some(self.accepts())), ..wrong })
     }
@@ -225,8 +237,19 @@ impl Kind {
             Self::LimitExempt => {
                 "use paths, addresses and networks such as \"/static/*, 10.0.0.0/8\"".to_owned()
             }
+            Self::LimitStorage => {
+                "use redis://HOST:PORT/DB, rediss://HOST, redis+unix:///PATH, or \"\" for none".to_owned()
+            }
+            Self::OwnRules => {
+                "use rules such as \"slow: p95(mainstay_http_request_duration_seconds, 5m) > 800ms for 3m\""
+                    .to_owned()
+            }
+            Self::Maintenance => {
+                "use windows such as \"deploys=mon-fri 02:00-04:00 severity=warning\", in UTC".to_owned()
+            }
             Self::Receivers => {
-                "use NAME=https://HOST/PATH, or NAME=https://HOST/PATH KEY".to_owned()
+                "use NAME=https://HOST/PATH, or NAME=https://HOST/PATH KEY; docs/alerts.md has the others"
+                    .to_owned()
             }
         }
     }
@@ -250,7 +273,7 @@ impl Kind {
             Self::Networks => "NETWORKS",
             Self::ProxyFix => "COUNTS",
             Self::Hosts => "HOSTS",
-            Self::DatabaseUrl | Self::Dsn | Self::HttpUrl => "URL",
+            Self::DatabaseUrl | Self::Dsn | Self::HttpUrl | Self::LimitStorage => "URL",
             Self::HeaderList => "HEADERS",
             Self::HeaderValue => "KEY",
             Self::Ratio => "RATIO",
@@ -259,6 +282,8 @@ impl Kind {
             Self::LimitKey => "KEY",
             Self::LimitExempt => "LIST",
             Self::Receivers => "RECEIVERS",
+            Self::Maintenance => "WINDOWS",
+            Self::OwnRules => "RULES",
         }
     }
 
@@ -281,11 +306,14 @@ impl Kind {
             | Self::HttpUrl
             | Self::HeaderList
             | Self::LimitKey
+            | Self::LimitStorage
             | Self::HeaderValue => "a string",
             Self::Ratio => "a number of 0 to 1",
             Self::Networks
             | Self::Hosts
             | Self::Receivers
+            | Self::Maintenance
+            | Self::OwnRules
             | Self::Limits
             | Self::LimitRules
             | Self::LimitExempt => "a string or a list of strings",

@@ -3,7 +3,7 @@
 
 use super::{
     Effective, Sources,
-    document::{self, Document},
+    document::{self, Document, Row},
     error::{Origin, Problem, Wrong},
     keys::{self, APP, Alias, AliasMap, Key, NOT_KEYS, PREFIX},
     kind::{Kind, Raw},
@@ -16,10 +16,20 @@ pub(crate) struct Layers {
     /// One for each key, in the order of the table. A key with a problem holds its last good
     /// value.
     pub effective: Vec<Effective>,
+    /// The tables of which there may be several, in their order.
+    pub rows: Vec<Filled>,
     pub app: toml::Table,
     pub app_origins: Vec<(String, Origin)>,
     pub problems: Vec<Problem>,
     pub warnings: Vec<String>,
+}
+
+/// One of several tables of the same name, with all its keys.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Filled {
+    pub table: &'static str,
+    pub origin: Origin,
+    pub values: Vec<Effective>,
 }
 
 /// Lays all layers of `sources` over each other.
@@ -44,13 +54,9 @@ pub(crate) fn merge(sources: &Sources) -> Layers {
 
 impl Layers {
     fn defaults() -> Self {
-        let built_in = |key: &'static Key| {
-            let value = key.kind.parse(&Raw::Untyped(key.default.to_owned()));
-            let value = value.expect("the table's defaults fit their kinds");
-            Effective { key, value, origin: Origin::Default }
-        };
         Self {
             effective: keys::all().map(built_in).collect(),
+            rows: Vec::new(),
             app: toml::Table::new(),
             app_origins: Vec::new(),
             problems: Vec::new(),
@@ -67,6 +73,11 @@ impl Layers {
                 Err(wrong) => self.refuse(entry.key, entry.shown, entry.origin, wrong),
             }
         }
+        // Lists are replaced, never joined.
+        self.rows.retain(|old| document.rows.iter().all(|new| new.table.name != old.table));
+        for row in document.rows {
+            self.row(row);
+        }
         // Whoever corrects a file goes through it from top to bottom.
         self.problems[before..].sort_by_key(|it| it.origin.as_ref().map_or(0, Origin::line));
         for (path, origin) in document.app_origins {
@@ -74,6 +85,21 @@ impl Layers {
             self.app_origins.push((path, origin));
         }
         overlay(&mut self.app, document.app);
+    }
+
+    fn row(&mut self, row: Row) {
+        let mut values: Vec<Effective> = row.table.keys.iter().map(built_in).collect();
+        for entry in row.entries {
+            match entry.key.kind.parse(&entry.raw) {
+                Ok(value) => {
+                    let slot = values.iter_mut().find(|it| it.key.path == entry.key.path);
+                    let filled = Effective { key: entry.key, value, origin: entry.origin };
+                    *slot.expect("a key of the table has its default") = filled;
+                }
+                Err(wrong) => self.refuse(entry.key, entry.shown, entry.origin, wrong),
+            }
+        }
+        self.rows.push(Filled { table: row.table.name, origin: row.origin, values });
     }
 
     fn environment(&mut self, env: &[(String, String)]) {
@@ -163,6 +189,13 @@ impl Layers {
         let shown = if may_hold_password(key, &shown) { "(hidden)".to_owned() } else { shown };
         self.problems.push(Problem::value(origin, key.path, shown, wrong));
     }
+}
+
+/// A key with its default.
+pub(super) fn built_in(key: &'static Key) -> Effective {
+    let value = key.kind.parse(&Raw::Untyped(key.default.to_owned()));
+    let value = value.expect("the table's defaults fit their kinds");
+    Effective { key, value, origin: Origin::Default }
 }
 
 fn parse(key: &Key, said: &str) -> Result<Value, Wrong> {

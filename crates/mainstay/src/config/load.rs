@@ -28,6 +28,12 @@ impl Snapshot {
         Ok(Snapshot { file })
     }
 
+    /// The file's path and text.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn file(&self) -> Option<&(PathBuf, String)> {
+        self.file.as_ref()
+    }
+
     /// Lays environment and flags over the file and fills `[app]` from the files it names.
     /// `app_defaults` is the application's own TOML text.
     ///
@@ -54,17 +60,24 @@ impl Snapshot {
         Ok(config)
     }
 
-    /// As much of the file as tells where the running service is: its name, its control socket
-    /// and its admin listener.
+    /// As much of the file as tells where the running service is: its name, its control socket,
+    /// its admin listener and where that answers probes.
     /// `None` when there is no file, or it cannot be read as TOML.
     pub(crate) fn way_to_service(&self) -> Option<Snapshot> {
         let (path, text) = self.file.as_ref()?;
         let table: toml::Table = text.parse().ok()?;
-        let server = table.get("server").and_then(toml::Value::as_table);
-        let mut kept = String::from("[server]\n");
-        for key in ["name", "control", "admin"] {
-            if let Some(value @ toml::Value::String(_)) = server.and_then(|it| it.get(key)) {
-                writeln!(kept, "{key} = {value}").ok()?;
+        let mut kept = String::new();
+        for (section, keys) in [
+            ("server", &["name", "control", "admin"][..]),
+            ("health", &["live_path", "ready_path"]),
+        ] {
+            writeln!(kept, "[{section}]").ok()?;
+            let section = table.get(section).and_then(toml::Value::as_table);
+            for key in keys {
+                let value = section.and_then(|it| it.get(*key));
+                if let Some(value @ toml::Value::String(_)) = value {
+                    writeln!(kept, "{key} = {value}").ok()?;
+                }
             }
         }
         Some(Snapshot { file: Some((path.clone(), kept)) })

@@ -4,6 +4,8 @@
 //! [`Config::resolve`] is pure: it reads neither file nor environment. `load` gathers what it
 //! needs; `keys` is the one table that everything else follows.
 
+mod alerts;
+mod bans;
 mod check;
 mod document;
 pub(crate) mod env;
@@ -13,9 +15,13 @@ pub(crate) mod keys;
 mod kind;
 mod layers;
 pub(crate) mod load;
+pub(crate) mod maintenance;
+pub(crate) mod matchers;
 pub(crate) mod otel;
+pub(crate) mod own;
 #[cfg(test)]
 mod page;
+pub(crate) mod probes;
 pub(crate) mod receivers;
 pub(crate) mod render;
 mod sections;
@@ -26,13 +32,16 @@ mod value;
 
 use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 
+pub use alerts::Alerts;
+pub use bans::Bans;
 pub(crate) use error::{ConfigError, Origin};
 use keys::Key;
+pub use probes::{Heartbeat, Probing};
 use sections::Values;
 pub use sections::{
-    Alerts, Database, Health, Http, Limits, Log, Metrics, Proxy, Sentry, Server, Telemetry, Workers,
+    Database, Health, Http, Limits, Log, Metrics, Proxy, Sentry, Server, Telemetry, Workers,
 };
-use value::Value;
+pub(crate) use value::Value;
 pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};
 
 /// The grace of a quick stop (INT, QUIT), in place of `workers.grace`.
@@ -67,6 +76,8 @@ pub struct Config {
     pub proxy: Proxy,
     /// How often clients may come.
     pub limits: Limits,
+    /// Who is refused everything for a while.
+    pub bans: Bans,
     /// The health endpoints and checks.
     pub health: Health,
     /// The database.
@@ -81,11 +92,18 @@ pub struct Config {
     pub sentry: Sentry,
     /// The alert rules, and whom they tell.
     pub alerts: Alerts,
+    /// What all probes have in common.
+    pub probing: Probing,
+    /// Who is told that all is well.
+    pub heartbeat: Heartbeat,
+    /// What is asked from outside.
+    pub(crate) probes: Vec<probes::Probe>,
     /// The application's own table. It may hold secrets, so `Debug` shows its names alone.
     pub app: toml::Table,
     /// What follows from it and from the variables of OpenTelemetry.
     pub(crate) otel: otel::Otel,
     pub(crate) effective: Vec<Effective>,
+    pub(crate) rows: Vec<layers::Filled>,
     pub(crate) app_origins: Vec<(String, Origin)>,
     pub(crate) warnings: Vec<String>,
 }
@@ -102,6 +120,20 @@ impl Effective {
     /// The value as the file would have it; secrets are hidden.
     pub(crate) fn shown(&self) -> String {
         if self.key.secret { "\"(hidden)\"".to_owned() } else { self.value.to_toml() }
+    }
+
+    /// The file in which it stands.
+    pub(crate) fn file(&self) -> Option<&std::path::Path> {
+        match &self.origin {
+            Origin::File { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a secret that is set; the URL of a file holds none.
+    pub(crate) fn holds_secret(&self) -> bool {
+        let is_set = |text: &String| !text.is_empty() && !text.starts_with("sqlite:");
+        self.key.secret && matches!(&self.value, Value::Text(text) if is_set(text))
     }
 }
 
@@ -132,6 +164,7 @@ impl Config {
             http: values.http(),
             proxy: values.proxy(),
             limits: values.limits(),
+            bans: values.bans(),
             health: values.health(),
             database: values.database(),
             log: values.log(),
@@ -140,6 +173,10 @@ impl Config {
             otel: otel::Otel::default(),
             sentry: values.sentry(),
             alerts: values.alerts(),
+            probing: values.probing(),
+            heartbeat: values.heartbeat(),
+            probes: probes::read(&layers.rows, &mut problems),
+            rows: layers.rows,
             app: layers.app,
             effective: layers.effective,
             app_origins: layers.app_origins,
@@ -190,6 +227,7 @@ impl fmt::Debug for Config {
             .field("http", &self.http)
             .field("proxy", &self.proxy)
             .field("limits", &self.limits)
+            .field("bans", &self.bans)
             .field("health", &self.health)
             .field("database", &self.database)
             .field("log", &self.log)
@@ -197,6 +235,9 @@ impl fmt::Debug for Config {
             .field("telemetry", &self.telemetry)
             .field("sentry", &self.sentry)
             .field("alerts", &self.alerts)
+            .field("probing", &self.probing)
+            .field("heartbeat", &self.heartbeat)
+            .field("probes", &self.probes)
             .field("app", &self.app.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

@@ -2,7 +2,8 @@
 
 use super::{
     Effective,
-    keys::{SECTIONS, Section},
+    keys::{SECTIONS, Section, TABLES},
+    layers,
     otel::{VARIABLES, Variable},
     render::{defaults, line, takes, ways},
 };
@@ -25,6 +26,15 @@ pub(crate) fn markdown() -> String {
             let row =
                 format!("| `{path}` | `{default}` | {takes} | {ways} | {change} | {} |", key.doc);
             line(&mut text, &row);
+        }
+    }
+    for Section { name, about, keys } in TABLES {
+        line(&mut text, &format!("\n## [[{name}]]\n\n{about}\n"));
+        line(&mut text, "| key | default | takes | what it does |");
+        line(&mut text, "|---|---|---|---|");
+        for Effective { key, value, .. } in keys.iter().map(layers::built_in) {
+            let (takes, default) = (takes(key).replace('|', "\\|"), value.to_toml());
+            line(&mut text, &format!("| `{}` | `{default}` | {takes} | {} |", key.name(), key.doc));
         }
     }
     text.push_str(OTEL_PART);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     Config, Effective, Sources,
     error::Origin,
-    keys::{APP, Key, SECTIONS, Section},
+    keys::{APP, Key, SECTIONS, Section, TABLES},
 };
 
 /// The section beside which the variables of OpenTelemetry are shown.
@@ -30,6 +30,14 @@ pub(crate) fn effective_toml(config: &Config) -> String {
         }
         line(&mut text, "");
     }
+    for row in &config.rows {
+        line(&mut text, &format!("[[{}]]  # {}", row.table, row.origin));
+        for entry in row.values.iter().filter(|it| it.origin != Origin::Default) {
+            let said = format!("{} = {}", entry.key.name(), entry.shown());
+            line(&mut text, &format!("{said}  # {}", entry.origin));
+        }
+        line(&mut text, "");
+    }
     line(&mut text, &format!("[{APP}]"));
     for (path, origin) in &config.app_origins {
         let name = path.strip_prefix("app.").unwrap_or(path);
@@ -49,6 +57,18 @@ pub(crate) fn effective_json(config: &Config) -> String {
             entry.key.path.to_owned(),
             serde_json::json!({ "value": value, "origin": origin }),
         );
+    }
+    for table in TABLES {
+        let rows = config.rows.iter().filter(|row| row.table == table.name);
+        let row = |row: &super::layers::Filled| -> serde_json::Value {
+            let value = |it: &Effective| match it.key.secret {
+                true => "(hidden)".into(),
+                false => it.value.to_json(),
+            };
+            let values = row.values.iter().map(|it| (it.key.name().to_owned(), value(it)));
+            serde_json::json!({ "value": serde_json::Value::Object(values.collect()), "origin": row.origin.to_string() })
+        };
+        all.insert(table.name.to_owned(), rows.map(row).collect());
     }
     for (name, value) in &config.otel.said {
         all.insert((*name).to_owned(), serde_json::json!({ "value": value, "origin": name }));
@@ -82,6 +102,15 @@ pub(crate) fn default_toml() -> String {
                 &format!("# Set by {ways}; a new value counts from the next {change} on."),
             );
             line(&mut text, &format!("{} = {}", key.name(), entry.value.to_toml()));
+        }
+        line(&mut text, "");
+    }
+    for table in TABLES {
+        line(&mut text, &format!("# {}", table.about));
+        line(&mut text, &format!("# [[{}]]", table.name));
+        for entry in table.keys.iter().map(super::layers::built_in) {
+            let (name, value) = (entry.key.name(), entry.value.to_toml());
+            line(&mut text, &format!("# {name} = {value}  # {}", takes(entry.key)));
         }
         line(&mut text, "");
     }

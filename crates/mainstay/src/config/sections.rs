@@ -139,6 +139,18 @@ pub struct Limits {
     pub compat: String,
     /// From how many answers of 404 on a client is told of; empty for none.
     pub excess_404: String,
+    /// Requests of a client that may be under way at once; 0 for any number.
+    pub concurrency: u64,
+    /// Where counts for several hosts are kept; none means here.
+    pub storage: Option<Secret>,
+    /// File in which that stands.
+    pub storage_file: Option<PathBuf>,
+    /// How long a request waits for it, 1 ms at least.
+    pub storage_timeout: Duration,
+    /// `local`, `allow` or `deny`.
+    pub when_away: String,
+    /// What stands before all of its keys; empty for nothing.
+    pub key_prefix: String,
 }
 
 #[cfg(test)]
@@ -158,6 +170,12 @@ impl Limits {
             dry_run: false,
             compat: "off".to_owned(),
             excess_404: String::new(),
+            concurrency: 0,
+            storage: None,
+            storage_file: None,
+            storage_timeout: Duration::from_millis(50),
+            when_away: "local".to_owned(),
+            key_prefix: String::new(),
         }
     }
 }
@@ -279,40 +297,6 @@ pub struct Telemetry {
     pub spool_size: u64,
 }
 
-/// `[alerts]`.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Alerts {
-    /// Whether the rules are evaluated.
-    pub enabled: bool,
-    /// Time between two looks; 100 ms at least.
-    pub interval: Duration,
-    /// The check in a row at which not being ready fires, 1 to 1,000.
-    pub readiness_checks: u32,
-    /// Part of the requests that may fail, 0 to 1.
-    pub errors_above: f64,
-    /// Within what time that is judged; 100 ms at least.
-    pub errors_window: Duration,
-    /// Restarts of workers that there may be.
-    pub restarts_above: u64,
-    /// Within what time; above zero.
-    pub restarts_window: Duration,
-    /// `unplanned` or `all`.
-    pub restarts_count: String,
-    /// Failed logins that there may be within `errors_window`.
-    pub logins_above: u64,
-    /// Part of an uploads directory's file system that may be used, 0 to 1.
-    pub uploads_above: f64,
-    /// Who is told, as a list; the addresses are secrets.
-    pub receivers: Option<Secret>,
-    /// File in which they stand.
-    pub receivers_file: Option<PathBuf>,
-    /// Directory for the state of alerts; none means memory.
-    pub state: Option<PathBuf>,
-    /// Whether nothing is delivered.
-    pub dry_run: bool,
-}
-
 /// Reads effective values as the types of `Config`'s fields.
 ///
 /// A path or a type that the table does not have is a fault of the two lists in this crate, which
@@ -403,6 +387,12 @@ impl Values<'_> {
             dry_run: self.yes("limits.dry_run"),
             compat: self.text("limits.compat"),
             excess_404: self.text("limits.excess_404"),
+            concurrency: self.number("limits.concurrency"),
+            storage: Some(self.text("limits.storage")).filter(|it| !it.is_empty()).map(Secret::new),
+            storage_file: self.path("limits.storage_file"),
+            storage_timeout: self.duration("limits.storage_timeout"),
+            when_away: self.text("limits.when_away"),
+            key_prefix: self.text("limits.key_prefix"),
         }
     }
 
@@ -486,34 +476,14 @@ impl Values<'_> {
         }
     }
 
-    pub(super) fn alerts(&self) -> Alerts {
-        let receivers = Some(self.text("alerts.receivers")).filter(|it| !it.is_empty());
-        Alerts {
-            enabled: self.yes("alerts.enabled"),
-            interval: self.duration("alerts.interval"),
-            readiness_checks: self.small("alerts.readiness_checks"),
-            errors_above: self.ratio("alerts.errors_above"),
-            errors_window: self.duration("alerts.errors_window"),
-            restarts_above: self.number("alerts.restarts_above"),
-            restarts_window: self.duration("alerts.restarts_window"),
-            restarts_count: self.text("alerts.restarts_count"),
-            logins_above: self.number("alerts.logins_above"),
-            uploads_above: self.ratio("alerts.uploads_above"),
-            receivers: receivers.map(Secret::new),
-            receivers_file: self.path("alerts.receivers_file"),
-            state: self.path("alerts.state"),
-            dry_run: self.yes("alerts.dry_run"),
-        }
-    }
-
-    fn yes(&self, path: &str) -> bool {
+    pub(super) fn yes(&self, path: &str) -> bool {
         match self.get(path) {
             Value::Bool(yes) => *yes,
             other => mistaken(path, other),
         }
     }
 
-    fn ratio(&self, path: &'static str) -> f64 {
+    pub(super) fn ratio(&self, path: &'static str) -> f64 {
         match self.get(path) {
             Value::Ratio(ratio) => otel::ratio(ratio).unwrap_or(1.0),
             other => mistaken(path, other),
@@ -532,32 +502,32 @@ impl Values<'_> {
         &found.expect("a field of Config is a key of the table").value
     }
 
-    fn text(&self, path: &str) -> String {
+    pub(super) fn text(&self, path: &str) -> String {
         match self.get(path) {
             Value::Text(text) => text.clone(),
             other => mistaken(path, other),
         }
     }
 
-    fn path(&self, path: &str) -> Option<PathBuf> {
+    pub(super) fn path(&self, path: &str) -> Option<PathBuf> {
         match self.get(path) {
             Value::Path(it) => Some(it.clone()).filter(|it| !it.as_os_str().is_empty()),
             other => mistaken(path, other),
         }
     }
 
-    fn number(&self, path: &str) -> u64 {
+    pub(super) fn number(&self, path: &str) -> u64 {
         match self.get(path) {
             Value::Count(n) | Value::Bytes(n) => *n,
             other => mistaken(path, other),
         }
     }
 
-    fn small(&self, path: &str) -> u32 {
+    pub(super) fn small(&self, path: &str) -> u32 {
         u32::try_from(self.number(path)).expect("the table's range fits 32 bits")
     }
 
-    fn duration(&self, path: &str) -> Duration {
+    pub(super) fn duration(&self, path: &str) -> Duration {
         match self.get(path) {
             Value::Duration(it) => *it,
             other => mistaken(path, other),

@@ -239,13 +239,16 @@ fn the_printed_defaults_and_the_effective_configuration_resolve_to_themselves() 
     let secret = config.database.url.as_ref().unwrap().expose();
     // A secret is told by its key alone, and each key's has a form of its own.
     let printed = printed
-        .replace("url = \"(hidden)\"", &format!("url = {secret:?}"))
+        .replacen("url = \"(hidden)\"", &format!("url = {secret:?}"), 1)
+        .replace("url = \"(hidden)\"", "url = \"http://checks.example/ping/hunter2\"")
         .replace("dsn = \"(hidden)\"", "dsn = \"http://hunter2@sentry.example/1\"")
         .replace("receivers = \"(hidden)\"", "receivers = \"ops=http://hooks.example/hunter2\"")
+        .replace("storage = \"(hidden)\"", "storage = \"memory://\"")
         .replace("headers = \"(hidden)\"", "headers = \"api-key=hunter2\"")
         .replace("key = \"(hidden)\"", "key = \"hunter2\"");
     let again = Config::resolve(&of_file(&printed)).unwrap();
     assert!(config.changed(&again).is_empty());
+    assert_eq!((config.probes.len(), &config.probes), (1, &again.probes));
     assert_eq!(config.changed(&defaults).len(), keys::all().count(), "every_key misses a key");
 }
 

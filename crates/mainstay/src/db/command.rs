@@ -12,8 +12,8 @@ use crate::http::body::BoxError;
 use crate::log::Log;
 use crate::metrics::names;
 use mainstay_os::segment::{Layout, Segment};
-use sqlx::Any;
 use sqlx::pool::PoolOptions;
+use sqlx::{Any, ConnectOptions, Connection};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +48,30 @@ pub(crate) async fn alone(
     let layout = Layout { ring_bytes: [64; 3], ..Layout::small(names::CELLS) };
     let log = Log::new(Segment::on_heap(layout), 0);
     Ok(Pool::new(pool, Arc::new(Book::new(log, open.name, kind, 0, 1, &settings))))
+}
+
+/// How many connections the server takes that the configuration names.
+///
+/// # Errors
+/// When it cannot be asked, or does not say.
+pub(crate) fn limit(config: &Config, name: &str) -> Result<u32, BoxError> {
+    let url = config.database.url.as_ref().ok_or("database.url is not set")?.expose();
+    let kind = Any::kind(url).ok_or("the URL is of no database that this program knows")?;
+    let settings = Settings::of(&config.database, 1, name, PATIENCE);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let failed = |error: &sqlx::Error| format!("the database says: {}", told(error));
+        let options = Any::options(url, &settings).map_err(|error| failed(&error))?;
+        let asked = tokio::time::timeout(settings.acquire_timeout, async {
+            let mut connection = options.connect().await.map_err(|error| failed(&error))?;
+            let limit = Any::limit(&mut connection, kind).await;
+            // The server forgets who goes without a word, too.
+            connection.close().await.ok();
+            limit
+                .ok_or_else(|| "the database does not say how many connections it takes".to_owned())
+        });
+        asked.await.map_err(|_| "the database does not answer")?.map_err(BoxError::from)
+    })
 }
 
 /// Runs the command `migrate` and gives what it prints.

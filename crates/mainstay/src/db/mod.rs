@@ -39,7 +39,7 @@ pub use transaction::Transaction;
 pub use tx::Tx;
 
 pub(crate) use book::{Book, Verdict};
-pub(crate) use command::{alone, migrate as migrate_command};
+pub(crate) use command::{alone, limit, migrate as migrate_command};
 pub(crate) use foreign::Foreign;
 pub(crate) use open::Settings;
 pub(crate) use reason::{Class, class_of, told_of as told};

@@ -79,12 +79,12 @@ where
     S::Future: Send + 'static,
     B: Send + 'static,
 {
-    let (conn, context) = ticket.detach();
+    let (conn, context, holds) = ticket.detach();
     let running = conn.recorder().detached().enter();
     // Its deadline is its own, which the connection may not live to see.
     conn.answers();
     let work = async move {
-        let _running = running;
+        let (_running, _holds) = (running, holds);
         let answered = {
             let mut app = pin!(app);
             let answer = poll_fn(|cx| app.as_mut().poll(cx).map(|it| held.judge(it, &conn)));

@@ -5,6 +5,7 @@ use super::Body;
 use super::body::BoxError;
 use super::context::{Context, current};
 use super::errors::{ErrorId, report};
+use super::limit::concurrent::Held;
 use super::page::Page;
 use super::watched::Watched;
 use crate::clock;
@@ -36,6 +37,8 @@ pub(crate) struct Ticket {
     h1: bool,
     /// The application goes on without it, and ends itself what it has begun.
     detached: bool,
+    /// What it holds of limits of requests at once.
+    held: Vec<Arc<Held>>,
 }
 
 impl Ticket {
@@ -44,13 +47,19 @@ impl Ticket {
     pub(crate) fn begin(request: &mut Request<Body>, conn: &Arc<Watched>) -> Ticket {
         let page = conn.recorder().begin(request, conn);
         let h1 = request.version() < Version::HTTP_2;
-        Ticket { conn: Arc::clone(conn), page: Some(page), h1, detached: false }
+        Ticket { conn: Arc::clone(conn), page: Some(page), h1, detached: false, held: Vec::new() }
     }
 
-    /// Lets the application go on without it: what it needs for that.
-    pub(crate) fn detach(&mut self) -> (Arc<Watched>, Option<Arc<Context>>) {
+    /// Lets the application go on without it: what it needs for that, and what it goes on to hold.
+    pub(crate) fn detach(&mut self) -> (Arc<Watched>, Option<Arc<Context>>, Vec<Arc<Held>>) {
         self.detached = true;
-        (Arc::clone(&self.conn), self.parts().1.clone())
+        (Arc::clone(&self.conn), self.parts().1.clone(), self.held.clone())
+    }
+
+    /// Holds something until the request has ended.
+    #[inline(always)]
+    pub(crate) fn hold(&mut self, held: impl IntoIterator<Item = Arc<Held>>) {
+        self.held.extend(held);
     }
 
     /// The connection, and the request's context.

@@ -13,7 +13,7 @@ use super::detached;
 use super::ending::{self, Ending};
 use super::errors::Stage;
 use super::guard::{self, Guarded};
-use super::limit::{Admitted, Asked, Entered, Limiter};
+use super::limit::{Admitted, Asked, Entered, Limiter, Waiting};
 use super::probes::{self, Paths};
 use super::record::{self, RecordBody, Ticket};
 use super::watched::Watched;
@@ -85,23 +85,22 @@ where
         // Answers before anything can refuse.
         let inner = if let Some(answer) = probes::answer(log, &self.layers, &request) {
             Inner::Probe { answer: Some(answer) }
-        // Who came too often.
-        } else if let Some(answer) = self.limit(&mut ticket, &request, &mut admitted) {
-            Inner::Limited { answer: Some(answer) }
-        // Refusals, limits of bodies and of time.
-        } else if let Some(why) = deadline::refusal(&self.conn, &request) {
-            Inner::Refused { why }
         } else {
-            let held = Held::begin(&self.conn, &request);
-            let limit = self.conn.recorder().book().detach;
-            let limit = limit.filter(|_| detached::is_unsafe(request.method()));
-            // A panic is a 500, not a lost connection.
-            let app = ticket.within(|| guard::call(&mut self.app, request));
-            match limit {
-                None => Inner::App { app, held, ending: None },
-                // Goes on when the client leaves.
-                Some(limit) => {
-                    Inner::Task { task: detached::detach(app, held, limit, &mut ticket) }
+            // Who is banned, or came too often.
+            match self.layers.limiter.enter(&asked(&mut ticket, &request)) {
+                Entered::Admitted(met, held) => {
+                    admitted = met;
+                    ticket.hold(held);
+                    begin(&mut self.app, &mut ticket, request)
+                }
+                Entered::Refused(answer) => {
+                    let answer = deadline::left_unread(*answer, &self.conn, &request);
+                    Inner::Limited { answer: Some(answer) }
+                }
+                Entered::Waits(waiting, held) => {
+                    ticket.hold(held);
+                    let app = self.app.clone();
+                    Inner::Waits { waits: Some(Box::new(Waits { waiting, app, request })) }
                 }
             }
         };
@@ -109,34 +108,82 @@ where
     }
 }
 
-impl<S> Stack<S> {
-    /// The answer to a request that its limits refuse.
-    #[inline(always)]
-    fn limit(
-        &self,
-        ticket: &mut Ticket,
-        request: &Request<Body>,
-        admitted: &mut Admitted,
-    ) -> Option<Response<Bytes>> {
-        let (conn, context) = ticket.parts();
-        let (context, now) = (context.as_deref(), conn.recorder().coarse());
-        let asked = Asked {
-            context,
-            client: context.map_or(conn.peer().map(|it| it.ip()), |context| context.client),
-            method: request.method(),
-            path: request.uri().path(),
-            headers: request.headers(),
-            now,
-            wall: conn.recorder().wall(now),
-        };
-        match self.layers.limiter.enter(&asked) {
-            Entered::Admitted(met) => {
-                *admitted = met;
-                None
-            }
-            Entered::Refused(answer) => Some(deadline::left_unread(*answer, conn, request)),
-        }
+/// What limits look at.
+#[inline(always)]
+fn asked<'a>(ticket: &'a mut Ticket, request: &'a Request<Body>) -> Asked<'a> {
+    let (conn, context) = ticket.parts();
+    let (context, now) = (context.as_deref(), conn.recorder().coarse());
+    Asked {
+        context,
+        client: context.map_or(conn.peer().map(|it| it.ip()), |context| context.client),
+        method: request.method(),
+        path: request.uri().path(),
+        headers: request.headers(),
+        now,
+        wall: conn.recorder().wall(now),
     }
+}
+
+/// What comes behind the limits.
+#[inline(always)]
+fn begin<S, B>(app: &mut S, ticket: &mut Ticket, request: Request<Body>) -> Inner<S, S::Future, B>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+{
+    let (conn, _) = ticket.parts();
+    // Refusals, limits of bodies and of time.
+    if let Some(why) = deadline::refusal(conn, &request) {
+        return Inner::Refused { why };
+    }
+    let held = Held::begin(conn, &request);
+    let limit = conn.recorder().book().detach;
+    let limit = limit.filter(|_| detached::is_unsafe(request.method()));
+    // A panic is a 500, not a lost connection.
+    let app = ticket.within(|| guard::call(app, request));
+    match limit {
+        None => Inner::App { app, held, ending: None },
+        // Goes on when the client leaves.
+        Some(limit) => Inner::Task { task: detached::detach(app, held, limit, ticket) },
+    }
+}
+
+/// A request of which the store of limits is asked.
+struct Waits<S> {
+    waiting: Box<Waiting>,
+    app: S,
+    request: Request<Body>,
+}
+
+/// What comes when the store has answered.
+#[cold]
+#[inline(never)]
+fn wait<S, B>(
+    waits: &mut Option<Box<Waits<S>>>,
+    ticket: &mut Ticket,
+    limiter: &Limiter,
+    admitted: &mut Admitted,
+    cx: &mut Context<'_>,
+) -> Poll<Inner<S, S::Future, B>>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+{
+    let waiting = waits.as_mut().expect("a future is not polled after it is done");
+    let reply = ready!(waiting.waiting.poll(cx));
+    let Waits { waiting, mut app, request } = *waits.take().expect("looked at above");
+    Poll::Ready(match limiter.settle(&asked(ticket, &request), &waiting, reply) {
+        Ok(met) => {
+            *admitted = met;
+            begin(&mut app, ticket, request)
+        }
+        Err(answer) => {
+            let answer = deadline::left_unread(*answer, ticket.parts().0, &request);
+            Inner::Limited { answer: Some(answer) }
+        }
+    })
 }
 
 pin_project! {
@@ -159,23 +206,31 @@ pin_project! {
         Task { task: JoinHandle<Response<Answer<B>>> },
         Refused { why: deadline::Why },
         Limited { answer: Option<Response<Bytes>> },
+        Waits { waits: Option<Box<Waits<S>>> },
         Probe { answer: Option<Response<Bytes>> },
     }
 }
 
 impl<S, B> Future for StackFuture<S, S::Future, B>
 where
-    S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
-    B: HttpBody<Data = Bytes, Error: Into<super::body::BoxError>>,
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<super::body::BoxError>> + Send + 'static,
 {
     type Output = Result<Response<RecordBody<Answer<B>>>, Infallible>;
 
     /// The way out.
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         let ticket = this.ticket.as_mut().expect("a future is not polled after it is done");
+        if let InnerProjection::Waits { waits } = this.inner.as_mut().project() {
+            let limiter = &this.layers.limiter;
+            let next = ready!(wait(waits, ticket, limiter, this.admitted, cx));
+            this.inner.set(next);
+        }
         let (conn, context) = ticket.parts();
+        let mut held = Vec::new();
         let answered = current::within(context, || {
             let response = match this.inner.project() {
                 // What was begun is ended before the answer is one.
@@ -193,6 +248,7 @@ where
                     Poll::Ready(answer.map(Answer::layer))
                 }
                 InnerProjection::Refused { why } => Poll::Ready(deadline::refused(*why)),
+                InnerProjection::Waits { .. } => unreachable!("it was waited for above"),
                 InnerProjection::Probe { answer } => {
                     let answer = answer.take().expect("a future is not polled after it is done");
                     return Poll::Ready(answer.map(Answer::layer));
@@ -200,13 +256,14 @@ where
             };
             response.map(|mut response| {
                 let limiter = &this.layers.limiter;
-                limiter.answered(this.admitted, conn.recorder(), &mut response);
+                held = limiter.answered(this.admitted, conn.recorder(), &mut response);
                 // Every error that nobody shaped gets its form.
                 this.layers.stage.pass(response)
             })
         });
         let response = ready!(answered);
-        let ticket = this.ticket.take().expect("looked at above");
+        let mut ticket = this.ticket.take().expect("looked at above");
+        ticket.hold(held);
         Poll::Ready(Ok(record::answered(response, ticket)))
     }
 }

@@ -1,12 +1,14 @@
-//! A door into the library for the benches and fuzz targets of its own repository.
+//! A door into the library for the benches, scenarios and fuzz targets of its own repository.
 //!
 //! **No public interface**: hidden from the documentation, and changed or removed in any release.
 //! Whatever a service needs stands in the root of the crate.
 
+mod drill;
 pub mod fuzz;
 mod heads;
 mod lines;
 
+pub use drill::{Drill, drill};
 pub use heads::Heads;
 pub use lines::{AccessLines, Sample};
 

@@ -40,7 +40,8 @@ pub(crate) fn findings(settings: &Settings, around: Around) -> Vec<Finding> {
     }
     let limits = !settings.default.is_empty()
         || !settings.application.is_empty()
-        || !settings.rules.is_empty();
+        || !settings.rules.is_empty()
+        || settings.concurrency > 0;
     if !settings.enabled && limits {
         found.push(("limits.enabled", "limits-off: limits are set and none of them counts".into()));
     }

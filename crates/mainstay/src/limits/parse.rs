@@ -48,6 +48,12 @@ impl Rate {
         self.multiple * self.unit_seconds()
     }
 
+    /// As keys of the Python package `limits` have it: `50/1/hour`.
+    #[cfg(feature = "redis")]
+    pub(crate) fn key(&self) -> String {
+        format!("{}/{}/{}", self.amount, self.multiple, UNITS[self.unit].0)
+    }
+
     /// The unit's length, seconds: by it alone Flask-Limiter orders the limits of a request.
     pub(crate) fn unit_seconds(&self) -> u64 {
         UNITS[self.unit].1

@@ -1,7 +1,7 @@
 //! Which limits a request meets: made once from the settings, so that a request only looks.
 
 use super::parse::Rate;
-use super::rules::Rule;
+use super::rules::{Away, Rule};
 use super::settings::Settings;
 use mainstay_os::segment::{Policy, Strategy};
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub(crate) struct Met {
     pub(crate) scope: Box<str>,
     /// It refuses nothing.
     pub(crate) dry_run: bool,
+    /// What becomes of it while the store is away.
+    pub(crate) away: Away,
     /// Its place among all limits of the plan.
     pub(crate) index: usize,
 }
@@ -43,19 +45,19 @@ impl Plan {
         let mut made = Made { settings, count: 0 };
         // The names of keys stand where the problem is told.
         let within = |key: &'static str| move |error: String| (key, error);
-        let application = made.group("application", "global", &settings.application, false);
+        let application = made.group("application", "global", &settings.application, false, None);
         let application = application.map_err(within("limits.application"))?;
-        let meta = made.group("meta", "meta", &settings.meta, false);
+        let meta = made.group("meta", "meta", &settings.meta, false, None);
         let meta = meta.map_err(within("limits.meta"))?;
-        let default = made.group("default", "default", &settings.default, false);
+        let default = made.group("default", "default", &settings.default, false, None);
         let default = default.map_err(within("limits.default"))?;
         let mut rules = Vec::new();
         for rule in &settings.rules {
             let place = rule.place();
-            let group = made.group(&place, &place, &rule.rates, rule.dry_run);
+            let group = made.group(&place, &place, &rule.rates, rule.dry_run, rule.away);
             rules.push((rule.clone(), group.map_err(within("limits.routes"))?));
         }
-        let excess_404 = made.group("excess-404", "excess-404", &settings.excess_404, true);
+        let excess_404 = made.group("excess-404", "excess-404", &settings.excess_404, true, None);
         let excess_404 = excess_404.map_err(within("limits.excess_404"))?;
         Ok(Plan { application, meta, default, rules, excess_404 })
     }
@@ -99,7 +101,9 @@ impl Made<'_> {
         scope: &str,
         rates: &[Rate],
         dry_run: bool,
+        away: Option<Away>,
     ) -> Result<Vec<Met>, String> {
+        let away = away.unwrap_or(self.settings.away);
         let mut sorted = rates.to_vec();
         sorted.sort_by_key(Rate::unit_seconds);
         let mut group: Vec<Met> = Vec::new();
@@ -116,7 +120,7 @@ impl Made<'_> {
             }
             let (name, scope, index) = (name.into(), scope.into(), self.count);
             let dry_run = dry_run || self.settings.dry_run;
-            group.push(Met { policy, rate, name, scope, dry_run, index });
+            group.push(Met { policy, rate, name, scope, dry_run, away, index });
             self.count += 1;
         }
         let application = self.settings.application.len().min(MOST);

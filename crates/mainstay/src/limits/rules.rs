@@ -10,8 +10,22 @@ use std::net::IpAddr;
 pub(crate) const BETWEEN: &str = " & ";
 /// Before the limits of a rule that only tells.
 const DRY_RUN: &str = "dry-run ";
+/// Before the limits of a rule that has its own way while the store is away.
+const AWAY: [(&str, Away); 3] =
+    [("away-local ", Away::Local), ("away-allow ", Away::Allow), ("away-deny ", Away::Deny)];
 /// Longest pattern with its methods, bytes: it is a label of metrics.
 const LONGEST: usize = 100;
+
+/// What becomes of limits while the store that counts them for several hosts does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Away {
+    /// Each host counts for itself.
+    Local,
+    /// They admit everything.
+    Allow,
+    /// They refuse everything.
+    Deny,
+}
 
 /// Limits of some paths, in place of the default ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +36,12 @@ pub(crate) struct Rule {
     pub(crate) rates: Vec<Rate>,
     /// It is told what would be refused, and nothing is.
     pub(crate) dry_run: bool,
+    /// Its own way while the store is away.
+    pub(crate) away: Option<Away>,
 }
 
 impl Rule {
-    /// Reads `[METHOD,…] PATH: [dry-run] LIMITS`.
+    /// Reads `[METHOD,…] PATH: [dry-run] [away-…] LIMITS`.
     fn parse(text: &str) -> Result<Rule, String> {
         let text = text.trim();
         let Some((place, limits)) = text.split_once(':') else {
@@ -52,8 +68,10 @@ impl Rule {
             Some(limits) => (true, limits),
             None => (false, limits),
         };
+        let own = AWAY.iter().find_map(|(word, away)| Some((limits.strip_prefix(word)?, *away)));
+        let (limits, away) = own.map_or((limits, None), |(limits, away)| (limits, Some(away)));
         let rates = parse_many(limits).map_err(|it| format!("{place}: {limits:?} {it}"))?;
-        Ok(Rule { methods: named, pattern, rates, dry_run })
+        Ok(Rule { methods: named, pattern, rates, dry_run, away })
     }
 
     /// Reads rules that are joined by ` & `.
@@ -173,6 +191,10 @@ mod tests {
         assert!(!it.dry_run && it.meets("GET", "/orders/7") && it.meets("HEAD", "/orders/7"));
         assert!(!it.meets("DELETE", "/orders/7") && !it.meets("GET", "/orders"));
         assert!(rule("/search:dry-run 1/second").dry_run);
+        let both = rule("POST /login: dry-run away-deny 1/second");
+        assert!(both.dry_run && both.away == Some(Away::Deny) && both.rates.len() == 1);
+        assert_eq!(rule("/a: away-local 1/second").away, Some(Away::Local));
+        assert_eq!(rule("/a: 1/second").away, None);
         assert!(rule("/a: 1/second:;2/minute").meets("PATCH", "/a"));
         assert!(!rule("POST /a: 1/second").meets("HEAD", "/a"));
     }

@@ -1,9 +1,11 @@
 //! From the configuration's texts to what they mean.
 
+use super::address::Address;
 use super::parse::{Rate, parse_many};
-use super::rules::{Exempt, KeyBy, Rule};
+use super::rules::{Away, Exempt, KeyBy, Rule};
 use crate::config;
 use mainstay_os::segment::Strategy;
+use std::time::Duration;
 
 /// `[limits]`, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,16 @@ pub(crate) struct Settings {
     /// As Flask-Limiter has it.
     pub(crate) flask: bool,
     pub(crate) excess_404: Vec<Rate>,
+    /// Where counts for several hosts are kept.
+    pub(crate) storage: Option<Address>,
+    /// How long it may take.
+    pub(crate) timeout: Duration,
+    /// What becomes of limits while it does not answer.
+    pub(crate) away: Away,
+    /// What stands before all of its keys.
+    pub(crate) key_prefix: String,
+    /// Requests of a client that may be under way at once; 0 for any number.
+    pub(crate) concurrency: u64,
 }
 
 /// Which headers tell of limits.
@@ -62,6 +74,18 @@ impl Settings {
             dry_run: limits.dry_run,
             flask: limits.compat == "flask-limiter",
             excess_404: rates("excess_404", &limits.excess_404)?,
+            storage: match &limits.storage {
+                Some(storage) => Address::parse(storage.expose()).map_err(wrong("storage"))?,
+                None => None,
+            },
+            timeout: limits.storage_timeout,
+            away: match &*limits.when_away {
+                "allow" => Away::Allow,
+                "deny" => Away::Deny,
+                _ => Away::Local,
+            },
+            key_prefix: limits.key_prefix.clone(),
+            concurrency: limits.concurrency,
         })
     }
 }

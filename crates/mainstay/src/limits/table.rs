@@ -32,7 +32,18 @@ pub(crate) fn effective(settings: &Settings, plan: &Plan) -> Value {
     }
     limits.extend(plan.meta.iter().map(|it| of(it, "refusals", "refuses")));
     limits.extend(plan.excess_404.iter().map(|it| of(it, "answers of 404", "tells")));
-    json!({ "enabled": settings.enabled, "limits": limits })
+    if settings.concurrency > 0 {
+        limits.push(json!({
+            "policy": "concurrency",
+            "limit": format!("{} at once", settings.concurrency),
+            "strategy": "-",
+            "counts": "requests under way",
+            "key": key,
+            "effect": if settings.dry_run { "tells" } else { "refuses" },
+        }));
+    }
+    let store = settings.storage.as_ref().map(ToString::to_string);
+    json!({ "enabled": settings.enabled, "store": store, "limits": limits })
 }
 
 /// How a client stands with the limits that a request would meet. Counts nothing.
@@ -55,17 +66,22 @@ pub(crate) fn standing(
             let mut verdicts = [Verdict::default()];
             let hit = Hit { policy: met.policy, key, cost: 1 };
             let passes = limits.peek(&[hit], now, &mut verdicts);
-            json!({
-                "policy": met.name,
-                "limit": met.rate.to_string(),
-                "passes": passes,
-                "dry_run": met.dry_run,
-                "remaining": verdicts[0].remaining,
-                "reset_seconds": verdicts[0].reset_after.as_secs_f64(),
-            })
+            row(met, passes, &verdicts[0])
         })
         .collect();
     Ok(json!({ "enabled": settings.enabled, "limits": rows }))
+}
+
+/// A row of [`standing`].
+pub(crate) fn row(met: &Met, passes: bool, verdict: &Verdict) -> Value {
+    json!({
+        "policy": met.name,
+        "limit": met.rate.to_string(),
+        "passes": passes,
+        "dry_run": met.dry_run,
+        "remaining": verdict.remaining,
+        "reset_seconds": verdict.reset_after.as_secs_f64(),
+    })
 }
 
 /// Forgets what a client has used of the limits of a path, or of all; gives how many it had used any of.
@@ -84,11 +100,21 @@ pub(crate) fn clear(
         Some((method, path)) => plan.met(method, path).collect(),
         None => plan.all().collect(),
     };
-    let cleared = met
-        .iter()
-        .filter(|met| limits.clear(limits.key(met.policy.id, met.scope.as_bytes(), who.bytes())));
+    let clear = |policy: u64, met: &Met| {
+        limits.clear(limits.key(policy, met.scope.as_bytes(), who.bytes()))
+    };
+    // What a store has refused is forgotten too.
+    for met in &met {
+        clear(refused(met), met);
+    }
+    let cleared = met.iter().filter(|met| clear(met.policy.id, met));
     let cleared: Vec<_> = cleared.map(|met| &met.name).collect();
     Ok(json!({ "cleared": cleared, "looked_at": met.len() }))
+}
+
+/// Under what it is noted that a store refuses somebody by a limit: nothing is counted there.
+pub(crate) fn refused(met: &Met) -> u64 {
+    !met.policy.id
 }
 
 /// [`effective`] as text.
@@ -121,9 +147,10 @@ pub(crate) fn standing_text(data: &Value) -> String {
 /// [`clear`] as text.
 pub(crate) fn cleared_text(data: &Value) -> String {
     let cleared: Vec<_> = data["cleared"].as_array().into_iter().flatten().map(shown).collect();
+    let by = data["store"].as_str().map_or_else(String::new, |store| format!(" by {store}"));
     match cleared.is_empty() {
-        true => format!("nothing was counted, of {} limits\n", data["looked_at"]),
-        false => format!("cleared {}\n", cleared.join(", ")),
+        true => format!("nothing was counted{by}, of {} limits\n", data["looked_at"]),
+        false => format!("cleared{by} {}\n", cleared.join(", ")),
     }
 }
 
@@ -142,6 +169,15 @@ fn text<const N: usize>(
     if rows.len() == 1 {
         return format!("no limits\n{note}");
     }
+    let mut text = columns(&rows);
+    if let Some(store) = data["store"].as_str() {
+        text.push_str(&format!("counted by {store}\n"));
+    }
+    text + note
+}
+
+/// Columns as wide as their widest cell.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: [usize; N] =
         std::array::from_fn(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0));
     let mut text = String::new();
@@ -151,7 +187,7 @@ fn text<const N: usize>(
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
-    text + note
+    text
 }
 
 #[cfg(test)]

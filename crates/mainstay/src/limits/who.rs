@@ -67,7 +67,7 @@ impl<'a> Who<'a> {
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Who::Address(address) => &address.bytes[..address.length],
+            Who::Address(address) => address.bytes(),
             Who::Value(value) => value,
         }
     }
@@ -103,6 +103,29 @@ impl Address {
             }
         };
         Address { bytes, length, prefix }
+    }
+}
+
+impl Address {
+    /// The address, of IPv6 with zeros behind the bits that count; none of a client of a unix socket.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        let bytes = &self.bytes[1..self.length];
+        match self.length {
+            5 => bytes.first_chunk::<4>().map(|it| IpAddr::from(*it)),
+            17 => bytes.first_chunk::<16>().map(|it| IpAddr::from(*it)),
+            _ => None,
+        }
+    }
+
+    /// Bits of an IPv6 address that count.
+    pub(crate) fn prefix(&self) -> u32 {
+        self.prefix
+    }
+
+    /// What is hashed.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 }
 

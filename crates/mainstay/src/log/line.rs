@@ -20,6 +20,8 @@ pub(crate) enum LineFormat {
     Text,
     /// One JSON object.
     Ecs,
+    /// `2026/11/22 10:10:52 [warn] pid#0: *0 message, client: 203.0.113.9, server: , request: "GET /"`.
+    Nginx,
 }
 
 /// What a line tells.
@@ -39,6 +41,8 @@ pub(crate) struct Line<'a> {
     pub(crate) error: Option<LineError<'a>>,
     /// Name of the event.
     pub(crate) action: Option<&'a str>,
+    /// The message in the words of nginx, where it has some.
+    pub(crate) in_nginx: Option<&'a dyn Display>,
 }
 
 /// The request that a line belongs to. What is empty is not known.
@@ -90,6 +94,7 @@ pub(crate) fn render(
                 writer.text_tail(line);
             }
             LineFormat::Ecs => writer.object(service, line, stamps, message),
+            LineFormat::Nginx => writer.nginx(line, stamps, message),
         }
         if !writer.is_cut {
             break;
@@ -214,8 +219,53 @@ impl Writer<'_> {
         self.value(line.message, Style::Message, message);
     }
 
-    /// Behind the message of a text line.
-    fn text_tail(&mut self, line: &Line<'_>) {
+    /// A line as nginx writes it. The connection's number is not known here.
+    fn nginx(&mut self, line: &Line<'_>, stamps: &mut Stamps, message: usize) {
+        let start = self.out.len();
+        stamps.text(line.wall, self.out);
+        // Without the milliseconds, and with slashes.
+        self.out.truncate(start + 19);
+        for at in [start + 4, start + 7] {
+            self.out[at] = b'/';
+        }
+        self.out.extend_from_slice(b" [");
+        let level: &[u8] = match line.level {
+            Level::Debug => b"debug",
+            Level::Info => b"info",
+            Level::Warning => b"warn",
+            Level::Error => b"error",
+            Level::Critical => b"crit",
+        };
+        self.out.extend_from_slice(level);
+        self.out.extend_from_slice(b"] ");
+        digits::push(self.out, u64::from(line.pid));
+        self.out.extend_from_slice(b"#0: *0 ");
+        // What others say must not begin as what is known by its words.
+        if line.logger != super::LOGGER {
+            self.value(&line.logger, Style::Message, NAME);
+            self.out.extend_from_slice(b": ");
+        }
+        self.value(line.in_nginx.unwrap_or(line.message), Style::Message, message);
+        self.facts(line);
+        let Some(context) = line.context else { return };
+        self.field(|it| {
+            if !context.client.is_empty() {
+                it.out.extend_from_slice(b", client: ");
+                it.value(&context.client, Style::Message, it.text);
+                it.out.extend_from_slice(b", server: ");
+            }
+            if !context.method.is_empty() {
+                it.out.extend_from_slice(b", request: \"");
+                it.value(&context.method, Style::Text(b'"'), it.text);
+                it.out.push(b' ');
+                it.value(&context.path, Style::Text(b'"'), it.text);
+                it.out.push(b'"');
+            }
+        });
+    }
+
+    /// What is told of the thing itself, and of what failed.
+    fn facts(&mut self, line: &Line<'_>) {
         for (key, value) in line.fields {
             self.pair(key, value);
         }
@@ -224,6 +274,11 @@ impl Writer<'_> {
                 [("error_type", error.type_), ("error", error.message), ("error_id", error.id)];
             known.iter().for_each(|(key, value)| self.known(key, value));
         }
+    }
+
+    /// Behind the message of a text line.
+    fn text_tail(&mut self, line: &Line<'_>) {
+        self.facts(line);
         let Some(context) = line.context else { return };
         let known = [
             ("request_id", context.request_id),
@@ -376,6 +431,7 @@ mod tests {
             context: None,
             error: None,
             action: None,
+            in_nginx: None,
         }
     }
 
@@ -470,6 +526,18 @@ mod tests {
     }
 
     #[test]
+    fn nginx_s_form_tells_the_client_and_others_are_named_before_what_they_say() {
+        let line = Line { context: Some(context()), ..line(&"mine", &[("rows", &3)]) };
+        let shown = |line: &Line<'_>| rendered(LineFormat::Nginx, line, 8_000);
+        let tail = ", client: 203.0.113.9, server: , request: \"GET /cart/1\"";
+        let head = "2026/11/22 10:10:52 [warn] 42#0: *0 ";
+        assert_eq!(shown(&line), format!("{head}shop::cart: mine rows=3{tail}"));
+        let words: &dyn Display = &"limiting requests";
+        let line = Line { logger: "mainstay.error", fields: &[], in_nginx: Some(words), ..line };
+        assert_eq!(shown(&line), format!("{head}limiting requests{tail}"));
+    }
+
+    #[test]
     fn what_is_about_a_user_has_a_category_and_an_outcome_of_its_own() {
         let context =
             LineContext { user: "alice", category: "session", outcome: "success", ..context() };
@@ -524,7 +592,7 @@ mod tests {
                 logger: key,
                 ..line(&message, &fields)
             };
-            for format in [LineFormat::Gunicorn, LineFormat::Text] {
+            for format in [LineFormat::Gunicorn, LineFormat::Text, LineFormat::Nginx] {
                 rendered(format, &line, max_line);
             }
             let ecs = rendered(LineFormat::Ecs, &line, max_line);

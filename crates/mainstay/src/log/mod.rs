@@ -7,7 +7,7 @@
 
 pub(crate) mod access;
 pub(crate) mod bridge;
-mod digits;
+pub(crate) mod digits;
 mod ecs;
 mod escape;
 mod export;
@@ -81,6 +81,7 @@ impl Look {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let format = match (config.log.format.as_str(), &config.log.error) {
             ("ecs", _) => LineFormat::Ecs,
+            ("nginx", _) => LineFormat::Nginx,
             ("text", _) | ("auto", LogTarget::File(_)) => LineFormat::Text,
             _ => LineFormat::Gunicorn,
         };
@@ -263,6 +264,7 @@ impl Log {
         if row.level < current_level(&self.inner.segment) {
             return true;
         }
+        let in_nginx = event.in_nginx();
         self.write(|wall, pid| Line {
             wall,
             pid,
@@ -273,6 +275,7 @@ impl Log {
             context,
             error: None,
             action: Some(row.name),
+            in_nginx: in_nginx.as_ref().map(|it| it as &dyn std::fmt::Display),
         })
     }
 

@@ -46,6 +46,7 @@ impl Log {
                 .error
                 .map(|error| LineError { message: error.message, ..LineError::default() }),
             action: None,
+            in_nginx: None,
         });
     }
 }

@@ -8,8 +8,7 @@ use super::text::Shape;
 pub(crate) struct Family {
     pub(crate) name: &'static str,
     pub(crate) shape: Shape,
-    /// Names of its labels, for the page.
-    #[cfg(test)]
+    /// Names of its labels, each in backticks and with a blank behind it.
     pub(crate) labels: &'static str,
     pub(crate) help: &'static str,
 }
@@ -22,13 +21,11 @@ macro_rules! families {
             pub(crate) const $name: Family = Family {
                 name: $text,
                 shape: Shape::$shape,
-                #[cfg(test)]
                 labels: concat!($("`", $label, "` "),*),
                 help: concat!($($doc),+),
             };
         )*
         /// All rows.
-        #[cfg(test)]
         pub(crate) const TABLE: &[Family] = &[$($name),*];
     };
 }
@@ -176,6 +173,12 @@ families! {
     LIMIT_EVICTED "mainstay_limit_counts_evicted_total" Counter [];
     /// Requests that a rate limit admitted uncounted, because its table had no room.
     LIMIT_UNCOUNTED "mainstay_limit_uncounted_total" Counter [];
+    /// Whether the store of rate limits does not answer (1), as far as is known; 0 where there is none.
+    LIMIT_STORE_AWAY "mainstay_limit_store_away" Gauge [];
+    /// Clients that are banned.
+    BANNED_NOW "mainstay_banned_clients" Gauge [];
+    /// Bans that were not made because there was no place for them.
+    BANS_UNMADE "mainstay_bans_without_room_total" Counter [];
     /// Alerts of each rule that are `pending`, that are `firing`, and of which nothing is known (`no_data`).
     ALERTS "mainstay_alerts" Gauge ["rule", "state"];
     /// When the alert rules were last evaluated, seconds since the Unix epoch.
@@ -184,4 +187,14 @@ families! {
     NOTIFICATIONS_WAITING "mainstay_alert_notifications_waiting" Gauge ["receiver"];
     /// How long each receiver has taken nothing of what waits for it; 0 while it does.
     RECEIVER_FAILING "mainstay_alert_receiver_failing_seconds" Gauge ["receiver"];
+    /// Whether what each probe asks is up; NaN while nobody can know.
+    PROBE_UP "mainstay_probe_up" Gauge ["probe"];
+    /// Attempts of each probe: those that went well (`success`), that did not (`failure`), and that say nothing as
+    /// this host could reach nothing (`unknown`).
+    PROBE_ATTEMPTS "mainstay_probe_attempts_total" Counter ["outcome", "probe"];
+    /// How long each phase took at the last attempt of each probe that came so far: `dns`, `connect`, `tls`, `first_byte`,
+    /// `transfer`, and `total`.
+    PROBE_SECONDS "mainstay_probe_duration_seconds" Gauge ["phase", "probe"];
+    /// Days until the first certificate ends of the chain that each probe last met.
+    PROBE_CERTIFICATE "mainstay_probe_certificate_days_left" Gauge ["probe"];
 }

@@ -35,13 +35,16 @@ pub(crate) const PUSHED_BINS: usize = PUSHED + 16;
 /// Metrics of the application, those of mainstay that have labels, and their series. Memory is taken
 /// only by what is used.
 pub(crate) const CAPACITY: Capacity =
-    Capacity { metrics: 256, counters: 1_024, gauges: 256, histograms: 1_024 };
+    Capacity { metrics: 256, counters: 1_024, gauges: 1_024, histograms: 1_024 };
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident $text:literal;)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "named as the constants that it numbers")]
+        #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "of a store"))]
         enum Index { $($name),* }
-        $($(#[doc = $doc])+ pub(crate) const $name: usize = Index::$name as usize;)*
+        $($(#[doc = $doc])+
+        #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "of a store"))]
+        pub(crate) const $name: usize = Index::$name as usize;)*
         /// Name and help of each counter, in the order of the cells.
         pub(crate) const TABLE: &[(&str, &str)] = &[$(($text, concat!($($doc),+))),*];
     };
@@ -112,6 +115,27 @@ counters! {
     NOTIFY_FAILED "mainstay_alert_notification_failures_total";
     /// Notifications that were given up: refused, too old, or for a receiver that is named no more.
     NOTIFY_LOST "mainstay_alert_notifications_lost_total";
+    /// Requests on which the store of rate limits decided, in one round trip each.
+    STORE_TRIPS "mainstay_limit_store_round_trips_total";
+    /// Requests that waited for the store of rate limits until `limits.storage_timeout`.
+    STORE_TIMEOUTS "mainstay_limit_store_timeouts_total";
+    /// Requests for which the store of rate limits could not be asked, or said that it cannot.
+    STORE_ERRORS "mainstay_limit_store_errors_total";
+    /// Requests that were refused without asking the store of rate limits, since it had refused their client
+    /// until later.
+    STORE_KNOWN "mainstay_limit_store_known_refusals_total";
+    /// Requests on which was decided as `limits.when_away` says, since the store of rate limits was away.
+    STORE_AWAY "mainstay_limit_store_away_decisions_total";
+    /// Clients that were banned, by what they did or by an operator; a ban of a dry run is none.
+    BANS "mainstay_bans_total";
+    /// Requests that were refused because their client is banned.
+    BANNED "mainstay_banned_requests_total";
+    /// Heartbeats that were taken.
+    HEARTBEATS "mainstay_heartbeats_sent_total";
+    /// Heartbeats that were not taken.
+    HEARTBEATS_FAILED "mainstay_heartbeats_failed_total";
+    /// Heartbeats that were not sent, as the service was not well.
+    HEARTBEATS_WITHHELD "mainstay_heartbeats_withheld_total";
 }
 
 /// The client went away before it had its answer; nginx's number.

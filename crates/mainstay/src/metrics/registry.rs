@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most series of one metric: of counters, gauges, histograms.
 const LIMITS: [u64; 3] = [256, 64, 64];
+/// Most series of one metric of mainstay's own, which are as many as the configuration names things.
+const OWN_LIMIT: u64 = 256;
 /// Longest value of a label, bytes.
 pub(crate) const MAX_VALUE: usize = 128;
 
@@ -154,8 +156,7 @@ impl Metrics {
         let index = self.segment.register().declare(name.as_bytes(), nature, help.as_bytes());
         let index = index.map_err(|declined| MetricError::new(name, why(declined)))?;
         let labels = label::render(labels.iter().copied());
-        let limit = LIMITS[M::kind() as usize];
-        let measure = self.handle(index, merge, &labels, limit);
+        let measure = self.handle(index, merge, &labels, OWN_LIMIT);
         measure.ok_or_else(|| {
             MetricError::new(name, format!("there is no room for another series, {labels}"))
         })

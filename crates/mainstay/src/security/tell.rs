@@ -3,6 +3,8 @@
 use super::Login;
 use crate::event::Event;
 use crate::http::context::RequestContext;
+use crate::http::limit::ban;
+use crate::limits::jails::Why;
 use crate::log::RecordContext;
 
 impl Login {
@@ -28,6 +30,14 @@ impl Login {
             path: context.map_or("", RequestContext::path),
         };
         self.inner.log.event_of(event, record);
+        let why = match event {
+            Event::LoginFail { .. } => Some(Why::Logins),
+            Event::MaliciousCsrf { .. } => Some(Why::Csrf),
+            _ => None,
+        };
+        if let Some((why, context)) = why.zip(context) {
+            ban::note(why, context.context());
+        }
     }
 
     /// Tells of sessions that ended otherwise than by signing out, if there are any.

@@ -2,6 +2,7 @@
 //! processes, and decides nothing itself: that is [`machine`]'s. One blocking loop; no runtime, no
 //! HTTP, no database, no user code.
 
+mod bans;
 mod control;
 mod handover;
 mod listeners;
@@ -21,7 +22,7 @@ mod start;
 mod upgrade;
 mod watch;
 
-pub(crate) use control::client;
+pub(crate) use control::{client, socket_path};
 pub(crate) use program::find as find_program;
 pub(crate) use run::Supervisor;
 pub(crate) use start::{Identity, inherited_config, resume, start};

@@ -24,6 +24,9 @@ const LEAVE: Duration = Duration::from_secs(6);
 /// A watch that has lived this long was well.
 const STEADY: Duration = Duration::from_secs(10);
 
+/// So many deaths in a row are a loop.
+const LOOP: u32 = 3;
+
 /// Watch's process and its misfortunes.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
@@ -63,6 +66,12 @@ impl Watch {
     /// It dies so often that somebody else should write what it does not get to write.
     fn is_failing(&self) -> bool {
         self.process.is_none() && self.deaths >= 2 && self.dismissed.is_none()
+    }
+
+    /// Its deaths in a row, where that is worth a word: at the third, and whenever they are twice as many.
+    fn is_looping(&self) -> Option<u32> {
+        let threes = self.deaths / LOOP;
+        (self.deaths.is_multiple_of(LOOP) && threes.is_power_of_two()).then_some(self.deaths)
     }
 
     fn died(&mut self, now: Mono) -> Duration {
@@ -116,6 +125,7 @@ impl Supervisor {
             slot,
             generation,
             listeners: self.admin.iter().map(Listener::passed).collect(),
+            serving: self.listeners.iter().map(|listener| listener.shown.clone()).collect(),
             ..Passport::blank(Role::Watch)
         };
         let admin: Vec<_> = self.admin.iter().map(|listener| listener.fd.as_fd()).collect();
@@ -196,6 +206,9 @@ impl Supervisor {
         }
         let (how, delay) = (describe(ended), Time(delay));
         self.report(&Event::WatchDied { pid, how, delay });
+        if let Some(deaths) = self.watch.is_looping() {
+            self.report(&Event::WatchCrashLoop { deaths, delay });
+        }
         self.write_for_watch();
     }
 
@@ -212,5 +225,24 @@ impl Supervisor {
         self.watch.dismissed = Some(clock::mono());
         let Some(process) = &self.watch.process else { return Some(Input::WatchGone) };
         process.child.signal(Signal::Term).err().map(|_| Input::WatchGone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deaths_in_a_row_are_told_ever_more_seldom() {
+        let mut watch = Watch::default();
+        let told: Vec<u32> = (0..50)
+            .filter_map(|_| {
+                watch.died(Mono(1));
+                watch.is_looping()
+            })
+            .collect();
+        assert_eq!(told, [3, 6, 12, 24, 48]);
+        watch.died(Mono(0) + STEADY * 2);
+        assert_eq!((watch.deaths, watch.is_looping()), (1, None));
     }
 }

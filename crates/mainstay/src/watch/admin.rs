@@ -1,10 +1,11 @@
 //! The admin listener: the probes, answered from the segment, so that they never queue behind a
-//! stuck application and still tell the truth about it; the metrics; and status and alerts as JSON.
+//! stuck application and still tell the truth about it; the metrics; and status, alerts and probes as JSON.
 
 use super::alerts::Shown;
 use super::detail::Question;
 use super::directories::Directories;
 use super::metrics;
+use super::probes::Board;
 use crate::clock;
 use crate::config::Config;
 use crate::health::State;
@@ -52,6 +53,7 @@ pub(crate) struct Admin {
     scrapes: Semaphore,
     directories: Arc<Directories>,
     alerts: Arc<Shown>,
+    probes: Arc<Board>,
 }
 
 impl Admin {
@@ -60,11 +62,11 @@ impl Admin {
         name: String,
         version: String,
         config: &Config,
-        (directories, alerts): (Arc<Directories>, Arc<Shown>),
+        (directories, alerts, probes): (Arc<Directories>, Arc<Shown>, Arc<Board>),
     ) -> Admin {
         let (live, ready) = (config.health.live_path.clone(), config.health.ready_path.clone());
         let (places, scrapes) = (Semaphore::new(CONNECTIONS), Semaphore::new(1));
-        Admin { log, name, version, live, ready, places, scrapes, directories, alerts }
+        Admin { log, name, version, live, ready, places, scrapes, directories, alerts, probes }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Bytes> {
@@ -99,6 +101,9 @@ impl Admin {
         }
         if path == "/alerts" && method == Method::GET {
             return json(format!("{}\n", self.alerts.text()));
+        }
+        if path == "/probes" && method == Method::GET {
+            return json(format!("{}\n", self.probes.text()));
         }
         let mut response = Response::new(Bytes::from_static(b"Not Found\n"));
         *response.status_mut() = StatusCode::NOT_FOUND;

@@ -3,6 +3,7 @@
 use super::coding;
 use super::directories::Directories;
 use super::series;
+use crate::clock;
 use crate::health::State;
 use crate::log::TELEMETRY;
 use crate::metrics::Merge;
@@ -72,6 +73,11 @@ pub(crate) fn walk(
     let limits = segment.limits();
     alone(page, &families::LIMIT_EVICTED, Value::Whole(limits.evicted()));
     alone(page, &families::LIMIT_UNCOUNTED, Value::Whole(limits.full()));
+    let away = u64::from(limits.breaker().is_open());
+    alone(page, &families::LIMIT_STORE_AWAY, Value::Whole(away));
+    let banned = limits.bans().in_force(clock::mono().0).filter(|ban| ban.counts).count() as u64;
+    alone(page, &families::BANNED_NOW, Value::Whole(banned));
+    alone(page, &families::BANS_UNMADE, Value::Whole(limits.bans().unmade()));
     checks(page, status);
     #[cfg(feature = "database")]
     pools(page, status);
@@ -362,6 +368,7 @@ pub(crate) mod tests {
             "mainstay_directory_wanted",
             "mainstay_limit_decisions_",
             "mainstay_alert",
+            "mainstay_probe_",
         ];
         let others = others.map(str::to_owned);
         let listed = |family: &&Family| {

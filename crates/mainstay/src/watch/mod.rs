@@ -4,20 +4,24 @@
 
 mod admin;
 mod alerts;
+mod ask;
 #[cfg(feature = "database")]
 mod checks;
 mod coding;
 mod detail;
 mod directories;
 mod export;
+mod heartbeat;
 mod logs;
 mod metrics;
+mod probes;
 mod processes;
-mod rules;
+pub(crate) mod rules;
 mod run;
 mod series;
 mod statsd;
 mod threads;
 
-pub(crate) use alerts::{explain, export, list, test};
+pub(crate) use alerts::{Wish, ask, explain, export, list, test};
+pub(crate) use probes::{list as list_probes, once as probe_once};
 pub(crate) use run::run;

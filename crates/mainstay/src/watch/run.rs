@@ -4,7 +4,9 @@ use super::admin::{self, Admin};
 use super::alerts::Alerts;
 use super::directories::Directories;
 use super::export::Exporters;
+use super::heartbeat::Heartbeat;
 use super::logs::LogWriters;
+use super::probes::Probes;
 use super::statsd;
 use crate::clock;
 use crate::config::Config;
@@ -58,16 +60,21 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     let directories = Arc::new(Directories::new(config.server.uploads.as_deref()));
     let exporters = Exporters::start(&log, config, &directories, (&name, &version))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let alerts = Alerts::start(&log, config, &directories, (&name, &version))?;
-    let shown = (Arc::clone(&directories), alerts.shown());
+    let probes = Probes::start(&log, config, &passport.serving)?;
+    let found = (&directories, probes.board());
+    let alerts = Alerts::start(&log, config, found, (&name, &version))?;
+    let heartbeat = Heartbeat::start(&log, config, alerts.shown())?;
+    let shown = (Arc::clone(&directories), alerts.shown(), probes.board());
     let admin = Admin::new(log.clone(), name, version, config, shown);
     runtime.block_on(async {
         let (leave, told) = oneshot::channel();
         let push = tokio::spawn(statsd::run(log.clone(), config.metrics.clone(), told));
-        let threads = (&writers, &exporters, &alerts);
+        let threads = (&writers, &exporters, &alerts, &probes, &heartbeat);
         attend(listeners, Arc::new(admin), &directories, &log, &stop, threads).await?;
         // The last telemetry and the last lines take a while, and probes and scrapers are answered meanwhile.
         let end = move || {
+            heartbeat.finish();
+            probes.finish();
             alerts.finish();
             exporters.finish();
             writers.finish();
@@ -79,13 +86,16 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     })
 }
 
+/// What has threads that must not end by themselves.
+type Threads<'a> = (&'a LogWriters, &'a Exporters, &'a Alerts, &'a Probes, &'a Heartbeat);
+
 async fn attend(
     listeners: Vec<(OwnedFd, Passed)>,
     admin: Arc<Admin>,
     directories: &Directories,
     log: &Log,
     stop: &Notify,
-    (writers, exporters, alerts): (&LogWriters, &Exporters, &Alerts),
+    (writers, exporters, alerts, probes, heartbeat): Threads<'_>,
 ) -> io::Result<()> {
     for (fd, _) in listeners {
         admin::listen(fd, Arc::clone(&admin))?;
@@ -117,6 +127,12 @@ async fn attend(
         }
         if alerts.has_failed() {
             return Err(io::Error::other("a thread of alerts has failed"));
+        }
+        if probes.has_failed() {
+            return Err(io::Error::other("a thread of a probe has failed"));
+        }
+        if heartbeat.has_failed() {
+            return Err(io::Error::other("the thread of the heartbeat has failed"));
         }
         log.slot().beat(clock::mono().0, crate::memory::resident());
     }

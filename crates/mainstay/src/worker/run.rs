@@ -21,12 +21,14 @@ use crate::http::book::{Book, Recorder};
 use crate::http::client::Trust;
 use crate::http::context::RequestId;
 use crate::http::errors::{OwnPage, Pages, Stage};
+use crate::http::limit::ban::{self, Warden};
 use crate::http::limit::{Limiter, route};
 use crate::http::probes::Paths;
 use crate::http::stack::Layers;
+use crate::limits::jails::Jails;
 use crate::limits::settings::Settings as Limits;
-use crate::log::Look;
 use crate::log::bridge;
+use crate::log::{Log, Look};
 use crate::metrics::registry::Metrics;
 use crate::panics;
 use crate::passport::{Passed, Passport};
@@ -153,10 +155,7 @@ fn start(
     let metrics = Metrics::new(log.segment().clone(), log.slot_index(), log.teller());
     #[cfg(feature = "metrics")]
     crate::metrics::facade::install(&metrics);
-    let limits = Limits::of(&config.limits).map_err(io::Error::other)?;
-    let workers = usize::try_from(log.segment().header().target()).unwrap_or(1);
-    let limiter = Limiter::new(limits, log.clone(), &metrics, workers).map_err(io::Error::other)?;
-    route::install(&limiter);
+    let limiter = limiter(&config, &log, &metrics).map_err(io::Error::other)?;
     let shared = Arc::new(Shared {
         name,
         version,
@@ -178,6 +177,18 @@ fn start(
     drop(entered);
     runtime.spawn(minder.run());
     Ok((shared, runtime, listeners))
+}
+
+/// The limits and bans, for requests and for what the application brings.
+fn limiter(config: &Config, log: &Log, metrics: &Arc<Metrics>) -> Result<Arc<Limiter>, String> {
+    let jails = Jails::of(config).map_err(|(key, reason)| format!("{key}: {reason}"))?;
+    let warden = Warden::new(jails, log.clone());
+    ban::install(&warden);
+    let limits = Limits::of(&config.limits)?;
+    let workers = usize::try_from(log.segment().header().target()).unwrap_or(1);
+    let limiter = Limiter::new(limits, warden, log.clone(), metrics, workers)?;
+    route::install(&limiter);
+    Ok(limiter)
 }
 
 /// The runtime that serves: on this thread alone, or on as many as configured.
@@ -224,6 +235,7 @@ where
     let worker = Worker::new(Arc::clone(shared));
     let built = panics::caught(|| {
         runtime.block_on(async {
+            shared.layers.limiter.meet_store().await;
             prepare(shared, plan).await?;
             factory(worker).await
         })

@@ -80,9 +80,28 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: SERVING,
     },
     Layer {
+        part: "crates/mainstay/src/limits/jails.rs",
+        may: &["crate::config", "crate::http::client::Networks", "crate::limits"],
+        never: PROCESS,
+    },
+    Layer {
         part: "crates/mainstay/src/limits/",
         may: &["crate::http::client::Networks", "crate::limits"],
         never: PROCESS,
+    },
+    // Speaks to a server of others, for the layer of limits and for commands.
+    Layer {
+        part: "crates/mainstay/src/store/",
+        may: &[
+            "crate::cli::LimitsCommand",
+            "crate::clock",
+            "crate::event",
+            "crate::limits",
+            "crate::log",
+            "crate::metrics",
+            "crate::store",
+        ],
+        never: &["axum", "http", "hyper", "hyper_util", "std::fs", "tower_service"],
     },
     // The line of a request that a worker left behind shows headers, as any access line does.
     Layer {
@@ -184,6 +203,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::log",
             "crate::metrics",
             "crate::panics",
+            "crate::store",
             "crate::telemetry",
         ],
         never: PROCESS,
@@ -193,15 +213,45 @@ pub(crate) const LAYERS: &[Layer] = &[
         part: "crates/mainstay/src/watch/rules/",
         may: &[
             "crate::config::Alerts",
+            "crate::config::matchers",
+            "crate::config::own",
             "crate::config::render::wrapped",
             "crate::config::units",
             "crate::watch::rules",
         ],
         never: IMPURE,
     },
+    // What is told, to whom and when, is decided and written without any I/O.
+    Layer {
+        part: "crates/mainstay/src/watch/alerts/desk.rs",
+        may: &["crate::config::receivers", "crate::watch"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/watch/alerts/hush.rs",
+        may: &["crate::config", "crate::watch"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/watch/alerts/letter.rs",
+        may: &["crate::clock::Civil", "crate::watch"],
+        never: IMPURE,
+    },
+    // What attempts mean is decided without making any.
+    Layer {
+        part: "crates/mainstay/src/watch/probes/verdict.rs",
+        may: &["crate::clock", "crate::config::probes", "crate::watch::probes"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/watch/probes/certificate.rs",
+        may: &["crate::watch::probes"],
+        never: IMPURE,
+    },
     Layer {
         part: "crates/mainstay/src/watch/",
         may: &[
+            "crate::ask",
             "crate::clock",
             "crate::config",
             "crate::db::probe",
@@ -328,7 +378,13 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::http::client::Networks",
             "crate::limits",
             "crate::log::Look",
+            "crate::metrics",
         ],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/config/maintenance.rs",
+        may: &["crate::clock::Civil", "crate::config"],
         never: IMPURE,
     },
     Layer { part: "crates/mainstay/src/config/", may: &["crate::config"], never: IMPURE },
@@ -434,6 +490,49 @@ pub(crate) const LAYERS: &[Layer] = &[
         may: &["crate::cli", "crate::config"],
         never: IMPURE,
     },
+    // One question to a listener of the service.
+    Layer {
+        part: "crates/mainstay/src/ask.rs",
+        may: &["crate::ask", "crate::clock", "crate::config"],
+        never: SERVING,
+    },
+    // What doctor finds follows from what it was given; one file of it looks around.
+    Layer {
+        part: "crates/mainstay/src/doctor/host.rs",
+        may: &[
+            "crate::ask",
+            "crate::config",
+            "crate::db::limit",
+            "crate::doctor",
+            "crate::supervisor::socket_path",
+        ],
+        never: SERVING,
+    },
+    Layer {
+        part: "crates/mainstay/src/doctor/kubernetes/mod.rs",
+        may: &["crate::config", "crate::doctor"],
+        never: SERVING,
+    },
+    Layer {
+        part: "crates/mainstay/src/doctor/kubernetes/settings.rs",
+        may: &["crate::cli", "crate::config", "crate::doctor"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/doctor/",
+        may: &["crate::cli::Inspection", "crate::config", "crate::doctor"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/import/mod.rs",
+        may: &["crate::config", "crate::import"],
+        never: SERVING,
+    },
+    Layer {
+        part: "crates/mainstay/src/import/",
+        may: &["crate::config", "crate::import"],
+        never: IMPURE,
+    },
     Layer {
         part: "crates/mainstay/src/clock.rs",
         may: &["crate::clock"],
@@ -471,6 +570,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::event",
             "crate::health::reason",
             "crate::http",
+            "crate::limits::jails",
             "crate::log",
             "crate::security",
             "crate::worker::Worker",

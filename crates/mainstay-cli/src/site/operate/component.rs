@@ -57,6 +57,7 @@ fn source(source: &Source) -> String {
     match source {
         Source::Service => "the service's workers".to_owned(),
         Source::Check(name) => format!("the check {name}"),
+        Source::Probe(name) => format!("the probe {name}"),
         Source::Nobody => "nothing: you say how it is".to_owned(),
     }
 }

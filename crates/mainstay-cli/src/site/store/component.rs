@@ -13,6 +13,8 @@ pub(crate) enum Source {
     Service,
     /// The check of this name.
     Check(String),
+    /// The probe of this name.
+    Probe(String),
     /// Nothing: an operator says how it is.
     Nobody,
 }
@@ -22,15 +24,17 @@ impl Source {
         match self {
             Source::Service => "service".to_owned(),
             Source::Check(name) => format!("check:{name}"),
+            Source::Probe(name) => format!("probe:{name}"),
             Source::Nobody => String::new(),
         }
     }
 
     fn from_word(word: &str) -> Source {
-        match word.strip_prefix("check:") {
-            Some(name) => Source::Check(name.to_owned()),
-            None if word == "service" => Source::Service,
-            None => Source::Nobody,
+        match word.split_once(':') {
+            Some(("check", name)) => Source::Check(name.to_owned()),
+            Some(("probe", name)) => Source::Probe(name.to_owned()),
+            _ if word == "service" => Source::Service,
+            _ => Source::Nobody,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Where the parts of the table are, computed from its size: half of it counts, half of it rings of three
-//! lengths.
+//! lengths; and beside them bans, a place for every four kilobytes.
 
 use super::table::{LINE_PLACES, LINE_WORDS};
-use super::{EXACT_AMOUNT, HEAD_WORDS, parts};
+use super::{EXACT_AMOUNT, HEAD_WORDS, bans, parts};
 use std::ops::Range;
 
 /// Words of a ring of each length.
@@ -15,6 +15,8 @@ pub(crate) struct Geometry {
     counts: usize,
     /// Lines of places with rings of each length.
     lines: [usize; 3],
+    /// Lines of places of bans.
+    bans: usize,
 }
 
 /// Rings of one length.
@@ -34,12 +36,20 @@ impl Geometry {
         Geometry {
             counts: half / LINE_WORDS * LINE_WORDS,
             lines: RINGS.map(|length| half / RINGS.len() / (LINE_WORDS + LINE_PLACES * length)),
+            bans: bytes / 4_096 / LINE_PLACES,
         }
     }
 
     /// Words of the whole.
     pub(crate) fn words(self) -> usize {
-        self.class_at(2).rings.end
+        self.bans().1.end
+    }
+
+    /// The places of bans, and what stands beside them.
+    pub(super) fn bans(self) -> (Range<usize>, Range<usize>) {
+        let begin = self.class_at(2).rings.end;
+        let details = begin + self.bans * LINE_WORDS;
+        (begin..details, details..details + self.bans * LINE_PLACES * bans::DETAILS)
     }
 
     /// The counts.

@@ -84,3 +84,32 @@ fn two_who_choose_different_places_for_a_key_count_it_once() {
         mine
     });
 }
+
+/// Two lines of places, each with a word beside it.
+fn permits(words: &[AtomicU64]) -> Rings<'_> {
+    let (places, words) = words.split_at(2 * table::LINE_WORDS);
+    Rings { table: Table::new(places), words, length: 1 }
+}
+
+#[test]
+fn whoever_gives_a_place_up_takes_it_from_nobody_who_has_just_come() {
+    explore(4, || {
+        let words = 2 * table::LINE_WORDS + 2 * table::LINE_PLACES;
+        let words = Arc::new((0..words).map(|_| AtomicU64::new(0)).collect::<Vec<_>>());
+        let key = Key::from_hash(0x1234_5678_9abc_def0);
+        let ask = move |words: &[AtomicU64], slot| {
+            let (holder, lives) = (Holder { slot, epoch: 1 }, |_: Holder| true);
+            let asked = permits(words).take(key, 1, holder, 1, &lives, &|| {});
+            asked.unwrap_or_else(|_| panic!("there is room"))
+        };
+        let first = ask(&words, 0).expect("nobody else is there");
+        let shared = Arc::clone(&words);
+        let other = thread::spawn(move || ask(&shared, 1));
+        permits(&words).give_back(&first, &|_: Holder| true);
+        let others = other.join().expect("it does not panic");
+        let third = ask(&words, 2);
+        // Whoever came too early has none, and then the place was free for the third.
+        assert!(others.is_some() != third.is_some(), "one of one is admitted");
+        others.is_some()
+    });
+}

@@ -8,6 +8,7 @@
 //!
 //! Times are monotonic nanoseconds of the host (`CLOCK_MONOTONIC`), the same for all processes.
 
+mod bans;
 mod counter;
 mod gcra;
 mod geometry;
@@ -15,15 +16,20 @@ mod judge;
 mod key;
 mod moving;
 mod parts;
+mod permits;
 mod policy;
 mod sip;
 mod sliding;
 mod state;
+mod store;
 mod table;
 
+pub use bans::{Added, BAN_NOTE, Ban, Bans, Wanted};
 pub(crate) use geometry::Geometry;
 pub use key::{Key, Scope, Subject};
+pub use permits::{Entry, Holder, MAX_PERMITS, Permit};
 pub use policy::{Policy, PolicyError, Strategy};
+pub use store::{Breaker, Turn};
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};
 use judge::Judged;
@@ -39,6 +45,13 @@ pub const EXACT_AMOUNT: u64 = 1_024;
 const SECRET: usize = 0;
 const EVICTED: usize = 2;
 const FULL: usize = 3;
+// 4 and 5 are the store's.
+/// Until when a ban may be in force that everybody asks for; until when any; up to when ends were told, all in
+/// milliseconds; and how many had no place.
+const BANS_UNTIL: usize = 6;
+const BANS_NEWEST: usize = 7;
+const BANS_TOLD: usize = 8;
+const BANS_UNMADE: usize = 9;
 /// Limits of one request that are looked at once, unless others are faster.
 const STEPS: usize = 4;
 /// Words before the places.

@@ -109,6 +109,13 @@ impl<'a> Table<'a> {
         (self.lines.len() >= 2).then(|| Candidates(key.lines(self.lines.len())))
     }
 
+    /// All settled places.
+    pub(super) fn each(self) -> impl Iterator<Item = Found<'a>> {
+        let places = 0..self.lines.len() * LINE_PLACES;
+        // Unchanged on both sides of the state, as where one is looked for.
+        places.filter_map(move |index| self.read(index).again())
+    }
+
     fn read(self, index: usize) -> Found<'a> {
         let at = index % LINE_PLACES * 2;
         let line = &self.lines[index / LINE_PLACES];

@@ -74,6 +74,13 @@ pub(super) const KEYS: &[Key] = &[
         ..ROW
     },
     Key {
+        path: "alerts.limits_above",
+        kind: Kind::Count { min: 0, max: 1_000_000_000 },
+        default: "1000",
+        doc: "Requests that rate limits may refuse within alerts.errors_window; one more fires.",
+        ..ROW
+    },
+    Key {
         path: "alerts.uploads_above",
         kind: Kind::Ratio,
         default: "0.8",
@@ -82,11 +89,21 @@ pub(super) const KEYS: &[Key] = &[
         ..ROW
     },
     Key {
+        path: "alerts.rules",
+        kind: Kind::OwnRules,
+        doc: "Further rules, as NAME: FUNCTION(METRIC{LABEL=\"VALUE\"}, WINDOW) > NUMBER for TIME, joined by \
+              semicolons or as a list, on what /metrics shows. Functions are value, avg, min, max, increase, rate, \
+              ratio, p50, p95, p99 and absent; docs/alerts.md explains them.",
+        ..ROW
+    },
+    Key {
         path: "alerts.receivers",
         kind: Kind::Receivers,
         secret: true,
-        doc: "Who is told, as NAME=URL, joined by commas: a webhook that takes what Alertmanager sends. A \
-              key behind the URL, with a blank between, signs what is sent. Empty: the log alone.",
+        doc: "Who is told, as NAME=ADDRESS, joined by commas: http(s)://… is a webhook that takes what \
+              Alertmanager sends; alertmanager+, slack+, discord+, teams+ and ntfy+ before it, pagerduty:KEY, \
+              smtp:// and exec: name others. Behind the address may stand a key and options; docs/alerts.md \
+              has them. Empty: the log alone.",
         ..ROW
     },
     Key {
@@ -94,6 +111,14 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::Path,
         doc: "File that holds them in place of alerts.receivers, such as a mounted secret; a line for \
               each will do.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.maintenance",
+        kind: Kind::Maintenance,
+        doc: "Times, in UTC, in which alerts are told to nobody, as NAME=DAYS HH:MM-HH:MM or \
+              NAME=DATETIME/DATETIME, joined by commas; behind it may stand which: rule=high_*, \
+              severity=warning.",
         ..ROW
     },
     Key {

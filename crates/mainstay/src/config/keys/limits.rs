@@ -1,6 +1,6 @@
 //! `[limits]`: how often clients may come. docs/rate-limits.md is the guide.
 
-use super::{Alias, AliasMap, Key, ROW, same};
+use super::{ABOVE_ZERO, Alias, AliasMap, Key, ROW, same};
 use crate::config::kind::Kind;
 
 pub(super) const KEYS: &[Key] = &[
@@ -40,6 +40,14 @@ pub(super) const KEYS: &[Key] = &[
         doc: "Limits of single paths in place of the default ones: a list of rules such as \
               \"POST /login: 5/minute\", \"/orders/{id}: 100/hour\" or \"/search: dry-run 10/minute\". \
               The first that fits counts.",
+        ..ROW
+    },
+    Key {
+        path: "limits.concurrency",
+        kind: Kind::Count { min: 0, max: 1_024 },
+        default: "0",
+        doc: "Requests of one client that may be under way at once, over all workers; more are refused. \
+              0: any number.",
         ..ROW
     },
     Key {
@@ -102,6 +110,45 @@ pub(super) const KEYS: &[Key] = &[
         default: "60/minute",
         doc: "From how many answers of 404 on a client is told of as a scanner. Nobody is refused \
               for it. Empty: from none.",
+        ..ROW
+    },
+    Key {
+        path: "limits.storage",
+        kind: Kind::LimitStorage,
+        aliases: &[same("RATELIMIT_STORAGE_URI"), same("RATELIMIT_STORAGE_URL")],
+        secret: true,
+        doc: "A Redis or Valkey server that counts for several hosts, as \
+              redis://:PASSWORD@HOST:6379/0, rediss://HOST or redis+unix:///PATH. Empty or \
+              memory://: each host counts for itself.",
+        ..ROW
+    },
+    Key {
+        path: "limits.storage_file",
+        kind: Kind::Path,
+        doc: "File that holds the address in place of limits.storage, such as a mounted secret.",
+        ..ROW
+    },
+    Key {
+        path: "limits.storage_timeout",
+        kind: ABOVE_ZERO,
+        default: "50ms",
+        doc: "How long a request waits for the store before it is taken to be away.",
+        ..ROW
+    },
+    Key {
+        path: "limits.when_away",
+        kind: Kind::OneOf(&["local", "allow", "deny"]),
+        default: "local",
+        doc: "What limits do while the store is away: count on each host for itself, admit \
+              everything, or refuse everything. A rule of limits.routes has its own way as in \
+              \"POST /login: away-deny 5/minute\".",
+        ..ROW
+    },
+    Key {
+        path: "limits.key_prefix",
+        aliases: &[same("RATELIMIT_KEY_PREFIX")],
+        doc: "What tells this service's keys in the store from those of others; services of one \
+              prefix count together.",
         ..ROW
     },
 ];

@@ -44,11 +44,12 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         path: "log.format",
-        kind: Kind::OneOf(&["auto", "text", "gunicorn", "ecs"]),
+        kind: Kind::OneOf(&["auto", "text", "gunicorn", "ecs", "nginx"]),
         default: "auto",
         flag: Some("log-format"),
         doc: "Lines of the error log: text (time - name - LEVEL - message), gunicorn ([time] [pid] \
-              [LEVEL] message) or ecs (JSON). auto: text in a file, gunicorn elsewhere.",
+              [LEVEL] message), ecs (JSON) or nginx, whose tools find refusals by rate limits in it. auto: \
+              text in a file, gunicorn elsewhere.",
         ..ROW
     },
     Key {

@@ -2,12 +2,14 @@
 //! docs/config.md are all made from it: a new setting is one row here and one field in `Config`.
 
 mod alerts;
+mod bans;
 mod database;
 mod health;
 mod http;
 mod limits;
 mod log;
 mod metrics;
+mod probes;
 mod proxy;
 mod sentry;
 mod server;
@@ -122,7 +124,8 @@ pub(crate) struct Section {
     pub name: &'static str,
     /// What it is about.
     pub about: &'static str,
-    keys: &'static [Key],
+    /// What may stand in it.
+    pub keys: &'static [Key],
 }
 
 /// The sections, with all keys, in the order of the documents.
@@ -153,6 +156,11 @@ pub(crate) static SECTIONS: &[Section] = &[
         keys: limits::KEYS,
     },
     Section {
+        name: "bans",
+        about: "Who is refused everything for a while; docs/bans.md is the guide.",
+        keys: bans::KEYS,
+    },
+    Section {
         name: "health",
         about: "The two health endpoints, and the checks behind readiness.",
         keys: health::KEYS,
@@ -175,7 +183,24 @@ pub(crate) static SECTIONS: &[Section] = &[
         keys: sentry::KEYS,
     },
     Section { name: "alerts", about: "The alert rules, and whom they tell.", keys: alerts::KEYS },
+    Section {
+        name: "probing",
+        about: "Probes of the service itself, and what all probes have in common; docs/uptime.md is the guide.",
+        keys: probes::PROBING,
+    },
+    Section {
+        name: "heartbeat",
+        about: "Who is told again and again that the service is well.",
+        keys: probes::HEARTBEAT,
+    },
 ];
+
+/// Tables of which there may be several, each with all keys: `[[probes]]`. They stand in texts alone.
+pub(crate) static TABLES: &[Section] = &[Section {
+    name: "probes",
+    about: "What is asked from outside, one table each, at most 32.",
+    keys: probes::PROBE,
+}];
 
 /// Every key, section by section.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> + Clone {
@@ -244,9 +269,10 @@ mod tests {
 
     #[test]
     fn the_table_keeps_its_budget() {
-        let count = all().count();
-        // 80, and 30 more since limits and alerts are two more subjects.
-        assert!(count <= 110, "{count} keys: remove one before adding one");
+        let count = all().count() + TABLES.iter().map(|table| table.keys.len()).sum::<usize>();
+        // 80, and more since limits, alerts and what goes with them are subjects of their own: each one's tables
+        // (receivers, probes, stores, bans) count as the keys of one table.
+        assert!(count <= 150, "{count} keys: remove one before adding one");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! customary `X-RateLimit-*`.
 
 use crate::limits::settings::Fields;
+use crate::log::digits;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use std::fmt::Write as _;
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -47,74 +47,92 @@ pub(crate) fn write(
     first: &Item<'_>,
     reset_at: u64,
 ) {
+    // Each value is written here, and copied when it is whole: nearly every answer has them.
+    let text = &mut Vec::with_capacity(48 * items.len());
     if matches!(fields, Fields::Both | Fields::XRateLimit) {
-        put(headers, &X_RATELIMIT, [first.amount, first.remaining, reset_at]);
+        put_all(headers, text, &X_RATELIMIT, [first.amount, first.remaining, reset_at]);
     }
     match fields {
         Fields::Both | Fields::Draft10 => {
-            put_text(
-                headers,
-                RATELIMIT,
-                &listed(items, |text, it| write!(text, ";r={};t={}", it.remaining, it.reset)),
-            );
-            put_text(
-                headers,
-                RATELIMIT_POLICY,
-                &listed(items, |text, it| write!(text, ";q={};w={}", it.amount, it.window)),
-            );
+            list(text, items, |it| [(b";r=", it.remaining), (b";t=", it.reset)]);
+            put(headers, RATELIMIT, text);
+            list(text, items, |it| [(b";q=", it.amount), (b";w=", it.window)]);
+            put(headers, RATELIMIT_POLICY, text);
         }
         Fields::Draft7 => {
             let Item { amount, remaining, reset, .. } = first;
-            let text = format!("limit={amount}, remaining={remaining}, reset={reset}");
-            put_text(headers, RATELIMIT, &text);
-            put_text(headers, RATELIMIT_POLICY, &quotas(items));
+            text.extend_from_slice(
+                format!("limit={amount}, remaining={remaining}, reset={reset}").as_bytes(),
+            );
+            put(headers, RATELIMIT, text);
+            quotas(text, items);
+            put(headers, RATELIMIT_POLICY, text);
         }
         Fields::Draft6 => {
-            put(headers, &DRAFT_6, [first.amount, first.remaining, first.reset]);
-            put_text(headers, RATELIMIT_POLICY, &quotas(items));
+            put_all(headers, text, &DRAFT_6, [first.amount, first.remaining, first.reset]);
+            quotas(text, items);
+            put(headers, RATELIMIT_POLICY, text);
         }
         Fields::XRateLimit | Fields::Off => {}
     }
 }
 
-fn put(headers: &mut HeaderMap, names: &[HeaderName; 3], values: [u64; 3]) {
+fn put_all(headers: &mut HeaderMap, text: &mut Vec<u8>, names: &[HeaderName; 3], values: [u64; 3]) {
     for (name, value) in names.iter().zip(values) {
-        headers.insert(name.clone(), HeaderValue::from(value));
+        digits::push(text, value);
+        put(headers, name.clone(), text);
     }
 }
 
-fn put_text(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+/// Takes what was written, and leaves nothing of it.
+fn put(headers: &mut HeaderMap, name: HeaderName, text: &mut Vec<u8>) {
     // Names of limits are made of what a field may hold.
-    if let Ok(value) = HeaderValue::from_str(text) {
+    if let Ok(value) = HeaderValue::from_bytes(text) {
         headers.insert(name, value);
     }
+    text.clear();
 }
 
 /// A List of Strings with parameters, by RFC 9651.
-fn listed(
+fn list(
+    text: &mut Vec<u8>,
     items: &[Item<'_>],
-    parameters: impl Fn(&mut String, &Item<'_>) -> std::fmt::Result,
-) -> String {
-    let mut text = String::with_capacity(48 * items.len());
+    parameters: impl Fn(&Item<'_>) -> [(&'static [u8; 3], u64); 2],
+) {
     for item in items {
-        text.push_str(if text.is_empty() { "\"" } else { ", \"" });
-        for character in item.name.chars() {
-            match character {
-                '"' | '\\' => text.extend(['\\', character]),
-                ' '..='~' => text.push(character),
-                _ => text.push('?'),
-            }
+        text.extend_from_slice(if text.is_empty() { &b"\""[..] } else { b", \"" });
+        let is_plain = |it: &u8| matches!(it, b' '..=b'~' if !matches!(it, b'"' | b'\\'));
+        if item.name.bytes().all(|it| is_plain(&it)) {
+            text.extend_from_slice(item.name.as_bytes());
+        } else {
+            push_escaped(text, item.name);
         }
-        text.push('"');
-        parameters(&mut text, item).expect("writing to memory does not fail");
+        text.push(b'"');
+        for (name, value) in parameters(item) {
+            text.extend_from_slice(name);
+            digits::push(text, value);
+        }
     }
-    text
+}
+
+fn push_escaped(text: &mut Vec<u8>, name: &str) {
+    for character in name.chars() {
+        match character {
+            '"' | '\\' => text.extend([b'\\', character as u8]),
+            ' '..='~' => text.push(character as u8),
+            _ => text.push(b'?'),
+        }
+    }
 }
 
 /// `100;w=60`, as drafts before the eighth have it.
-fn quotas(items: &[Item<'_>]) -> String {
-    let quotas: Vec<_> = items.iter().map(|it| format!("{};w={}", it.amount, it.window)).collect();
-    quotas.join(", ")
+fn quotas(text: &mut Vec<u8>, items: &[Item<'_>]) {
+    for item in items {
+        text.extend_from_slice(if text.is_empty() { &b""[..] } else { b", " });
+        digits::push(text, item.amount);
+        text.extend_from_slice(b";w=");
+        digits::push(text, item.window);
+    }
 }
 
 #[cfg(test)]

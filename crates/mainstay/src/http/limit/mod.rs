@@ -2,26 +2,35 @@
 //! and who did not is told how often he may still come.
 //!
 //! Which limits a request meets was decided when the worker began (`limits::plan`), the count is kept by
-//! the segment's table for all processes. A request that is refused by one limit uses up none.
+//! the segment's table for all processes, or by a store for all hosts (`remote`), for which the request waits a
+//! moment. A request that is refused by one limit uses up none. Before all of them stands who is banned (`ban`).
 
+pub(crate) mod ban;
+pub(crate) mod concurrent;
 mod fields;
 mod refusal;
+#[cfg_attr(not(feature = "redis"), path = "alone.rs")]
+mod remote;
 pub(crate) mod route;
 mod tell;
 
 pub(crate) use refusal::Quota;
+pub(crate) use remote::Waiting;
 
 use super::book::Recorder;
 use super::context::{Context, current};
 use crate::clock::Mono;
 use crate::limits::flood::Flood;
+use crate::limits::jails::Why;
 use crate::limits::plan::{MOST, Met, Plan};
 use crate::limits::settings::{Fields, Settings};
 use crate::limits::who::{Address, Who};
 use crate::log::Log;
 use crate::metrics::registry::Metrics;
 use crate::metrics::{Counter, families};
+use ban::Warden;
 use bytes::Bytes;
+use concurrent::{AtOnce, Held};
 use fields::Item;
 use http::{HeaderMap, Method, Response, StatusCode};
 use mainstay_os::segment::{Hit, Policy, Scope, Verdict};
@@ -39,6 +48,10 @@ const SECOND: u64 = 1_000_000_000;
 pub(crate) struct Limiter {
     settings: Settings,
     plan: Plan,
+    /// The limit of requests at once.
+    at_once: Option<AtOnce>,
+    /// Who is told of refusals, and refuses first.
+    warden: Arc<Warden>,
     log: Log,
     metrics: Arc<Metrics>,
     /// Stands in arrays where there is no hit.
@@ -47,6 +60,8 @@ pub(crate) struct Limiter {
     /// What is told of each limit, and its counts, by its index.
     kept: Vec<Kept>,
     flood: Mutex<Flood>,
+    /// What counts for several hosts.
+    remote: Option<remote::Remote>,
     /// Limits of the application's code, whose indexes go on behind those of the plan.
     own: Mutex<Vec<Kept>>,
 }
@@ -91,8 +106,37 @@ pub(crate) struct Asked<'a> {
 /// What became of a request at its limits.
 #[derive(Debug)]
 pub(crate) enum Entered {
-    Admitted(Admitted),
+    /// With what it holds while it is under way.
+    Admitted(Admitted, Option<Arc<Held>>),
     Refused(Box<Response<Bytes>>),
+    /// The store is being asked.
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "there is none"))]
+    Waits(Box<Waiting>, Option<Arc<Held>>),
+}
+
+impl Entered {
+    /// With what the request holds; who is refused holds nothing.
+    #[inline(always)]
+    fn holding(self, held: Option<Arc<Held>>) -> Entered {
+        match self {
+            Entered::Admitted(admitted, _) => Entered::Admitted(admitted, held),
+            Entered::Waits(waiting, _) => Entered::Waits(waiting, held),
+            refused @ Entered::Refused(_) => refused,
+        }
+    }
+}
+
+/// The same, where nothing is waited for.
+pub(crate) type Decided = Result<Admitted, Box<Response<Bytes>>>;
+
+impl From<Decided> for Entered {
+    #[inline(always)]
+    fn from(decided: Decided) -> Entered {
+        match decided {
+            Ok(admitted) => Entered::Admitted(admitted, None),
+            Err(answer) => Entered::Refused(answer),
+        }
+    }
 }
 
 /// What is to be told of limits that admitted a request.
@@ -125,6 +169,7 @@ impl Limiter {
     /// Which key has a limit that cannot be counted.
     pub(crate) fn new(
         settings: Settings,
+        warden: Arc<Warden>,
         log: Log,
         metrics: &Arc<Metrics>,
         workers: usize,
@@ -135,25 +180,32 @@ impl Limiter {
         let policy = policy.map_err(|error| error.to_string())?;
         let mut limiter = Limiter {
             blank: Hit { policy, key, cost: 0 },
-            is_active: settings.enabled && !plan.is_empty(),
+            is_active: settings.enabled && (!plan.is_empty() || settings.concurrency > 0),
+            at_once: None,
             kept: Vec::new(),
             flood: Mutex::new(Flood::new(1_000_000 / workers.max(1))),
+            remote: remote::Remote::of(&settings, &plan, &log)?,
             own: Mutex::default(),
             metrics: Arc::clone(metrics),
             settings,
             plan,
+            warden,
             log,
         };
         let kept = limiter.plan.all().map(|met| limiter.keep(met)).collect();
         limiter.kept = kept;
+        limiter.at_once_of_settings();
         Ok(Arc::new(limiter))
     }
 
-    /// Counts a request that begins.
+    /// Counts a request that begins, unless its client is banned.
     #[inline(always)]
     pub(crate) fn enter(&self, asked: &Asked<'_>) -> Entered {
+        if let Some(answer) = self.warden.refuses(asked.client, asked.now) {
+            return Entered::Refused(answer);
+        }
         if !self.is_active || self.settings.exempt.holds(asked.client, asked.path) {
-            return Entered::Admitted(Admitted::default());
+            return Entered::Admitted(Admitted::default(), None);
         }
         self.count(asked)
     }
@@ -162,29 +214,50 @@ impl Limiter {
     fn count(&self, asked: &Asked<'_>) -> Entered {
         let (key, prefix) = (&self.settings.key, self.settings.ipv6_prefix);
         let who = Who::of(key, prefix, asked.client, asked.headers);
-        if !self.plan.meta.is_empty()
-            && let Some(refused) = self.meta(asked, &who, true)
-        {
-            return refused;
+        let held = match self.hold_by_settings(who, asked.client, asked.context, asked.now) {
+            Ok(held) => held,
+            Err(refused) => {
+                self.meta(asked, &who, false);
+                return Entered::Refused(refused);
+            }
+        };
+        let entered = match &self.remote {
+            Some(remote) => self.ask(remote, asked, &who),
+            None => self.count_here(asked, &who, |_| true).into(),
+        };
+        entered.holding(held)
+    }
+
+    /// Counts a request in the segment, at those limits that `counts`.
+    #[inline(always)]
+    fn count_here(
+        &self,
+        asked: &Asked<'_>,
+        who: &Who<'_>,
+        counts: impl Fn(&Met) -> bool + Copy,
+    ) -> Decided {
+        let has_meta = self.plan.meta.iter().any(counts);
+        if has_meta && let Some(refused) = self.meta(asked, who, true) {
+            return Err(refused);
         }
         let of_path = self.plan.of_path(asked.method.as_str(), asked.path);
-        let met = || self.plan.application.iter().chain(of_path);
+        let met = || self.plan.application.iter().chain(of_path).filter(move |met| counts(met));
         // Most requests meet few limits, and room for many costs.
         let decided = match self.plan.application.len() + of_path.len() {
             0 => Ok(Admitted::default()),
-            1..=TOLD => self.decide::<TOLD>(asked, &who, met()),
-            _ => self.decide::<MOST>(asked, &who, met()),
+            1..=TOLD => self.decide::<TOLD>(asked, who, met()),
+            _ => self.decide::<MOST>(asked, who, met()),
         };
         match decided {
             Ok(admitted) => {
-                self.try_out(asked, &who, met().filter(|met| met.dry_run));
-                Entered::Admitted(admitted)
+                self.try_out(asked, who, met().filter(|met| met.dry_run));
+                Ok(admitted)
             }
             Err(refusal) => {
-                if !self.plan.meta.is_empty() {
-                    self.meta(asked, &who, false);
+                if has_meta {
+                    self.meta(asked, who, false);
                 }
-                Entered::Refused(self.refuse(asked, &refusal))
+                Err(self.refuse(asked, &refusal))
             }
         }
     }
@@ -277,17 +350,27 @@ impl Limiter {
             let key = limits.key(met.policy.id, met.scope.as_bytes(), who.bytes());
             let hit = Hit { policy: met.policy, key, cost: 1 };
             let is_admitted = limits.decide(&[hit], asked.now.0, &mut [Verdict::default()]);
-            let outcome = if is_admitted { Outcome::Allowed } else { Outcome::WouldDeny };
-            self.kept[met.index].count(outcome);
-            if !is_admitted {
-                self.tell(asked.context, met.index, who, outcome, asked.now);
-            }
+            self.tried(asked, who, met.index, is_admitted);
+        }
+    }
+
+    /// Counts and tells what a limit would have done.
+    fn tried(&self, asked: &Asked<'_>, who: &Who<'_>, limit: usize, is_admitted: bool) {
+        let outcome = if is_admitted { Outcome::Allowed } else { Outcome::WouldDeny };
+        self.kept[limit].count(outcome);
+        if !is_admitted {
+            self.tell(asked.context, limit, who, outcome, asked.now);
         }
     }
 
     /// Looks whether somebody has been refused too often, or counts that he was refused once more.
     #[cold]
-    fn meta(&self, asked: &Asked<'_>, who: &Who<'_>, only_look: bool) -> Option<Entered> {
+    fn meta(
+        &self,
+        asked: &Asked<'_>,
+        who: &Who<'_>,
+        only_look: bool,
+    ) -> Option<Box<Response<Bytes>>> {
         let limits = self.log.segment().limits();
         let mut refusal = Refusal::default();
         for met in &self.plan.meta {
@@ -310,40 +393,45 @@ impl Limiter {
             }
         }
         let is_refused = only_look && !refusal.is_empty();
-        is_refused.then(|| Entered::Refused(self.refuse(asked, &refusal)))
+        is_refused.then(|| self.refuse(asked, &refusal))
     }
 
-    /// Adds to an answer what it tells of limits, and looks at what it says.
+    /// Adds to an answer what it tells of limits, and looks at what it says. Gives what layers of the
+    /// application's code hold until it has been handed over.
     #[inline(always)]
     pub(crate) fn answered<B>(
         &self,
         admitted: &Admitted,
         recorder: &Recorder,
         response: &mut Response<B>,
-    ) {
-        if response.status() == StatusCode::NOT_FOUND && !self.plan.excess_404.is_empty() {
+    ) -> Vec<Arc<Held>> {
+        if response.status() == StatusCode::NOT_FOUND
+            && (!self.plan.excess_404.is_empty() || self.warden.counts(Why::NotFound))
+        {
             self.not_found(recorder.coarse());
         }
         // A limit of the application's code that refused has told already.
         if response.status() == StatusCode::TOO_MANY_REQUESTS
             && response.extensions().get::<Quota>().is_some()
         {
-            return;
+            return Vec::new();
         }
         let noted = response.extensions_mut().remove::<Noted>();
         if (admitted.count > 0 || noted.is_some()) && self.settings.fields != Fields::Off {
             self.add_fields(admitted, noted.as_ref(), response.headers_mut());
         }
+        noted.map_or_else(Vec::new, |it| it.held)
     }
 
     /// Who finds nothing again and again is looking for something.
     #[cold]
     fn not_found(&self, now: Mono) {
         // Within the stack it is the request that is answered.
-        let Some(context) = current::current().filter(|_| self.settings.enabled) else { return };
+        let Some(context) = current::current() else { return };
+        self.warden.note(Why::NotFound, context.client, Some(&context), now);
         let limits = self.log.segment().limits();
         let who = Who::Address(Address::of(context.client, self.settings.ipv6_prefix));
-        for met in &self.plan.excess_404 {
+        for met in self.plan.excess_404.iter().filter(|_| self.settings.enabled) {
             let key = limits.key(met.policy.id, met.scope.as_bytes(), who.bytes());
             let hit = Hit { policy: met.policy, key, cost: 1 };
             if limits.decide(&[hit], now.0, &mut [Verdict::default()]) {
@@ -388,8 +476,21 @@ impl Limiter {
     }
 
     fn keep(&self, met: &Met) -> Kept {
+        Kept {
+            name: met.name.clone(),
+            text: met.rate.to_string(),
+            scope: met.scope.clone(),
+            amount: met.rate.amount,
+            window: met.rate.window(),
+            counted: self.log.segment().limits().scope(met.policy.id, met.scope.as_bytes()),
+            counts: self.counts(&met.name),
+        }
+    }
+
+    /// The counters of a limit of this name.
+    fn counts(&self, name: &str) -> Option<[Counter; 3]> {
         let counts = OUTCOMES.map(|outcome| {
-            let labels = [("policy", &*met.name), ("outcome", outcome)];
+            let labels = [("policy", name), ("outcome", outcome)];
             match self.metrics.own_counter(&families::LIMIT_DECISIONS, &labels) {
                 Ok(counter) => Some(counter),
                 Err(error) => {
@@ -401,15 +502,18 @@ impl Limiter {
         });
         let [allowed, denied, would_deny] = counts;
         let counts = allowed.zip(denied).zip(would_deny);
-        Kept {
-            name: met.name.clone(),
-            text: met.rate.to_string(),
-            scope: met.scope.clone(),
-            amount: met.rate.amount,
-            window: met.rate.window(),
-            counted: self.log.segment().limits().scope(met.policy.id, met.scope.as_bytes()),
-            counts: counts.map(|((allowed, denied), would_deny)| [allowed, denied, would_deny]),
+        counts.map(|((allowed, denied), would_deny)| [allowed, denied, would_deny])
+    }
+
+    /// The index of a limit of the application's code: the same limit on another route is the same.
+    fn own_index(&self, kept: &Kept) -> usize {
+        let mut own = self.own();
+        let known = own.iter().position(|it| (&it.name, &it.text) == (&kept.name, &kept.text));
+        let index = self.kept.len() + known.unwrap_or(own.len());
+        if known.is_none() {
+            own.push(kept.clone());
         }
+        index
     }
 
     fn own(&self) -> MutexGuard<'_, Vec<Kept>> {

@@ -3,6 +3,7 @@
 use super::fields::{self, Item};
 use super::{Asked, Kept, Limiter, SECOND, Shown};
 use crate::http::record::Reason;
+use crate::limits::jails::Why;
 use crate::limits::settings::Fields;
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
@@ -44,6 +45,7 @@ impl Limiter {
         asked: &Asked<'_>,
         refusal: &Refusal,
     ) -> Box<Response<B>> {
+        self.warden.note(Why::Limits, asked.client, asked.context, asked.now);
         let mut response = Response::new(B::default());
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         // The one that lasts longest says when it is worth another try.
@@ -88,7 +90,8 @@ pub(super) fn retry_later(headers: &mut HeaderMap, seconds: u64) {
     }
 }
 
-fn in_words(seconds: u64) -> String {
+/// A time to wait.
+pub(super) fn in_words(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..120 => (seconds, "second"),
         120..7_200 => (seconds.div_ceil(60), "minute"),

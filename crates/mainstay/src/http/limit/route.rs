@@ -1,6 +1,7 @@
 //! Limits in the application's code: a layer over a route, or over several, for what only the
 //! application knows.
 
+use super::concurrent::Held;
 use super::refusal::Refusal;
 use super::{Asked, Kept, Limiter, Outcome, Shown};
 use crate::clock;
@@ -91,6 +92,11 @@ pub fn limit(text: impl Into<String>) -> Limit {
     }
 }
 
+/// The limits of this process, if it has any.
+pub(super) fn limiter() -> Option<&'static Arc<Limiter>> {
+    LIMITER.get()
+}
+
 /// What a request says, for code that decides how it is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Asking<'a> {
@@ -98,6 +104,17 @@ pub struct Asking<'a> {
     uri: &'a Uri,
     headers: &'a HeaderMap,
     extensions: &'a Extensions,
+}
+
+impl<'a> Asking<'a> {
+    pub(super) fn of<B>(request: &'a Request<B>) -> Asking<'a> {
+        Asking {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
 }
 
 impl Asking<'_> {
@@ -288,15 +305,10 @@ impl Limiter {
             let alone = rates.len() == 1;
             let name = if alone { scope.clone() } else { format!("{scope}-{}", rate.window()) };
             let (name, scope, rate) = (name.into(), format!("code {scope}").into(), *rate);
-            let mut it = Met { policy, rate, name, scope, dry_run, index: 0 };
+            let away = self.settings.away;
+            let mut it = Met { policy, rate, name, scope, dry_run, away, index: 0 };
             let kept = self.keep(&it);
-            let mut own = self.own();
-            // The same limit on another route is the same.
-            let known = own.iter().position(|it| (&it.name, &it.text) == (&kept.name, &kept.text));
-            it.index = self.kept.len() + known.unwrap_or(own.len());
-            if known.is_none() {
-                own.push(kept);
-            }
+            it.index = self.own_index(&kept);
             met.push(it);
         }
         Live { limiter: Arc::clone(self), met }
@@ -307,6 +319,8 @@ impl Limiter {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Noted {
     pub(super) shown: Vec<Shown>,
+    /// What it holds while it is under way.
+    pub(super) held: Vec<Arc<Held>>,
 }
 
 /// What is to be done when there is an answer.
@@ -413,6 +427,7 @@ impl After {
         if limiter.settings.fields != Fields::Off && !noted.shown.is_empty() {
             if let Some(others) = response.extensions_mut().remove::<Noted>() {
                 noted.shown.extend(others.shown);
+                noted.held.extend(others.held);
             }
             response.extensions_mut().insert(noted);
         }
@@ -433,12 +448,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let asking = Asking {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            extensions: request.extensions(),
-        };
+        let asking = Asking::of(&request);
         let entered = self.live().map(|live| live.enter(&self.limit, &asking));
         match entered.transpose() {
             Ok(after) => {
@@ -509,12 +519,7 @@ mod tests {
         let mut request = Request::builder().method(method).uri("/a").header("x-key", key);
         request.extensions_mut().unwrap().insert(RequestContext::new(context));
         let request = request.body(()).unwrap();
-        let asking = Asking {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            extensions: request.extensions(),
-        };
+        let asking = Asking::of(&request);
         match live.enter::<()>(limit, &asking) {
             Err(refused) => (refused.status().as_u16(), None),
             Ok(after) => {

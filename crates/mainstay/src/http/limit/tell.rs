@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::http::context::Context;
 use crate::limits::flood::{Breach, Flood, Tell};
 use crate::limits::who::Who;
-use crate::log::RecordContext;
+use crate::log::{Log, RecordContext};
 use std::sync::{MutexGuard, PoisonError};
 
 /// Most bytes of a key that are told.
@@ -95,24 +95,29 @@ impl Limiter {
     }
 
     fn write(&self, context: Option<&Context>, event: &Event, category: &'static str) {
-        let Some(context) = context else { return self.log.event(event) };
-        let trace = Some(context.trace).filter(|trace| trace.is_some());
-        let (trace_id, span_id) =
-            trace.map_or(([0; 32], [0; 16]), |it| (it.trace_hex(), it.span_hex()));
-        let hex = |digits| trace.and(std::str::from_utf8(digits).ok()).unwrap_or_default();
-        let client = context.client.map(|client| client.to_string()).unwrap_or_default();
-        let record = RecordContext {
-            user: "",
-            category,
-            outcome: "failure",
-            request_id: context.id.as_str(),
-            trace_id: hex(&trace_id[..]),
-            span_id: hex(&span_id[..]),
-            route: context.route.get().map_or("", AsRef::as_ref),
-            client: &client,
-            method: &context.method,
-            path: &context.path,
-        };
-        self.log.event_of(event, record);
+        write(&self.log, context, event, category);
     }
+}
+
+/// Tells of something that a request is about, if it is known.
+pub(super) fn write(log: &Log, context: Option<&Context>, event: &Event, category: &'static str) {
+    let Some(context) = context else { return log.event(event) };
+    let trace = Some(context.trace).filter(|trace| trace.is_some());
+    let (trace_id, span_id) =
+        trace.map_or(([0; 32], [0; 16]), |it| (it.trace_hex(), it.span_hex()));
+    let hex = |digits| trace.and(std::str::from_utf8(digits).ok()).unwrap_or_default();
+    let client = context.client.map(|client| client.to_string()).unwrap_or_default();
+    let record = RecordContext {
+        user: "",
+        category,
+        outcome: "failure",
+        request_id: context.id.as_str(),
+        trace_id: hex(&trace_id[..]),
+        span_id: hex(&span_id[..]),
+        route: context.route.get().map_or("", AsRef::as_ref),
+        client: &client,
+        method: &context.method,
+        path: &context.path,
+    };
+    log.event_of(event, record);
 }

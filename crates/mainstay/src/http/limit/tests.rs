@@ -1,9 +1,10 @@
 //! What becomes of requests at their limits, in one process and with a clock of the test's own.
 
 use super::*;
-use crate::config::Limits;
+use crate::config::{Config, Limits, Sources};
 use crate::event;
 use crate::http::context::Context;
+use crate::limits::jails::Jails;
 use crate::metrics::names;
 use mainstay_os::segment::{Layout, Segment};
 
@@ -12,13 +13,19 @@ impl Limiter {
     pub(crate) fn for_tests(log: &Log) -> Arc<Limiter> {
         let settings = Settings::of(&Limits::for_tests()).unwrap();
         let metrics = Metrics::new(log.segment().clone(), log.slot_index(), |_| {});
-        Limiter::new(settings, log.clone(), &metrics, 1).unwrap()
+        Limiter::new(settings, warden(log), log.clone(), &metrics, 1).unwrap()
     }
+}
+
+/// Nobody is banned.
+fn warden(log: &Log) -> Arc<Warden> {
+    let config = Config::resolve(&Sources::default()).unwrap();
+    Warden::new(Jails::of(&config).unwrap(), log.clone())
 }
 
 pub(super) struct Rig {
     pub(super) limiter: Arc<Limiter>,
-    segment: Segment,
+    pub(super) segment: Segment,
     now: u64,
 }
 
@@ -41,12 +48,12 @@ impl Rig {
         let mut limits = Limits::for_tests();
         change(&mut limits);
         let settings = Settings::of(&limits).unwrap();
-        let limiter = Limiter::new(settings, log, &metrics, 1).unwrap();
+        let limiter = Limiter::new(settings, warden(&log), log, &metrics, 1).unwrap();
         // Counting begins at a time that is not 0, as everywhere.
         Rig { limiter, segment, now: 1_000 * SECOND }
     }
 
-    fn after(&mut self, seconds: u64) {
+    pub(super) fn after(&mut self, seconds: u64) {
         self.now += seconds * SECOND;
     }
 
@@ -56,6 +63,19 @@ impl Rig {
     }
 
     fn ask(&self, method: &str, client: &str, path: &str, headers: &HeaderMap) -> (u16, HeaderMap) {
+        let entered = self.asked(method, client, path, headers, |it| self.limiter.enter(it));
+        self.became(entered)
+    }
+
+    /// Does something with a request.
+    pub(super) fn asked<T>(
+        &self,
+        method: &str,
+        client: &str,
+        path: &str,
+        headers: &HeaderMap,
+        work: impl FnOnce(&Asked<'_>) -> T,
+    ) -> T {
         let context = Context::begin(|context| {
             context.client = client.parse().ok();
             context.method.push_str(method);
@@ -71,9 +91,15 @@ impl Rig {
             now: Mono(self.now),
             wall: EPOCH * SECOND + (self.now - 1_000 * SECOND),
         };
-        match self.limiter.enter(&asked) {
+        work(&asked)
+    }
+
+    /// The status, and the fields of an answer of 200.
+    pub(super) fn became(&self, entered: Entered) -> (u16, HeaderMap) {
+        match entered {
             Entered::Refused(answer) => (answer.status().as_u16(), answer.headers().clone()),
-            Entered::Admitted(admitted) => {
+            Entered::Waits(..) => panic!("the store is asked"),
+            Entered::Admitted(admitted, _) => {
                 let mut answer = Response::new(());
                 if self.limiter.settings.fields != Fields::Off && admitted.count > 0 {
                     self.limiter.add_fields(&admitted, None, answer.headers_mut());
@@ -100,7 +126,7 @@ impl Rig {
         lines
     }
 
-    fn total(&self, policy: &str, outcome: Outcome) -> u64 {
+    pub(super) fn total(&self, policy: &str, outcome: Outcome) -> u64 {
         // Each limit has claimed its three series in its turn.
         let limit = self.limiter.kept.iter().position(|it| *it.name == *policy).unwrap();
         let measures = self.segment.slot(0).unwrap().measures();

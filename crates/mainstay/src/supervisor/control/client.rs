@@ -4,7 +4,7 @@ use super::tables::{requests, status, workers};
 use super::{Answer, Command, levels, socket_path};
 use crate::cli;
 use crate::config::{Config, Level};
-use crate::limits::table;
+use crate::limits::{banned, table};
 use crate::log::levels::CHAINS;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -58,11 +58,18 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
         | cli::Command::Check
         | cli::Command::Config { .. }
         | cli::Command::Doctor(_)
+        | cli::Command::Health { .. }
+        | cli::Command::Inspect(_)
+        | cli::Command::Kubernetes { .. }
+        | cli::Command::Import { .. }
         | cli::Command::Limits(cli::LimitsCommand::List { .. })
         | cli::Command::Migrate(_)
         | cli::Command::Alerts { .. }
         | cli::Command::ExplainAlerts
-        | cli::Command::ExportRules
+        | cli::Command::Hush(_)
+        | cli::Command::ExportRules { .. }
+        | cli::Command::Probes { .. }
+        | cli::Command::ProbeOnce { .. }
         | cli::Command::NotifyTest { .. }
         | cli::Command::Own { .. } => return None,
         cli::Command::DoctorLive(time) => {
@@ -82,6 +89,7 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
             let (key, place) = (key.clone(), place.clone());
             (Command::ClearLimits { key, place }, table::cleared_text)
         }
+        cli::Command::Bans(command) => of_bans(command),
         cli::Command::Status { json: true } => (Command::Status, json),
         cli::Command::Status { json: false } => (Command::Status, status),
         cli::Command::Workers(Workers::List { json: true }) => (Command::Status, workers_json),
@@ -110,6 +118,20 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
             (Command::LogLevel { level, millis, module, request }, levels::answer)
         }
     })
+}
+
+fn of_bans(command: &cli::BansCommand) -> (Command, Render) {
+    match command {
+        cli::BansCommand::List { json: true } => (Command::Bans, json),
+        cli::BansCommand::List { json: false } => (Command::Bans, banned::list_text),
+        cli::BansCommand::Add { client, lasts } => {
+            let millis = lasts.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            (Command::Ban { client: client.clone(), millis }, banned::added_text)
+        }
+        cli::BansCommand::Del { client } => {
+            (Command::LiftBans { client: client.clone() }, banned::lifted_text)
+        }
+    }
 }
 
 fn json(data: &Value) -> String {

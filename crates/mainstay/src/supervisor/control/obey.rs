@@ -3,6 +3,7 @@
 use super::{Answer, Asked, Command, levels};
 use crate::clock;
 use crate::event::Event;
+use crate::limits::banned;
 use crate::limits::plan::Plan;
 use crate::limits::settings::Settings;
 use crate::limits::table;
@@ -40,6 +41,9 @@ impl Supervisor {
                 let place = place.as_ref().map(|(method, path)| (&**method, &**path));
                 table::clear(&it, &plan, &self.log.segment().limits(), &key, place)
             }),
+            Command::Bans => Ok(banned::list(&self.log.segment().limits(), clock::mono().0)),
+            Command::Ban { client, millis } => self.ban(&client, millis),
+            Command::LiftBans { client } => self.lift_bans(client.as_deref()),
         };
         let answer = answer.map_or_else(Answer::error, Answer::ok);
         self.control.answer(client, &answer);

@@ -30,6 +30,12 @@ pub(crate) enum Command {
     TestLimits { key: String, method: String, path: String },
     /// Forget what a client has used of the rate limits of a request (method and path), or of all.
     ClearLimits { key: String, place: Option<(String, String)> },
+    /// The bans that are in force.
+    Bans,
+    /// Ban a client, for so many milliseconds or for as long as the configuration says.
+    Ban { client: String, millis: Option<u64> },
+    /// Lift the ban of a client, or all.
+    LiftBans { client: Option<String> },
 }
 
 impl Command {
@@ -46,6 +52,9 @@ impl Command {
             Command::LogLevel { .. } => "log-level",
             Command::TestLimits { .. } => "limits test",
             Command::ClearLimits { .. } => "limits clear",
+            Command::Bans => "bans",
+            Command::Ban { .. } => "bans add",
+            Command::LiftBans { .. } => "bans del",
         }
     }
 
@@ -56,6 +65,7 @@ impl Command {
             Command::Status
                 | Command::Requests
                 | Command::TestLimits { .. }
+                | Command::Bans
                 | Command::LogLevel { level: None, .. }
         )
     }

@@ -1,8 +1,11 @@
 //! What outlives watch: the state of all alerts and what is still to be delivered, in one file that is written
 //! anew each time. So a decision and what follows from it are there together or not at all.
 
+use super::super::rules::Moment;
 use super::super::rules::engine::Memory;
 use super::super::rules::facts::Windows;
+use super::desk::Desk;
+use super::hush::Hush;
 use super::letter::Letter;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -21,7 +24,7 @@ const LOCK: &str = "alerts.lock";
 /// Most letters that wait for one receiver; the oldest go.
 const MOST: usize = 500;
 /// What the file's fields mean.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What is in the file.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -31,6 +34,12 @@ pub(super) struct Kept {
     pub(super) windows: Windows,
     /// By receiver, the oldest first.
     pub(super) outbox: BTreeMap<String, VecDeque<Letter>>,
+    /// What each receiver was told and is to be told, by its name.
+    pub(super) desks: BTreeMap<String, Desk>,
+    pub(super) hush: Hush,
+    /// The service was ended, so nobody was to look after it from then on.
+    #[serde(default)]
+    pub(super) ended: bool,
 }
 
 /// The file, or memory alone.
@@ -109,8 +118,36 @@ impl Book {
         }
     }
 
+    /// The desk of a receiver.
+    pub(super) fn desk(&mut self, receiver: &str) -> &mut Desk {
+        self.kept.desks.entry(receiver.to_owned()).or_default()
+    }
+
+    /// Hands letters for a receiver that takes nothing over to the one that stands in for it, those that `is_one`
+    /// names; each once. They stay where they are. Returns how many there were, and how many older ones had to go.
+    pub(super) fn hand_over(
+        &mut self,
+        receiver: &str,
+        stand_in: &str,
+        now: Moment,
+        is_one: impl Fn(&Letter) -> bool,
+    ) -> (usize, usize) {
+        let letters = self.kept.outbox.get_mut(receiver).into_iter().flatten();
+        let mut handed = Vec::new();
+        for letter in letters.filter(|it| !it.is_handed && is_one(it)) {
+            letter.is_handed = true;
+            handed.push(letter.clone());
+        }
+        let desk = self.desk(stand_in);
+        let new: Vec<_> = handed.iter().filter_map(|it| desk.stand_in(it, receiver, now)).collect();
+        let count = new.len();
+        let lost = new.into_iter().map(|letter| self.post(stand_in, letter)).sum();
+        (count, lost)
+    }
+
     /// Letters for whom there is no receiver any more.
     pub(super) fn strangers(&mut self, receivers: &[&str]) -> Vec<(String, Letter)> {
+        self.kept.desks.retain(|name, _| receivers.contains(&name.as_str()));
         let named = |name: &String| receivers.contains(&name.as_str());
         let (ours, others) =
             std::mem::take(&mut self.kept.outbox).into_iter().partition(|(name, _)| named(name));
@@ -130,12 +167,15 @@ struct Borrowed<'a> {
     memory: &'a Memory,
     windows: &'a Windows,
     outbox: &'a BTreeMap<String, VecDeque<Letter>>,
+    desks: &'a BTreeMap<String, Desk>,
+    hush: &'a Hush,
+    ended: bool,
 }
 
 impl Kept {
     fn borrowed(&self) -> Borrowed<'_> {
-        let Kept { memory, windows, outbox, .. } = self;
-        Borrowed { version: VERSION, memory, windows, outbox }
+        let Kept { memory, windows, outbox, desks, hush, ended, .. } = self;
+        Borrowed { version: VERSION, memory, windows, outbox, desks, hush, ended: *ended }
     }
 }
 
@@ -163,12 +203,25 @@ fn open(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::rules::rule::Severity;
+    use super::super::super::rules::engine::Kind;
+    use super::super::letter::tests::{self, FIRED};
     use super::*;
 
     fn letter(id: &str) -> Letter {
-        let (id, what, body) = (id.to_owned(), String::new(), "{}".to_owned());
-        Letter { id, what, severity: Severity::Critical, made: 1, body }
+        Letter { id: id.to_owned(), ..tests::letter(Kind::Firing) }
+    }
+
+    #[test]
+    fn letters_are_handed_over_once_and_stay_where_they_are() {
+        let mut book = Book::default();
+        book.post("ops", letter("1"));
+        let of = |rule| Letter::of(vec![tests::item(Kind::Firing, rule, "", FIRED)], None, FIRED);
+        book.post("ops", of("a"));
+        assert_eq!(book.hand_over("ops", "two", FIRED, |it| it.id == "1"), (1, 0));
+        assert_eq!(book.hand_over("ops", "two", FIRED, |_| true), (1, 0));
+        assert_eq!(book.hand_over("ops", "two", FIRED, |_| true), (0, 0));
+        assert_eq!(book.hand_over("two", "ops", FIRED, |_| true), (0, 0), "not back again");
+        assert_eq!((book.waiting("ops"), book.waiting("two")), (2, 2));
     }
 
     fn ids(book: &Book, receiver: &str) -> Vec<String> {

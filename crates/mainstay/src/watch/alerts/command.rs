@@ -1,28 +1,24 @@
 //! The commands about alerts: what is in force, what is the case, and whether a receiver can be reached.
 
+use super::super::ask::{Asked, ask};
 use super::super::rules::builtin::rules;
-use super::super::rules::{prometheus, words};
+use super::super::rules::{alertmanager, grafana, prometheus, words};
 use super::letter::Letter;
-use super::office::{client, send};
+use super::office::client;
 use super::pace::Verdict;
+use super::shape::send;
 use super::{named, sender};
 use crate::clock;
-use crate::config::{Bind, Config};
+use crate::config::Config;
+use crate::config::receivers::{Receiver, Shape};
+use crate::config::units::show_duration;
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
-/// Nobody answers.
-const NOBODY: u8 = 2;
 /// It was refused.
 const REFUSED: u8 = 1;
 /// More alerts of one rule are one line while all is well.
 const FEW: usize = 3;
-/// For an answer of the service.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `alerts explain`: the rules as they are in force, and who is told.
 pub(crate) fn explain(config: &Config) -> String {
@@ -34,67 +30,62 @@ pub(crate) fn explain(config: &Config) -> String {
         }
         [] => "Nobody is told but the log: alerts.receivers is empty.".to_owned(),
         all => {
-            let each = all.iter().map(|it| match it.key {
-                Some(_) => format!("{} (signed)", it.name),
-                None => it.name.clone(),
-            });
+            let each = all.iter().map(told);
             let dry = if config.alerts.dry_run { " - or would be: alerts.dry_run" } else { "" };
             format!("Told are the log and {}{dry}.", each.collect::<Vec<_>>().join(", "))
         }
     };
+    if !config.alerts.maintenance.is_empty() {
+        let windows = config.alerts.maintenance.replace(',', "; ");
+        writeln!(text, "Nobody hears of it during maintenance (UTC): {windows}.").ok();
+    }
     // A String takes everything.
     writeln!(text, "{who}\nThe same for Prometheus: rules export --format prometheus").ok();
     text
 }
 
-/// `rules export`: the rules as a file of Prometheus.
-pub(crate) fn export(config: &Config) -> String {
-    prometheus::export(&config.alerts, &rules(&config.alerts))
+/// A receiver, and when it is told what.
+fn told(receiver: &Receiver) -> String {
+    let mut words: Vec<String> = Vec::new();
+    match (receiver.shape, &receiver.key) {
+        (Shape::Webhook, Some(_)) => words.push("signed".to_owned()),
+        (Shape::Webhook, None) => {}
+        (shape, _) => words.push(shape.as_str().to_owned()),
+    }
+    let policy = &receiver.policy;
+    if policy.critical_only {
+        words.push("of critical ones alone".to_owned());
+    }
+    for (time, before) in [(policy.wait, "after"), (policy.interval, "at most once each")] {
+        if !time.is_zero() {
+            words.push(format!("{before} {}", show_duration(time)));
+        }
+    }
+    if let Some(fallback) = &policy.fallback {
+        let after = show_duration(policy.fallback_after);
+        words.push(format!("{fallback} in its place when it takes nothing for {after}"));
+    }
+    let name = &receiver.name;
+    if words.is_empty() { name.clone() } else { format!("{name} ({})", words.join(", ")) }
+}
+
+/// `rules export`: the rules as another program takes them.
+pub(crate) fn export(config: &Config, format: &str) -> String {
+    let rules = rules(&config.alerts);
+    match format {
+        "alertmanager" => alertmanager::export(&rules),
+        "grafana" => grafana::export(),
+        _ => prometheus::export(&config.alerts, &rules),
+    }
 }
 
 /// `alerts`: what the running service says of them.
 ///
 /// # Errors
 /// Text for standard error and the exit code: 2 when no service answers.
-pub(crate) fn list(config: &Config, json: bool) -> Result<String, (u8, String)> {
-    let Some(bind) = &config.server.admin else {
-        return Err((NOBODY, "error: server.admin is empty, and alerts are shown there\n".into()));
-    };
-    let answer = ask(bind).map_err(|error| {
-        (NOBODY, format!("error: no running service answers on {bind}: {error}\n"))
-    })?;
-    let told: Value = serde_json::from_str(&answer)
-        .map_err(|_| (NOBODY, format!("error: what answers on {bind} shows no alerts\n")))?;
+pub(crate) fn list(config: &Config, json: bool) -> Asked {
+    let told = ask(config, "/alerts", "alerts")?;
     Ok(if json { format!("{told:#}\n") } else { table(&told) })
-}
-
-/// The body of `/alerts`.
-fn ask(bind: &Bind) -> io::Result<String> {
-    let question = b"GET /alerts HTTP/1.0\r\nhost: mainstay\r\n\r\n";
-    let mut answer = Vec::new();
-    match bind {
-        Bind::Tcp { host, port } => {
-            let address = (host.as_str(), *port).to_socket_addrs()?.next();
-            let address = address.ok_or_else(|| io::Error::other("it has no address"))?;
-            let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(question)?;
-            stream.read_to_end(&mut answer)?;
-        }
-        Bind::Unix(path) => {
-            let mut stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(question)?;
-            stream.read_to_end(&mut answer)?;
-        }
-        Bind::Fd(_) => return Err(io::Error::other("its address is not known")),
-    }
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(body.to_owned()),
-        _ => Err(io::Error::other("it does not answer as a service of mainstay does")),
-    }
 }
 
 fn table(told: &Value) -> String {
@@ -117,6 +108,7 @@ fn table(told: &Value) -> String {
                 (alert["data"] != "ok", text(&alert["data"])),
                 (alert["flapping"] == true, "flapping".to_owned()),
                 (alert["held_by"].is_string(), format!("held by {}", text(&alert["held_by"]))),
+                (alert["known_by"].is_string(), format!("known by {}", text(&alert["known_by"]))),
             ] {
                 if is_so {
                     write!(state, ", {word}").ok();
@@ -135,6 +127,12 @@ fn table(told: &Value) -> String {
         let [a, b, c] = widths;
         let line = format!("{rule:a$}  {state:b$}  {since:c$}  {what}");
         writeln!(lines, "{}", line.trim_end()).ok();
+    }
+    for silence in told["silences"].as_array().into_iter().flatten() {
+        let matchers = silence["matchers"].as_array().into_iter().flatten().map(text);
+        let matchers = matchers.collect::<Vec<_>>().join(" ");
+        let [id, until, by] = ["id", "until", "by"].map(|it| text(&silence[it]));
+        writeln!(lines, "silence {id} of {matchers} until {until} by {by}").ok();
     }
     for receiver in told["receivers"].as_array().into_iter().flatten() {
         let (name, waiting) = (text(&receiver["receiver"]), &receiver["waiting"]);
@@ -168,12 +166,13 @@ pub(crate) fn test(
         let known = if known.is_empty() { "there are none".to_owned() } else { known.join(", ") };
         return Err((REFUSED, format!("error: no receiver is named {receiver}: {known}\n")));
     };
-    let letter = Letter::test(receiver, &sender(name, version), clock::wall());
-    let why = match send(&client(), found, &letter) {
-        Ok((Verdict::Taken, status)) => {
-            return Ok(format!("{receiver} has taken it with status {status}.\n"));
+    let sender = sender(name, version);
+    let letter = Letter::test(&sender, clock::wall());
+    let why = match send(&client(), found, &letter, &sender) {
+        Ok((Verdict::Taken, how)) => {
+            return Ok(format!("{receiver} has taken it with {how}.\n"));
         }
-        Ok((_, status)) => format!("it answers with status {status}"),
+        Ok((_, how)) => format!("it answers with {how}"),
         Err(reason) => reason,
     };
     Err((REFUSED, format!("error: {receiver} has not taken it: {why}\n")))
@@ -184,6 +183,7 @@ mod tests {
     use super::*;
     use crate::config::Sources;
     use serde_json::json;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::thread;
 
@@ -200,7 +200,15 @@ mod tests {
         let text = explain(&config);
         assert!(text.contains("Told are the log and ops (signed), two."), "{text}");
         assert!(!text.contains("hunter2") && !format!("{config:?}").contains("hunter2"));
-        assert!(export(&config).contains("- alert: MainstayNotReady"));
+        let named = |text: &str| told(&crate::config::receivers::parse(text).unwrap()[0]);
+        let text =
+            "a=ntfy+http://h/t severity=critical wait=30s interval=5m fallback=b,b=http://h/";
+        assert_eq!(
+            named(text),
+            "a (ntfy, of critical ones alone, after 30s, at most once each 5m, b in its place when it takes \
+             nothing for 1m)"
+        );
+        assert!(export(&config, "prometheus").contains("- alert: MainstayNotReady"));
     }
 
     #[test]
@@ -212,16 +220,20 @@ mod tests {
                   "since": "2026-01-01T00:00:00.000Z", "held_by": null, "text": "so it is" }] },
                 { "rule": "pool_exhausted", "alerts": [] },
                 { "rule": "directory_full", "alerts": [{ "subject": "/x", "state": "pending", "data": "no_data",
-                  "flapping": false, "since": "", "held_by": "not_ready", "text": "" }] },
+                  "flapping": false, "since": "", "held_by": "not_ready", "known_by": "anna",
+                  "text": "" }] },
             ],
+            "silences": [{ "id": "ab12", "matchers": ["rule=a", "pool=b"], "until": "T", "by": "anna" }],
             "receivers": [{ "receiver": "ops", "waiting": 2, "failing_seconds": 61.2 }],
         }));
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[1].starts_with("not_ready           firing, flapping "), "{text}");
         assert!(lines[1].ends_with("2026-01-01T00:00:00.000Z  so it is"));
         assert!(lines[2].ends_with("  0 are watched"), "{text}");
-        assert!(lines[3].starts_with("directory_full{/x}  pending, no_data, held by not_ready"));
-        assert_eq!(lines[4], "receiver ops: 2 wait, it takes nothing for 61 s");
+        let line = "directory_full{/x}  pending, no_data, held by not_ready, known by anna";
+        assert!(lines[3].starts_with(line), "{text}");
+        assert_eq!(lines[4], "silence ab12 of rule=a pool=b until T by anna");
+        assert_eq!(lines[5], "receiver ops: 2 wait, it takes nothing for 61 s");
     }
 
     #[test]

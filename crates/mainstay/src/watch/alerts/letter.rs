@@ -1,21 +1,14 @@
-//! A notification as a receiver gets it: the body that Alertmanager sends to webhooks (version 4), and what
-//! signs it, as Standard Webhooks has it. Pure.
+//! A notification on its way to one receiver: what it says, whatever shape it takes. Pure.
 
 use super::super::rules::Moment;
 use super::super::rules::engine::{Kind, Notice};
 use super::super::rules::rule::Severity;
+use super::evidence;
 use crate::clock::Civil;
-use crate::config::Secret;
-use base64ct::{Base64, Encoding};
-use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-/// What stands for an end that is not known.
-const NEVER: &str = "0001-01-01T00:00:00Z";
-/// What a key begins with that is written in base64.
-const ENCODED: &str = "whsec_";
 /// Digits of a fingerprint.
 const SHORT: usize = 16;
 
@@ -27,87 +20,152 @@ pub(super) struct Sender {
     pub(super) host: String,
 }
 
+/// What an alert does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Status {
+    Firing,
+    Resolved,
+}
+
+impl Status {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Status::Firing => "firing",
+            Status::Resolved => "resolved",
+        }
+    }
+}
+
+/// One alert in a letter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Item {
+    pub(super) status: Status,
+    pub(super) rule: String,
+    pub(super) severity: Severity,
+    pub(super) label: String,
+    pub(super) subject: String,
+    pub(super) text: String,
+    pub(super) reason: Option<String>,
+    /// When it fired, which tells one incident from another.
+    pub(super) fired: Moment,
+    /// When it was over; 0 while it fires.
+    pub(super) ended: Moment,
+    /// The same for all incidents of an alert.
+    pub(super) key: String,
+    pub(super) evidence: Value,
+    /// How often it was told before that it fires.
+    pub(super) round: u32,
+}
+
+/// `rule{subject}`, as logs have it.
+pub(super) fn name(rule: &str, subject: &str) -> String {
+    if subject.is_empty() { rule.to_owned() } else { format!("{rule}{{{subject}}}") }
+}
+
+impl Item {
+    /// What `notice` says at `now`.
+    pub(super) fn of(notice: &Notice, sender: &Sender, evidence: &Value, now: Moment) -> Item {
+        let is_over = notice.kind == Kind::Resolved;
+        Item {
+            status: if is_over { Status::Resolved } else { Status::Firing },
+            rule: notice.rule.clone(),
+            severity: notice.severity,
+            label: notice.label.clone(),
+            subject: notice.subject.clone(),
+            text: notice.text.clone(),
+            reason: notice.reason.clone(),
+            fired: notice.fired,
+            ended: if is_over { now } else { 0 },
+            key: key(sender, &notice.rule, &notice.subject),
+            evidence: evidence.clone(),
+            round: 0,
+        }
+    }
+
+    /// `rule{subject}`.
+    pub(super) fn name(&self) -> String {
+        name(&self.rule, &self.subject)
+    }
+
+    /// A short form of the key.
+    pub(super) fn fingerprint(&self) -> &str {
+        &self.key[..SHORT.min(self.key.len())]
+    }
+
+    /// The same however often it is sent.
+    fn id(&self) -> String {
+        let id = format!("{}-{:x}-{}", self.fingerprint(), self.fired, self.status.as_str());
+        if self.round == 0 { id } else { format!("{id}-{}", self.round) }
+    }
+
+    /// As Prometheus would label it.
+    pub(super) fn labels(&self, sender: &Sender) -> Map<String, Value> {
+        let all = [
+            ("alertname", &*self.rule),
+            ("instance", &sender.host),
+            ("service", &sender.service),
+            ("severity", self.severity.as_str()),
+            (&*self.label, &self.subject),
+        ];
+        let named = all.into_iter().filter(|(name, _)| !name.is_empty());
+        named.map(|(name, value)| (name.to_owned(), value.into())).collect()
+    }
+
+    pub(super) fn annotations(&self) -> Map<String, Value> {
+        let mut all = Map::from_iter([("summary".to_owned(), self.text.as_str().into())]);
+        if let Some(reason) = &self.reason {
+            all.insert("reason".to_owned(), reason.as_str().into());
+        }
+        all
+    }
+
+    /// `FIRING not_ready`, for people.
+    fn title(&self) -> String {
+        format!("{} {}", self.status.as_str().to_uppercase(), self.name())
+    }
+
+    /// What there is to say of it, for people, in one paragraph.
+    pub(super) fn detail(&self) -> String {
+        let reason = self.reason.as_ref().map_or(String::new(), |it| format!(" ({it})"));
+        let when = match self.status {
+            Status::Firing => format!("since {}", time(self.fired)),
+            Status::Resolved => format!("from {} to {}", time(self.fired), time(self.ended)),
+        };
+        format!("{}{reason}{}, {when}", self.text, evidence::words(&self.evidence))
+    }
+}
+
 /// One notification on its way to one receiver.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Letter {
     /// The same however often it is sent.
     pub(super) id: String,
-    /// `firing` or `resolved`, and of what, for the log.
-    pub(super) what: String,
-    pub(super) severity: Severity,
     pub(super) made: Moment,
-    pub(super) body: String,
-}
-
-/// `rule{subject}`, as logs have it.
-pub(super) fn name(notice: &Notice) -> String {
-    match notice.subject.as_str() {
-        "" => notice.rule.clone(),
-        subject => format!("{}{{{subject}}}", notice.rule),
-    }
+    /// Why it is sent in this way, where that is not plain.
+    pub(super) note: Option<String>,
+    /// It was handed over to another receiver, or comes from another one: no further one gets it.
+    pub(super) is_handed: bool,
+    /// Never empty.
+    pub(super) items: Vec<Item>,
 }
 
 impl Letter {
-    /// The letter about `notice` for `receiver`.
-    pub(super) fn of(
-        notice: &Notice,
-        receiver: &str,
-        sender: &Sender,
-        evidence: &Value,
-        now: Moment,
-    ) -> Letter {
-        let status = if notice.kind == Kind::Resolved { "resolved" } else { "firing" };
-        let key = key(sender, &notice.rule, &notice.subject);
-        let id = format!("{}-{:x}-{status}", &key[..SHORT], notice.fired);
-        let mut labels = Map::new();
-        for (name, value) in [
-            ("alertname", &*notice.rule),
-            ("instance", &sender.host),
-            ("service", &sender.service),
-            ("severity", notice.severity.as_str()),
-            (&*notice.label, &notice.subject),
-        ] {
-            if !name.is_empty() {
-                labels.insert(name.to_owned(), value.into());
+    /// A letter about these, which are not empty.
+    pub(super) fn of(items: Vec<Item>, note: Option<String>, now: Moment) -> Letter {
+        let id = match items.as_slice() {
+            [one] => one.id(),
+            many => {
+                let mut hash = Sha256::new();
+                many.iter().for_each(|it| hash.update(it.id()));
+                format!("{}-{}", &hex(&hash.finalize())[..SHORT], many.len())
             }
-        }
-        let mut annotations = json!({ "summary": notice.text });
-        if let Some(reason) = &notice.reason {
-            annotations["reason"] = reason.as_str().into();
-        }
-        let ended = if status == "resolved" { time(now) } else { NEVER.to_owned() };
-        let body = json!({
-            "version": "4",
-            "groupKey": key,
-            "truncatedAlerts": 0,
-            "status": status,
-            "receiver": receiver,
-            "groupLabels": { "alertname": notice.rule },
-            "commonLabels": labels,
-            "commonAnnotations": annotations,
-            "externalURL": "",
-            "alerts": [{
-                "status": status,
-                "labels": labels,
-                "annotations": annotations,
-                "startsAt": time(notice.fired),
-                "endsAt": ended,
-                "generatorURL": "",
-                "fingerprint": key[..SHORT],
-            }],
-            "mainstay": {
-                "event_id": id,
-                "version": sender.version,
-                "evidence": evidence,
-            },
-        });
-        let what = format!("{status} of {}", name(notice));
-        let (severity, made) = (notice.severity, now);
-        Letter { id, what, severity, made, body: body.to_string() }
+        };
+        Letter { id, made: now, note, is_handed: false, items }
     }
 
     /// The letter that shows that a receiver can be reached.
-    pub(super) fn test(receiver: &str, sender: &Sender, now: Moment) -> Letter {
+    pub(super) fn test(sender: &Sender, now: Moment) -> Letter {
         let notice = Notice {
             rule: "test".to_owned(),
             severity: Severity::Warning,
@@ -118,42 +176,87 @@ impl Letter {
             fired: now,
             reason: None,
         };
-        Letter::of(&notice, receiver, sender, &Value::Null, now)
+        Letter::of(vec![Item::of(&notice, sender, &Value::Null, now)], None, now)
     }
 
-    /// The headers of a request that carries it at `seconds` since the Unix epoch.
-    pub(super) fn headers(&self, key: Option<&Secret>, seconds: u64) -> Vec<(String, String)> {
-        let mut headers = vec![
-            ("content-type", "application/json".to_owned()),
-            ("webhook-id", self.id.clone()),
-            ("webhook-timestamp", seconds.to_string()),
-        ];
-        if let Some(key) = key {
-            let signed = sign(key.expose(), &self.id, seconds, &self.body);
-            headers.push(("webhook-signature", signed));
+    /// That of the gravest.
+    pub(super) fn severity(&self) -> Severity {
+        self.items.iter().map(|it| it.severity).max().unwrap_or(Severity::Warning)
+    }
+
+    /// Whether something in it fires.
+    pub(super) fn status(&self) -> Status {
+        let fires = self.items.iter().any(|it| it.status == Status::Firing);
+        if fires { Status::Firing } else { Status::Resolved }
+    }
+
+    /// `firing of not_ready`, for the log.
+    pub(super) fn what(&self) -> String {
+        let each = self.items.iter().map(|it| format!("{} of {}", it.status.as_str(), it.name()));
+        each.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Its title, for people.
+    pub(super) fn title(&self, sender: &Sender) -> String {
+        let service = &sender.service;
+        match self.items.as_slice() {
+            [one] => format!("[{}] {service}: {} on {}", grade(one), one.title(), sender.host),
+            many => {
+                let fire = many.iter().filter(|it| it.status == Status::Firing).count();
+                let over = many.len() - fire;
+                format!("{service}: {fire} alerts fire, {over} are over, on {}", sender.host)
+            }
         }
-        headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// What it says below the title, for people: a paragraph for each alert, and the note.
+    pub(super) fn paragraphs(&self) -> Vec<String> {
+        let is_one = self.items.len() == 1;
+        let each = self.items.iter().map(|it| {
+            if is_one {
+                it.detail()
+            } else {
+                format!("[{}] {}: {}", grade(it), it.title(), it.detail())
+            }
+        });
+        each.chain(self.note.iter().map(|it| format!("({it})"))).collect()
+    }
+}
+
+fn grade(item: &Item) -> &'static str {
+    match item.status {
+        Status::Resolved => "over",
+        Status::Firing => item.severity.as_str(),
+    }
+}
+
+/// The beginning of a text, of so many characters at most.
+pub(super) fn clipped(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most.saturating_sub(1)) {
+        Some((end, last)) if end + last.len_utf8() < text.len() => format!("{}…", &text[..end]),
+        _ => text.to_owned(),
     }
 }
 
 /// What is the same for all of an alert's incidents.
-fn key(sender: &Sender, rule: &str, subject: &str) -> String {
+pub(super) fn key(sender: &Sender, rule: &str, subject: &str) -> String {
     let mut hash = Sha256::new();
     for part in [&*sender.service, &*sender.host, rule, subject] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
 }
 
-fn sign(key: &str, id: &str, seconds: u64, body: &str) -> String {
-    let encoded = key.strip_prefix(ENCODED).and_then(|it| Base64::decode_vec(it).ok());
-    let bytes = encoded.unwrap_or_else(|| key.as_bytes().to_vec());
-    let mut mac = Hmac::<Sha256>::new_from_slice(&bytes).expect("HMAC takes keys of every length");
-    for part in [id, ".", &seconds.to_string(), ".", body] {
-        mac.update(part.as_bytes());
-    }
-    format!("v1,{}", Base64::encode_string(&mac.finalize().into_bytes()))
+/// A short form of the key, for people.
+pub(super) fn fingerprint(sender: &Sender, rule: &str, subject: &str) -> String {
+    let mut key = key(sender, rule, subject);
+    key.truncate(SHORT);
+    key
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// As RFC 3339 has it, in milliseconds.
@@ -164,81 +267,73 @@ pub(super) fn time(moment: Moment) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use serde_json::json;
 
-    const FIRED: Moment = 1_795_342_252_125_000_000;
+    pub(in super::super) const FIRED: Moment = 1_795_342_252_125_000_000;
 
-    fn sender() -> Sender {
+    pub(in super::super) fn sender() -> Sender {
         let [service, version, host] = ["shop", "1.2", "host-1"].map(str::to_owned);
         Sender { service, version, host }
     }
 
-    fn letter(kind: Kind, fired: Moment) -> (Letter, Value) {
+    pub(in super::super) fn item(kind: Kind, rule: &str, subject: &str, fired: Moment) -> Item {
         let notice = Notice {
-            rule: "pool_exhausted".to_owned(),
+            rule: rule.to_owned(),
             severity: Severity::Critical,
-            label: "pool".to_owned(),
-            subject: "main".to_owned(),
+            label: if subject.is_empty() { String::new() } else { "pool".to_owned() },
+            subject: subject.to_owned(),
             kind,
             text: "7 wait".to_owned(),
             fired,
             reason: None,
         };
-        let evidence = json!({ "generation": 3 });
-        let letter = Letter::of(&notice, "ops", &sender(), &evidence, FIRED + 60_000_000_000);
-        let body = serde_json::from_str(&letter.body).unwrap();
-        (letter, body)
+        Item::of(&notice, &sender(), &json!({ "generation": 3 }), FIRED + 60_000_000_000)
     }
 
-    #[test]
-    fn a_body_is_the_one_that_alertmanager_sends() {
-        let (letter, body) = letter(Kind::Firing, FIRED);
-        assert_eq!(body["version"], "4");
-        assert_eq!(body["status"], "firing");
-        let alert = &body["alerts"][0];
-        assert_eq!(alert["startsAt"], "2026-11-22T10:10:52.125Z");
-        assert_eq!(alert["endsAt"], NEVER);
-        assert_eq!(
-            alert["labels"],
-            json!({
-                "alertname": "pool_exhausted", "instance": "host-1", "pool": "main",
-                "service": "shop", "severity": "critical",
-            })
-        );
-        assert_eq!(alert["annotations"]["summary"], "7 wait");
-        assert_eq!(body["groupKey"].as_str().unwrap().len(), 64);
-        assert_eq!(body["mainstay"]["event_id"], letter.id);
-        assert_eq!(body["mainstay"]["evidence"]["generation"], 3);
-        assert_eq!(letter.what, "firing of pool_exhausted{main}");
+    /// One alert's, or that of two.
+    pub(in super::super) fn letter(kind: Kind) -> Letter {
+        let items = vec![item(kind, "pool_exhausted", "main", FIRED)];
+        Letter::of(items, None, FIRED + 60_000_000_000)
+    }
+
+    pub(in super::super) fn pair() -> Letter {
+        let items = vec![
+            item(Kind::Firing, "pool_exhausted", "main", FIRED),
+            item(Kind::Resolved, "not_ready", "", FIRED),
+        ];
+        Letter::of(items, Some("so it is".to_owned()), FIRED + 60_000_000_000)
     }
 
     #[test]
     fn both_ends_of_an_incident_have_one_key_and_ids_of_their_own() {
-        let (firing, fired) = letter(Kind::Firing, FIRED);
-        let (resolved, ended) = letter(Kind::Resolved, FIRED);
-        let (next, _) = letter(Kind::Firing, FIRED + 1);
-        assert_eq!(fired["groupKey"], ended["groupKey"]);
-        assert_eq!(ended["alerts"][0]["endsAt"], "2026-11-22T10:11:52.125Z");
-        assert!(firing.id != resolved.id && firing.id != next.id);
+        let (firing, resolved) = (letter(Kind::Firing), letter(Kind::Resolved));
+        let next =
+            Letter::of(vec![item(Kind::Firing, "pool_exhausted", "main", FIRED + 1)], None, 0);
+        let again = Item { round: 1, ..firing.items[0].clone() };
+        let again = Letter::of(vec![again], None, 0);
+        assert_eq!(firing.items[0].key, resolved.items[0].key);
+        assert_eq!(firing.items[0].key.len(), 64);
+        let ids: std::collections::HashSet<_> =
+            [&firing, &resolved, &next, &again, &pair()].map(|it| it.id.clone()).into();
+        assert_eq!(ids.len(), 5);
     }
 
     #[test]
-    fn a_signature_is_that_of_standard_webhooks() {
-        // The example of its specification.
-        let signature = sign(
-            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-            "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            1_614_265_330,
-            "{\"test\": 2432232314}",
+    fn people_read_what_it_is_about_first() {
+        let one = letter(Kind::Firing);
+        assert_eq!(one.what(), "firing of pool_exhausted{main}");
+        let title = one.title(&sender());
+        assert_eq!(title, "[critical] shop: FIRING pool_exhausted{main} on host-1");
+        assert_eq!(one.paragraphs(), ["7 wait, since 2026-11-22T10:10:52.125Z"]);
+        let two = pair();
+        assert_eq!(two.title(&sender()), "shop: 1 alerts fire, 1 are over, on host-1");
+        assert_eq!(two.paragraphs().len(), 3);
+        assert!(two.paragraphs()[1].starts_with("[over] RESOLVED not_ready: 7 wait, from "));
+        assert_eq!(
+            (clipped("abcd", 4), clipped("abcde", 4)),
+            ("abcd".to_owned(), "abc…".to_owned())
         );
-        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-        let (letter, _) = letter(Kind::Firing, FIRED);
-        let key = Secret::new("not base64, but long enough".to_owned());
-        let names = |key| -> Vec<String> {
-            letter.headers(key, 1).into_iter().map(|(name, _)| name).collect()
-        };
-        assert_eq!(names(None).len(), 3);
-        assert_eq!(names(Some(&key))[3], "webhook-signature");
     }
 }

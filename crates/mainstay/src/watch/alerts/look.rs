@@ -1,12 +1,13 @@
 //! One look at the service, from the same totals that `/metrics` shows.
 
 use super::super::directories::Directories;
-use super::super::rules::facts::{Directory, Facts, Pool, Receiver};
+use super::super::rules::facts::{Directory, Facts, Pool, Probe, Receiver};
 use crate::clock;
 use crate::health::State;
 use crate::metrics::names;
 use crate::status::{Status, makes_progress};
 use mainstay_os::segment::Segment;
+use std::collections::BTreeMap;
 
 /// A service may be so long without a ready worker when it starts, seconds.
 const START: f64 = 60.0;
@@ -21,6 +22,7 @@ pub(super) fn look(
     status: &Status,
     directories: &Directories,
     receivers: Vec<Receiver>,
+    probes: Vec<Probe>,
 ) -> Facts {
     let total = |cell| segment.total(cell);
     let apart = total(names::PROBES) + total(names::ABANDONED);
@@ -39,6 +41,9 @@ pub(super) fn look(
         pools: pools(status),
         directories: directories.map(|(path, used)| Directory { path, used }).collect(),
         receivers,
+        own: BTreeMap::new(),
+        probes,
+        gap: None,
         complete: ready_workers > 0,
     }
 }
@@ -110,13 +115,13 @@ mod tests {
             add(cell, count);
         }
         let status = Status::read(&segment, "shop", "1");
-        let facts = look(&segment, &status, &Directories::default(), Vec::new());
+        let facts = look(&segment, &status, &Directories::default(), Vec::new(), Vec::new());
         assert_eq!((facts.requests, facts.errors, facts.restarts), (67, 2, [4, 0]));
         assert_eq!((facts.crash_loops, facts.failed_logins), (5, 6));
         assert_eq!(facts.ready, Some(false), "it has been starting for long");
         assert!(!facts.complete && facts.why.contains("0 of 0 workers are ready"));
         segment.header().set_state(State::Draining as u64);
-        let facts = look(&segment, &status, &Directories::default(), Vec::new());
+        let facts = look(&segment, &status, &Directories::default(), Vec::new(), Vec::new());
         assert_eq!(facts.ready, None);
         let mut page = Page::new(Format::Prometheus);
         super::super::super::metrics::walk(&segment, &status, &Directories::default(), &mut page);

@@ -3,30 +3,42 @@
 
 mod book;
 mod command;
+mod desk;
 mod evidence;
+mod figures;
+mod hush;
 mod letter;
 mod look;
 mod office;
 mod pace;
+mod shape;
 mod show;
+mod wishes;
 
 use super::directories::Directories;
+use super::probes::Board;
 use super::rules::builtin::rules;
 use super::rules::engine::{Engine, Kind, Notice};
 use super::rules::facts::{self, Facts};
 use super::rules::judge::findings;
+use super::rules::own;
 use super::rules::{Moment, nanos};
 use crate::clock::{self, Mono};
 use crate::config::Config;
+use crate::config::maintenance::{self, Window};
+use crate::config::own::OwnRule;
 use crate::config::receivers::{self, Receiver};
 use crate::event::{Event, Time};
+use crate::health::State;
 use crate::log::Log;
 use crate::metrics::names;
 use crate::status::Status;
 use book::Book;
 pub(crate) use command::{explain, export, list, test};
+use desk::Still;
 use evidence::Routes;
-use letter::{Letter, Sender};
+pub(crate) use hush::Wish;
+use letter::{Item, Sender};
 use office::{Courier, Office};
 use show::Gauges;
 pub(crate) use show::Shown;
@@ -34,6 +46,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+pub(crate) use wishes::ask;
 
 /// What goes up and down between two looks, such as a pool, is looked at this often.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -64,7 +77,7 @@ impl Alerts {
     pub(crate) fn start(
         log: &Log,
         config: &Config,
-        directories: &Arc<Directories>,
+        (directories, probes): (&Arc<Directories>, Arc<Board>),
         (name, version): (&str, &str),
     ) -> io::Result<Alerts> {
         let shown = Arc::new(Shown::default());
@@ -77,8 +90,12 @@ impl Alerts {
             log: log.clone(),
             config: config.clone(),
             receivers: named(config),
+            // The configuration has judged it.
+            maintenance: maintenance::parse(&config.alerts.maintenance).unwrap_or_default(),
+            own: own::named(&config.alerts),
             sender: sender(name, version),
             directories: Arc::clone(directories),
+            probes,
             office: Arc::clone(&office),
             shown: Arc::clone(&shown),
         };
@@ -109,6 +126,11 @@ impl Alerts {
             }
         }
     }
+}
+
+/// Longer than that between two looks is a gap, nanoseconds.
+fn patience(interval: Duration) -> u64 {
+    nanos((interval * 2).max(GAP))
 }
 
 /// The receivers that the configuration names; it has judged them.
@@ -144,8 +166,11 @@ struct Looker {
     log: Log,
     config: Config,
     receivers: Vec<Receiver>,
+    maintenance: Vec<Window>,
+    own: Vec<OwnRule>,
     sender: Sender,
     directories: Arc<Directories>,
+    probes: Arc<Board>,
     office: Arc<Office>,
     shown: Arc<Shown>,
 }
@@ -156,6 +181,9 @@ struct Work {
     routes: Routes,
     gauges: Gauges,
     saved: Moment,
+    last: Moment,
+    /// For how long nobody had looked, until that is judged.
+    gap: Option<Duration>,
     /// The states that were saved.
     states: String,
 }
@@ -167,7 +195,8 @@ impl Looker {
         thread::scope(|scope| {
             let mut couriers = Vec::new();
             for receiver in &self.receivers {
-                let courier = Courier::new(&self.office, receiver, &self.log, base);
+                let whom = (receiver, &self.sender);
+                let courier = Courier::new(&self.office, whom, &self.log, base);
                 let thread = thread::Builder::new().name("notify".into()).stack_size(STACK);
                 match thread.spawn_scoped(scope, move || courier.run()) {
                     Ok(thread) => couriers.push(thread),
@@ -187,22 +216,29 @@ impl Looker {
         // A clock that was set back must not make what is young old.
         let now = clock::wall().max(kept.memory.last());
         let memory = std::mem::take(&mut kept.memory);
-        let patience = nanos((alerts.interval * 2).max(GAP));
+        let patience = patience(alerts.interval);
         let (engine, gap) = Engine::resume(rules(alerts), memory, now, patience);
+        let gap = gap.map(Duration::from_nanos);
         if let Some(gap) = gap {
-            self.log.event(&Event::AlertsGap { gap: Time(Duration::from_nanos(gap)) });
+            self.log.event(&Event::AlertsGap { gap: Time(gap) });
         }
+        // Somebody ended the service, and nobody was to look after it.
+        let was_ended = std::mem::take(&mut kept.ended);
+        let gap = gap.filter(|_| !was_ended);
         kept.memory = engine.memory();
         kept.windows = std::mem::take(&mut kept.windows).of(segment.header().started_wall());
         let names: Vec<_> = self.receivers.iter().map(|it| &*it.name).collect();
         for (receiver, letter) in book.strangers(&names) {
             self.log.slot().add(names::NOTIFY_LOST, 1);
-            let (what, reason) = (letter.what, "nobody of that name is told any more".to_owned());
+            let (what, reason) = (letter.what(), "nobody of that name is told any more".to_owned());
             self.log.event(&Event::NotificationLost { receiver, what, reason });
+        }
+        if let Some(state) = &alerts.state {
+            wishes::tidy(state);
         }
         let gauges = Gauges::new(segment, self.log.slot_index(), &engine);
         let routes = Routes::default();
-        let work = Work { engine, routes, gauges, saved: 0, states: String::new() };
+        let work = Work { engine, routes, gauges, saved: 0, last: now, gap, states: String::new() };
         (work, (now, start))
     }
 
@@ -225,37 +261,59 @@ impl Looker {
             let wait = next.since(clock::mono()).min(SAMPLE);
             thread::park_timeout(wait.max(Duration::from_millis(1)));
         }
-        self.office.save(&self.office.book(), &self.log);
+        let state = State::from_word(self.log.segment().header().state());
+        let mut book = self.office.book();
+        book.kept.ended = matches!(state, State::Draining | State::Stopped);
+        self.office.save(&book, &self.log);
     }
 
     /// Takes note of everything, and decides if it is time to.
     fn look(&self, work: &mut Work, now: Moment, is_time: bool) {
         let (segment, alerts) = (self.log.segment(), &self.config.alerts);
+        let passed = now.saturating_sub(std::mem::replace(&mut work.last, now));
+        if passed > patience(alerts.interval) {
+            // Watch was stopped, or had no turn.
+            let gap = Duration::from_nanos(passed);
+            self.log.event(&Event::AlertsGap { gap: Time(gap) });
+            work.gap = Some(gap);
+        }
         let status = Status::read(segment, &self.sender.service, &self.sender.version);
         let receivers = self.office.look(&self.receivers, clock::mono());
-        let facts = look::look(segment, &status, &self.directories, receivers);
+        let probes = self.probes.look(clock::wall() / 1_000_000_000);
+        let mut facts = look::look(segment, &status, &self.directories, receivers, probes);
+        if is_time {
+            facts.own = figures::find(&self.own, segment, &status, &self.directories);
+        }
         work.routes.note(now, segment, alerts);
         let mut book = self.office.book();
+        self.grant(work, &mut book, now);
         book.kept.windows.note(now, &facts, alerts);
         if !is_time {
             return self.show(work, &facts, &book);
         }
+        book.kept.windows.note_own(now, &facts, alerts);
+        facts.gap = work.gap.take();
         let blind = work.engine.blind();
         let found = findings(alerts, &book.kept.windows, &facts, &blind);
         let failed = found.iter().filter(|it| it.reading == super::rules::rule::Reading::Failed);
         self.log.slot().add(names::EVALUATION_ERRORS, failed.count() as u64);
+        let quiet = book.kept.hush.quiet(&self.maintenance, now);
+        work.engine.be_quiet(quiet);
         let notices = work.engine.tick(now, found, facts.complete);
+        book.kept.hush.forget(&work.engine);
         let evidence = notices.iter().any(|it| it.kind != Kind::Held).then(|| {
             let remembered = (&book.kept.windows, &work.routes);
             evidence::gather(segment, &status, &facts, remembered, now, alerts)
         });
         let evidence = evidence.unwrap_or_default();
-        if !alerts.dry_run {
-            self.post(&mut book, &notices, &evidence, now);
-        }
+        let posted = if alerts.dry_run {
+            0
+        } else {
+            self.post(&mut book, &work.engine, (&notices, &evidence), now)
+        };
         book.kept.memory = work.engine.memory();
         let states = states(&work.engine);
-        let is_new = !notices.is_empty() || states != work.states;
+        let is_new = !notices.is_empty() || posted > 0 || states != work.states;
         if is_new || now.saturating_sub(work.saved) >= nanos(SAVE) {
             (work.saved, work.states) = (now, states);
             self.office.save(&book, &self.log);
@@ -263,55 +321,117 @@ impl Looker {
         work.gauges.set(&work.engine);
         self.show(work, &facts, &book);
         drop(book);
+        let failing = facts.receivers.iter().map(|it| it.failing).max().unwrap_or_default();
+        self.shown.looked_at(clock::mono(), failing);
         self.log.slot().add(names::EVALUATIONS, 1);
         notices.iter().for_each(|notice| self.tell(notice, &evidence, now));
+        self.stand_in(&facts.receivers, now);
         self.office.ring();
     }
 
-    /// Puts letters about what is to be told into the book.
-    fn post(&self, book: &mut Book, notices: &[Notice], evidence: &serde_json::Value, now: Moment) {
-        for notice in notices.iter().filter(|it| it.kind != Kind::Held) {
-            for receiver in &self.receivers {
-                let letter = Letter::of(notice, &receiver.name, &self.sender, evidence, now);
-                let lost = book.post(&receiver.name, letter);
-                self.log.slot().add(names::NOTIFY_LOST, lost as u64);
-                if lost > 0 {
-                    let (receiver, what) = (receiver.name.clone(), format!("{lost} of the oldest"));
-                    let reason = "too many wait".to_owned();
-                    self.log.event(&Event::NotificationLost { receiver, what, reason });
+    /// Does what commands have asked for.
+    fn grant(&self, work: &Work, book: &mut Book, now: Moment) {
+        let Some(state) = &self.config.alerts.state else { return };
+        for (id, wish) in wishes::waiting(state) {
+            let around = (&work.engine, &self.sender);
+            let granted = book.kept.hush.grant(&id, wish, around, now).map(|(told, is_new)| {
+                if is_new {
+                    // Whoever asked may rely on it.
+                    self.office.save(book, &self.log);
+                    self.log.event(&Event::AlertsQuiet { what: told.clone() });
                 }
+                told
+            });
+            wishes::answer(state, &id, &granted);
+        }
+    }
+
+    /// Puts letters into the book: about what is to be told, and what waited for its time. Returns how many.
+    fn post(
+        &self,
+        book: &mut Book,
+        engine: &Engine,
+        (notices, evidence): (&[Notice], &serde_json::Value),
+        now: Moment,
+    ) -> usize {
+        let mut posted = 0;
+        let hush = book.kept.hush.clone();
+        let still = |item: &Item| match still(engine, item) {
+            Still::Fires(_) if hush.known_by(&item.name(), item.fired).is_some() => Still::Quiet,
+            still => still,
+        };
+        for receiver in &self.receivers {
+            let is_behind = book.waiting(&receiver.name) > 0;
+            let desk = book.desk(&receiver.name);
+            for notice in notices.iter().filter(|it| it.kind != Kind::Held) {
+                desk.note(Item::of(notice, &self.sender, evidence, now), &receiver.policy, now);
+            }
+            let letters = desk.turn(now, receiver, is_behind, still);
+            posted += letters.len();
+            let lost = letters.into_iter().map(|it| book.post(&receiver.name, it)).sum::<usize>();
+            self.log.slot().add(names::NOTIFY_LOST, lost as u64);
+            if lost > 0 {
+                let (receiver, what) = (receiver.name.clone(), format!("{lost} of the oldest"));
+                let reason = "too many wait".to_owned();
+                self.log.event(&Event::NotificationLost { receiver, what, reason });
+            }
+        }
+        posted
+    }
+
+    /// Tells others what is for receivers that have taken nothing for too long.
+    fn stand_in(&self, receivers: &[facts::Receiver], now: Moment) {
+        for (receiver, found) in self.receivers.iter().zip(receivers) {
+            if !found.failing.is_zero() && found.failing >= receiver.policy.fallback_after {
+                self.office.hand_over(receiver, &self.log, now, |_| true);
             }
         }
     }
 
     fn show(&self, work: &Work, facts: &Facts, book: &Book) {
-        self.shown.set(show::render(&work.engine, &facts.receivers, book));
+        let all = (&work.engine, &self.sender);
+        self.shown.set(show::render(all, &facts.receivers, book));
         work.gauges.set_receivers(&facts.receivers, book);
     }
 
     /// Writes it into the log.
     fn tell(&self, notice: &Notice, evidence: &serde_json::Value, now: Moment) {
-        let rule = letter::name(notice);
+        let rule = letter::name(&notice.rule, &notice.subject);
         let why = notice.reason.as_ref().map_or(String::new(), |it| format!(" ({it})"));
         let what = format!("{}{why}", notice.text);
         let severity = notice.severity.as_str();
         match notice.kind {
             Kind::Firing => {
                 let what = format!("{what}{}", evidence::words(evidence));
-                self.log.event(&Event::AlertFiring { rule, severity, what });
+                self.log.event(&Event::AlertFiring { rule: rule.clone(), severity, what });
             }
-            Kind::Held => self.log.event(&Event::AlertHeld { rule, what }),
+            Kind::Held => self.log.event(&Event::AlertHeld { rule: rule.clone(), what }),
             Kind::Resolved => {
                 let after = Time(Duration::from_nanos(now.saturating_sub(notice.fired)));
-                self.log.event(&Event::AlertResolved { rule, after, what });
+                self.log.event(&Event::AlertResolved { rule: rule.clone(), after, what });
             }
         }
         if self.config.alerts.dry_run && notice.kind != Kind::Held {
             for receiver in &self.receivers {
-                let (receiver, what) = (receiver.name.clone(), letter::name(notice));
+                let (receiver, what) = (receiver.name.clone(), rule.clone());
                 self.log.event(&Event::NotificationDry { receiver, what });
             }
         }
+    }
+}
+
+/// How it is with an alert that was told.
+fn still(engine: &Engine, item: &Item) -> Still {
+    let rules = engine.rules().iter();
+    let Some(rule) = rules.into_iter().position(|rule| rule.name == item.rule) else {
+        return Still::Unknown;
+    };
+    match engine.alerts(rule).find(|(subject, _)| *subject == item.subject) {
+        Some((_, alert)) if alert.state.fires() && alert.fired == item.fired => match alert.gate {
+            Some(_) => Still::Quiet,
+            None => Still::Fires(alert.text.clone()),
+        },
+        _ => Still::Unknown,
     }
 }
 

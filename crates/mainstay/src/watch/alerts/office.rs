@@ -4,11 +4,11 @@
 //! under the same id.
 
 use super::super::export::client::Client;
-use super::super::export::receiver::Post;
 use super::super::rules::{Moment, facts, nanos};
 use super::book::Book;
-use super::letter::Letter;
-use super::pace::{Pace, Verdict, judge, life};
+use super::letter::{Letter, Sender};
+use super::pace::{Pace, Verdict, life};
+use super::shape::{PATIENCE, send};
 use crate::clock::{self, Mono};
 use crate::config::receivers::Receiver;
 use crate::event::{Event, Time};
@@ -19,8 +19,6 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// For an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// A thread that waits looks up this often.
 const TURN: Duration = Duration::from_millis(500);
 
@@ -78,6 +76,28 @@ impl Office {
         *is_unsaved = saved.is_err();
     }
 
+    /// Hands letters over to the receiver that stands in for this one, those that `is_one` names.
+    pub(super) fn hand_over(
+        &self,
+        receiver: &Receiver,
+        log: &Log,
+        now: Moment,
+        is_one: impl Fn(&Letter) -> bool,
+    ) {
+        let Some(stand_in) = &receiver.policy.fallback else { return };
+        let mut book = self.book();
+        let (count, lost) = book.hand_over(&receiver.name, stand_in, now, is_one);
+        if count == 0 {
+            return;
+        }
+        self.save(&book, log);
+        drop(book);
+        log.slot().add(names::NOTIFY_LOST, lost as u64);
+        let (receiver, stand_in, count) = (receiver.name.clone(), stand_in.clone(), count as u64);
+        log.event(&Event::NotifierStandIn { receiver, stand_in, count });
+        self.ring();
+    }
+
     fn failing(&self) -> MutexGuard<'_, BTreeMap<String, Mono>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,36 +114,9 @@ impl Office {
     }
 }
 
-/// Sends a letter once. Without an answer there is the reason, which shows nothing of the address.
-///
-/// # Errors
-/// The same.
-pub(super) fn send(
-    client: &Client,
-    receiver: &Receiver,
-    letter: &Letter,
-) -> Result<(Verdict, u16), String> {
-    let seconds = clock::wall() / 1_000_000_000;
-    let post = Post {
-        url: receiver.url.expose().to_owned(),
-        headers: letter.headers(receiver.key.as_ref(), seconds),
-        body: letter.body.clone().into_bytes(),
-    };
-    let sent = client.send(&post, |answer| (judge(answer, seconds), answer.status));
-    sent.map_err(|reason| hidden(reason, &post.url))
-}
-
 /// A client for one receiver.
 pub(super) fn client() -> Client {
     Client::new(PATIENCE)
-}
-
-/// The reason, unless it shows what may be a secret: a path or a query.
-fn hidden(reason: String, url: &str) -> String {
-    let rest = url.split_once("//").map_or(url, |(_, rest)| rest);
-    let path = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
-    let shows = |part: &str| part.len() > 1 && reason.contains(part);
-    if shows(url) || shows(path) { "it cannot be reached".to_owned() } else { reason }
 }
 
 /// The thread of one receiver.
@@ -131,6 +124,7 @@ fn hidden(reason: String, url: &str) -> String {
 pub(super) struct Courier<'a> {
     office: &'a Office,
     receiver: &'a Receiver,
+    sender: &'a Sender,
     log: &'a Log,
     client: Client,
     pace: Pace,
@@ -143,12 +137,12 @@ pub(super) struct Courier<'a> {
 impl<'a> Courier<'a> {
     pub(super) fn new(
         office: &'a Office,
-        receiver: &'a Receiver,
+        (receiver, sender): (&'a Receiver, &'a Sender),
         log: &'a Log,
         base: (Moment, Mono),
     ) -> Courier<'a> {
         let (client, pace) = (client(), Pace::default());
-        Courier { office, receiver, log, client, pace, told: false, base }
+        Courier { office, receiver, sender, log, client, pace, told: false, base }
     }
 
     /// Delivers until the end is ordered, and then what is there, each letter once.
@@ -177,22 +171,22 @@ impl<'a> Courier<'a> {
 
     fn attempt(&mut self, letter: &Letter, now: Mono) {
         let (start, at) = self.base;
-        let age = (start + nanos(now.since(at))).saturating_sub(letter.made);
-        if age > nanos(life(letter.severity)) {
-            return self.lost(letter, "it is too old by now");
+        let moment = start + nanos(now.since(at));
+        if moment.saturating_sub(letter.made) > nanos(life(letter.severity())) {
+            return self.lost(letter, "it is too old by now", moment);
         }
-        match send(&self.client, self.receiver, letter) {
+        match send(&self.client, self.receiver, letter, self.sender) {
             Ok((Verdict::Taken, _)) => {
                 self.log.slot().add(names::NOTIFIED, 1);
                 self.answered();
                 self.done(letter);
             }
-            Ok((Verdict::Again(after), status)) => {
-                self.failed(&format!("it answers with status {status}"), after);
+            Ok((Verdict::Again(after), how)) => {
+                self.failed(&format!("it answers with {how}"), after);
             }
-            Ok((Verdict::Refused, status)) => {
+            Ok((Verdict::Refused, how)) => {
                 self.answered();
-                self.lost(letter, &format!("it was refused with status {status}"));
+                self.lost(letter, &format!("it was refused with {how}"), moment);
             }
             Err(reason) => self.failed(&reason, None),
         }
@@ -204,11 +198,14 @@ impl<'a> Courier<'a> {
         self.office.save(&book, self.log);
     }
 
-    fn lost(&self, letter: &Letter, reason: &str) {
+    fn lost(&self, letter: &Letter, reason: &str, now: Moment) {
         self.log.slot().add(names::NOTIFY_LOST, 1);
         let (receiver, what, reason) =
-            (self.receiver.name.clone(), letter.what.clone(), reason.to_owned());
+            (self.receiver.name.clone(), letter.what(), reason.to_owned());
         self.log.event(&Event::NotificationLost { receiver, what, reason });
+        if self.receiver.policy.fallback.is_some() {
+            self.office.hand_over(self.receiver, self.log, now, |it| it.id == letter.id);
+        }
         self.done(letter);
     }
 
@@ -231,20 +228,5 @@ impl<'a> Courier<'a> {
             let (receiver, reason) = (self.receiver.name.clone(), reason.to_owned());
             self.log.event(&Event::NotifierAway { receiver, reason, waiting });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_never_shows_where_it_was_sent_to() {
-        let url = "http://hooks.example/services/T0/hunter2?x=1";
-        let hides = |reason: &str| hidden(reason.to_owned(), url);
-        assert_eq!(hides("bad uri: /services/T0/hunter2?x=1"), "it cannot be reached");
-        assert_eq!(hides(url), "it cannot be reached");
-        assert_eq!(hides("Connection refused"), "Connection refused");
-        assert_eq!(hidden("a/b".to_owned(), "http://host/"), "a/b");
     }
 }

@@ -3,32 +3,60 @@
 use super::super::rules::engine::Engine;
 use super::super::rules::instance::{Instance, State};
 use super::book::Book;
-use super::letter::time;
-use crate::clock;
+use super::letter::{Sender, fingerprint, name, time};
+use crate::clock::{self, Mono};
 use crate::metrics::registry::Metrics;
 use crate::metrics::{Gauge, Merge, families};
 use mainstay_os::segment::Segment;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// The alerts as they were at the last look, shared with whoever answers.
 #[derive(Debug, Default)]
-pub(crate) struct Shown(Mutex<String>);
+pub(crate) struct Shown {
+    text: Mutex<String>,
+    /// When the rules were last evaluated, monotonic nanoseconds.
+    looked: AtomicU64,
+    /// How long some receiver had taken nothing then, nanoseconds.
+    failing: AtomicU64,
+}
 
 impl Shown {
     pub(super) fn set(&self, text: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+
+    /// The rules were evaluated, and some receiver had taken nothing for so long.
+    pub(crate) fn looked_at(&self, now: Mono, failing: Duration) {
+        self.looked.store(now.0, SeqCst);
+        self.failing.store(u64::try_from(failing.as_nanos()).unwrap_or(u64::MAX), SeqCst);
+    }
+
+    /// When the rules were last evaluated.
+    pub(crate) fn looked(&self) -> Mono {
+        Mono(self.looked.load(SeqCst))
+    }
+
+    /// How long some receiver has taken nothing.
+    pub(crate) fn failing(&self) -> Duration {
+        Duration::from_nanos(self.failing.load(SeqCst))
     }
 
     /// The text; `{"enabled":false}` where no rule is evaluated.
     pub(crate) fn text(&self) -> String {
-        let text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         if text.is_empty() { "{\"enabled\":false}".to_owned() } else { text.clone() }
     }
 }
 
 /// All of it.
-pub(super) fn render(engine: &Engine, receivers: &[super::facts::Receiver], book: &Book) -> String {
+pub(super) fn render(
+    (engine, sender): (&Engine, &Sender),
+    receivers: &[super::facts::Receiver],
+    book: &Book,
+) -> String {
     let rules = engine.rules().iter().enumerate();
     let rules = rules.map(|(index, rule)| {
         let alerts = engine.alerts(index);
@@ -36,7 +64,14 @@ pub(super) fn render(engine: &Engine, receivers: &[super::facts::Receiver], book
             "rule": rule.name,
             "severity": rule.severity.as_str(),
             "label": rule.label,
-            "alerts": alerts.map(|(subject, it)| alert(subject, it)).collect::<Vec<_>>(),
+            "alerts": alerts
+                .map(|(subject, it)| {
+                    let mut told = alert(subject, it);
+                    told["id"] = fingerprint(sender, rule.name, subject).into();
+                    told["known_by"] = book.kept.hush.known_by(&name(rule.name, subject), it.fired).into();
+                    told
+                })
+                .collect::<Vec<_>>(),
         })
     });
     let receivers = receivers.iter().map(|receiver| {
@@ -50,6 +85,7 @@ pub(super) fn render(engine: &Engine, receivers: &[super::facts::Receiver], book
         "enabled": true,
         "rules": rules.collect::<Vec<_>>(),
         "receivers": receivers.collect::<Vec<_>>(),
+        "silences": book.kept.hush.shown(),
     });
     all.to_string()
 }

@@ -52,6 +52,21 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Asks for an address, and returns the status of the answer.
+    ///
+    /// # Errors
+    /// Why there is none, without a word of the address.
+    pub(crate) fn get(&self, url: &str) -> Result<u16, &'static str> {
+        match self.agent.get(url).call() {
+            Ok(response) => Ok(response.status().as_u16()),
+            Err(ureq::Error::Timeout(_)) => Err("there is no answer in time"),
+            Err(ureq::Error::HostNotFound) => Err("its host is not known"),
+            Err(_) => Err("it cannot be reached"),
+        }
+    }
+}
+
 fn pair((name, value): (&http::HeaderName, &http::HeaderValue)) -> (String, String) {
     (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
 }

@@ -1,6 +1,7 @@
 //! The rules that are there without a word of configuration, with its values. A rule comes before those that it
 //! explains.
 
+use super::own;
 use super::rule::{Missing, Rule, Severity, Trigger};
 use crate::config::Alerts;
 use crate::config::units::show_duration;
@@ -25,6 +26,10 @@ pub(crate) const PRESENT: u32 = 5;
 pub(crate) const LOOPS: u32 = 30;
 /// How far below its threshold a directory is well again.
 pub(crate) const SLACK: f64 = 0.02;
+/// A certificate that ends within so many days is to be renewed; and now at once.
+pub(crate) const CERTIFICATE_DAYS: [f64; 2] = [14.0, 7.0];
+/// Probes of the service's own are asked this often, and need some attempts to be up again.
+const OWN_PROBES: Duration = Duration::from_secs(30);
 /// How long a receiver of notifications may fail.
 pub(crate) const NOTIFIER: Duration = Duration::from_secs(60);
 
@@ -75,7 +80,46 @@ pub(crate) fn rules(alerts: &Alerts) -> Vec<Rule> {
         about: format!("A receiver has taken nothing for {}.", show_duration(NOTIFIER)),
         ..ONCE
     });
+    rules.extend(own::rules(alerts));
+    rules.extend(probed());
     rules
+}
+
+/// What probes find, and that nobody looked.
+fn probed() -> [Rule; 5] {
+    let of = |name, alert, severity, about: &str| Rule {
+        name,
+        alert,
+        severity,
+        label: "probe",
+        about: about.to_owned(),
+        ..ONCE
+    };
+    let days = |days: f64| {
+        format!("A certificate that a probe met ends within {days:.0} days, or has ended.")
+    };
+    let [first, last] = CERTIFICATE_DAYS.map(days);
+    let (warning, critical) = (Severity::Warning, Severity::Critical);
+    let silent =
+        "A listener of the service's own is not served: its health endpoints are not answered.";
+    let down = "What a probe asks is down, as its own number of attempts confirms.";
+    [
+        Rule { window: OWN_PROBES, ..of("listener_silent", "MainstayListenerSilent", critical, silent) },
+        of("probe_down", "MainstayProbeDown", critical, down),
+        Rule {
+            explains: &["certificate_expiry"],
+            ..of("certificate_ends_soon", "MainstayCertificateEndsSoon", critical, &last)
+        },
+        of("certificate_expiry", "MainstayCertificateExpiry", warning, &first),
+        Rule {
+            name: "monitoring_gap",
+            alert: "MainstayMonitoringGap",
+            about: "Nobody has evaluated these rules for some time, and nobody had ended the service: it \
+                    died, or watch did."
+                .to_owned(),
+            ..ONCE
+        },
+    ]
 }
 
 fn not_ready(alerts: &Alerts, keep: Duration) -> Rule {
@@ -87,7 +131,7 @@ fn not_ready(alerts: &Alerts, keep: Duration) -> Rule {
         clear: 2,
         keep,
         window: alerts.interval,
-        explains: &["pool_exhausted", "high_5xx", "high_5xx_low_traffic"],
+        explains: &["pool_exhausted", "high_5xx", "high_5xx_low_traffic", "listener_silent"],
         about: format!(
             "The service is not ready (what is answered with 503) at {} checks in a row, one each {}. \
              A service that starts or stops is not judged.",
@@ -206,7 +250,7 @@ fn directory_full(alerts: &Alerts, time: Duration) -> Rule {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::config::{Config, Sources};
     use std::collections::HashSet;
@@ -217,7 +261,7 @@ pub(super) mod tests {
     }
 
     /// The configuration of nobody.
-    pub(in super::super) fn alerts() -> Alerts {
+    pub(crate) fn alerts() -> Alerts {
         Config::resolve(&Sources::default()).unwrap().alerts
     }
 
@@ -231,6 +275,8 @@ pub(super) mod tests {
             }
             assert!(rule.about.ends_with('.') && rule.alert.starts_with("Mainstay"));
         }
+        assert!(rules.iter().all(|it| crate::config::own::TAKEN.contains(&it.name)));
+        assert_eq!(rules.len(), crate::config::own::TAKEN.len());
         let names: HashSet<_> = rules.iter().flat_map(|rule| [rule.name, rule.alert]).collect();
         assert_eq!(names.len(), rules.len() * 2);
     }

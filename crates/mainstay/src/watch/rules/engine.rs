@@ -5,7 +5,7 @@
 //! for as long after as the target still looks back on that time. What was never told needs no end.
 
 use super::instance::{Change, Data, Instance, State};
-use super::rule::{Finding, PATIENCE, Reading, Rule, Severity};
+use super::rule::{Finding, PATIENCE, Quiet, Reading, Rule, Severity};
 use super::{Moment, nanos};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +60,8 @@ pub(crate) struct Engine {
     last: Moment,
     /// Alerts of rules that are no more, which are to be ended.
     orphans: Vec<(String, String, Instance)>,
+    /// What nobody is to hear of now.
+    quiet: Vec<Quiet>,
 }
 
 impl Engine {
@@ -77,6 +79,7 @@ impl Engine {
             alerts: BTreeMap::new(),
             last: memory.last,
             orphans: Vec::new(),
+            quiet: Vec::new(),
         };
         let gap = now.saturating_sub(memory.last);
         let gap = (memory.last != 0 && gap > patience).then_some(gap);
@@ -128,6 +131,11 @@ impl Engine {
         rules
             .map(|(index, rule)| (rule.name, self.alerts(index).any(|(_, it)| it.is_blind())))
             .collect()
+    }
+
+    /// From now on nobody hears of these, until they are named no more. What was told is ended all the same.
+    pub(crate) fn be_quiet(&mut self, quiet: Vec<Quiet>) {
+        self.quiet = quiet;
     }
 
     /// Takes a look. `complete` says that whatever is wanted is among the findings.
@@ -218,14 +226,19 @@ impl Engine {
         let mut notices = Vec::new();
         for ((rule, subject), alert) in &mut self.alerts {
             let (gate, rule) = (gates[*rule], &self.rules[*rule]);
-            let held = std::mem::replace(&mut alert.gate, gate.map(str::to_owned));
+            let quiet = || self.quiet.iter().find(|it| it.is(rule, subject));
+            let gate = match gate {
+                Some(by) => Some((by.to_owned(), "explains it")),
+                None => quiet().map(|it| (it.why.clone(), "keeps it quiet")),
+            };
+            let held = std::mem::replace(&mut alert.gate, gate.as_ref().map(|it| it.0.clone()));
             if !alert.owed {
                 continue;
             }
             match gate {
-                Some(by) if held.is_none() || alert.fired == now => {
-                    let by = Some(format!("{by} explains it"));
-                    notices.push(notice(rule, subject, alert, Kind::Held, by));
+                Some((by, how)) if held.is_none() || alert.fired == now => {
+                    let why = Some(format!("{by} {how}"));
+                    notices.push(notice(rule, subject, alert, Kind::Held, why));
                 }
                 Some(_) => {}
                 None if alert.state == State::Firing => {
@@ -394,6 +407,39 @@ mod tests {
         assert_eq!(told(&notices), [("pool_exhausted", Kind::Resolved)]);
         assert!(notices[0].reason.is_some());
         assert_eq!(engine.alerts(2).count(), 0);
+    }
+
+    #[test]
+    fn what_is_quiet_is_told_when_it_is_quiet_no_more_and_its_end_if_its_beginning_was() {
+        let quiet = || {
+            let matchers = vec![crate::config::matchers::Matcher::parse("pool=main").unwrap()];
+            vec![Quiet { why: "silence 1".to_owned(), matchers }]
+        };
+        let look = |engine: &mut Engine, tick: u64, level| {
+            let found = vec![is("pool_exhausted", "main", level)];
+            let notices = engine.tick(tick * TICK, found, true);
+            notices.into_iter().map(|it| (it.kind, it.reason)).collect::<Vec<_>>()
+        };
+        let mut engine = engine();
+        engine.be_quiet(quiet());
+        let why = |text: &str| Some(text.to_owned());
+        let held = (Kind::Held, why("silence 1 keeps it quiet"));
+        assert_eq!(look(&mut engine, 1, Level::Bad), [held]);
+        assert_eq!(look(&mut engine, 2, Level::Bad), []);
+        assert_eq!(engine.alerts(2).next().unwrap().1.gate.as_deref(), Some("silence 1"));
+        engine.be_quiet(Vec::new());
+        let on = (Kind::Firing, why("it goes on after silence 1 was over"));
+        assert_eq!(look(&mut engine, 3, Level::Bad), [on]);
+        engine.be_quiet(quiet());
+        let told: Vec<_> = (4..40).flat_map(|tick| look(&mut engine, tick, Level::Good)).collect();
+        assert_eq!(told, [(Kind::Resolved, None)], "its beginning was told");
+        let told: Vec<_> = (40..90)
+            .flat_map(|tick| {
+                look(&mut engine, tick, if tick < 45 { Level::Bad } else { Level::Good })
+            })
+            .map(|it| it.0)
+            .collect();
+        assert_eq!(told, [Kind::Held], "nobody heard of it");
     }
 
     #[test]

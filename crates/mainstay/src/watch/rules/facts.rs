@@ -1,6 +1,7 @@
 //! What one look at the service finds, all of one moment; and what of it is remembered for a while.
 
 use super::builtin::{LOOPS, POOL_WINDOW, WIDTHS};
+use super::own::{self, Found, History};
 use super::window::Series;
 use super::{Moment, nanos};
 use crate::config::Alerts;
@@ -30,6 +31,11 @@ pub(crate) struct Facts {
     pub(crate) pools: Vec<Pool>,
     pub(crate) directories: Vec<Directory>,
     pub(crate) receivers: Vec<Receiver>,
+    /// What own rules look at, by their names.
+    pub(crate) own: BTreeMap<String, [Found; 2]>,
+    pub(crate) probes: Vec<Probe>,
+    /// For how long nobody has looked, at the first look after that.
+    pub(crate) gap: Option<Duration>,
     /// A worker is ready, so what is not named here is wanted by nobody.
     pub(crate) complete: bool,
 }
@@ -66,6 +72,21 @@ pub(crate) struct Receiver {
     pub(crate) failing: Duration,
 }
 
+/// What is asked from outside.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Probe {
+    pub(crate) name: String,
+    pub(crate) target: String,
+    /// It is one of the service's own endpoints.
+    pub(crate) is_own: bool,
+    /// None while nobody can know.
+    pub(crate) is_up: Option<bool>,
+    /// Why the last attempt failed.
+    pub(crate) why: String,
+    /// Until the first of its certificates ends.
+    pub(crate) days_left: Option<f64>,
+}
+
 /// Columns of a pool's series.
 pub(crate) const TIMEOUTS: usize = 0;
 pub(crate) const WAITED: usize = 1;
@@ -86,6 +107,8 @@ pub(crate) struct Windows {
     pub(crate) pools: BTreeMap<String, Series>,
     /// How long each pool was saturated, nanoseconds.
     saturated: BTreeMap<String, u64>,
+    /// What own rules have found, by their names.
+    pub(crate) own: BTreeMap<String, History>,
 }
 
 impl Windows {
@@ -99,6 +122,16 @@ impl Windows {
             requests: Series::born(birth, 3),
             restarts: Series::born(birth, 3),
             ..Windows::default()
+        }
+    }
+
+    /// Takes note of what own rules find.
+    pub(crate) fn note_own(&mut self, now: Moment, facts: &Facts, alerts: &Alerts) {
+        let rules = own::named(alerts);
+        self.own.retain(|name, _| rules.iter().any(|rule| rule.name == *name));
+        for rule in rules {
+            let found = facts.own.get(&rule.name).cloned().unwrap_or_default();
+            self.own.entry(rule.name).or_default().note(self.birth, now, found, rule.window);
         }
     }
 

@@ -1,10 +1,11 @@
 //! From what a look found, and what is remembered of earlier ones, to a finding for each rule and subject.
 
 use super::builtin::{
-    FEW_ERRORS, LEAST_ERRORS, LEAST_REQUESTS, LOOPS, NOTIFIER, POOL_WINDOW, PRESENT, QUEUE,
-    SATURATED as MOSTLY, SLACK, WIDTHS,
+    CERTIFICATE_DAYS, FEW_ERRORS, LEAST_ERRORS, LEAST_REQUESTS, LOOPS, NOTIFIER, POOL_WINDOW,
+    PRESENT, QUEUE, SATURATED as MOSTLY, SLACK, WIDTHS,
 };
-use super::facts::{Directory, Facts, Pool, Receiver, SATURATED, TIMEOUTS, WAITED, Windows};
+use super::facts::{Directory, Facts, Pool, Probe, Receiver, SATURATED, TIMEOUTS, WAITED, Windows};
+use super::own;
 use super::rule::{Finding, Level, Reading};
 use crate::config::Alerts;
 use crate::config::units::show_duration;
@@ -40,6 +41,13 @@ pub(crate) fn findings(
     }));
     let receivers = facts.receivers.iter();
     found.extend(receivers.map(|it| of("notifier_failed", &it.name, Some(receiver(it)))));
+    for rule in own::named(alerts) {
+        // The table has it under the same name, for as long as the process lives.
+        let name = blind.iter().find(|(name, _)| *name == rule.name).map(|(name, _)| *name);
+        found.extend(name.map(|name| own::finding(&rule, name, windows.own.get(name))));
+    }
+    found.extend(facts.probes.iter().flat_map(probe));
+    found.push(gap(facts.gap));
     found
 }
 
@@ -189,6 +197,38 @@ fn receiver(found: &Receiver) -> (Reading, String) {
         time => format!("the receiver {name} has taken nothing for {} s", time.as_secs()),
     };
     (bad_if(found.failing >= NOTIFIER), text)
+}
+
+fn probe(found: &Probe) -> Vec<Finding> {
+    let (name, target) = (&found.name, &found.target);
+    let (reading, text) = match found.is_up {
+        None => (Reading::Missing, format!("nobody can know how {target} is")),
+        Some(true) => (Reading::Is(Level::Good), format!("{target} is up")),
+        Some(false) => (Reading::Is(Level::Bad), format!("{target} is down: {}", found.why)),
+    };
+    let rule = if found.is_own { "listener_silent" } else { "probe_down" };
+    let mut findings = vec![of(rule, name, Some((reading, text)))];
+    if let Some(days) = found.days_left {
+        let text = match days {
+            ..0.0 => format!("a certificate of {target} has ended"),
+            _ => format!("a certificate of {target} ends in {days:.1} days"),
+        };
+        let soon = bad_if(days < CERTIFICATE_DAYS[1]);
+        findings.push(of("certificate_ends_soon", name, Some((soon, text.clone()))));
+        let soon = bad_if(days < CERTIFICATE_DAYS[0]);
+        findings.push(of("certificate_expiry", name, Some((soon, text))));
+    }
+    findings
+}
+
+fn gap(found: Option<Duration>) -> Finding {
+    let text = match found {
+        None => "somebody looks after the service".to_owned(),
+        Some(gap) => {
+            format!("monitoring gap of {} s: nobody looked after the service", gap.as_secs())
+        }
+    };
+    of("monitoring_gap", "", Some((bad_if(found.is_some()), text)))
 }
 
 #[cfg(test)]
@@ -348,6 +388,29 @@ mod tests {
         service.facts.directories[0].used = None;
         let found = findings(&service.alerts, &service.windows, &service.facts, &[]);
         assert!(found.iter().any(|it| it.reading == Reading::Missing && it.text.contains("/x")));
+    }
+
+    #[test]
+    fn probes_are_judged_by_their_state_and_certificates_by_their_days() {
+        let mut service = Service::new();
+        let is = |is_up, days_left| Probe { is_up, days_left, ..Probe::default() };
+        for (days, level) in
+            [(14.1, [Level::Good; 2]), (13.9, [Level::Bad, Level::Good]), (6.9, [Level::Bad; 2])]
+        {
+            service.facts.probes = vec![is(Some(true), Some(days))];
+            assert_eq!(service.is("probe_down"), Level::Good);
+            let found = [service.is("certificate_expiry"), service.is("certificate_ends_soon")];
+            assert_eq!(found, level, "{days}");
+        }
+        service.facts.probes = vec![is(Some(false), None)];
+        assert_eq!(service.is("probe_down"), Level::Bad);
+        service.facts.probes = vec![Probe { is_own: true, ..is(None, None) }];
+        let found = findings(&service.alerts, &service.windows, &service.facts, &[]);
+        let found = found.iter().find(|it| it.rule == "listener_silent").unwrap();
+        assert_eq!(found.reading, Reading::Missing);
+        assert_eq!(service.is("monitoring_gap"), Level::Good);
+        service.facts.gap = Some(Duration::from_secs(39));
+        assert_eq!(service.is("monitoring_gap"), Level::Bad);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //! of the file says so.
 
 use super::builtin::{
-    FEW_ERRORS, LEAST_ERRORS, LEAST_REQUESTS, LOOPS, NOTIFIER, POOL_WINDOW, PRESENT, QUEUE,
-    SATURATED, WIDTHS,
+    CERTIFICATE_DAYS, FEW_ERRORS, LEAST_ERRORS, LEAST_REQUESTS, LOOPS, NOTIFIER, POOL_WINDOW,
+    PRESENT, QUEUE, SATURATED, WIDTHS,
 };
+use super::own;
 use super::rule::{Rule, Trigger};
 use crate::config::Alerts;
 use crate::config::units::show_duration;
@@ -19,6 +20,9 @@ groups:
 - name: mainstay
   rules:
 ";
+
+/// The names of the service's own probes.
+const OWN: &str = "(healthz|readyz)(-[0-9]+)?";
 
 /// The file.
 pub(crate) fn export(alerts: &Alerts, rules: &[Rule]) -> String {
@@ -83,6 +87,9 @@ fn expression(alerts: &Alerts, rule: &Rule) -> (String, Duration) {
         Trigger::Count(count) => alerts.interval * count.saturating_sub(1),
         Trigger::For(time) => time,
     };
+    if let Some(own) = own::named(alerts).iter().find(|it| it.name == rule.name) {
+        return (own::expression(own), hold);
+    }
     let expression = match rule.name {
         "not_ready" => "mainstay_ready == 0 unless on (instance, job) \
                         mainstay_state{state=~\"starting|draining|stopped\"} == 1"
@@ -108,6 +115,17 @@ fn expression(alerts: &Alerts, rule: &Rule) -> (String, Duration) {
             )
         }
         "rule_failed" => "increase(mainstay_alert_evaluation_errors_total[1m]) > 0".to_owned(),
+        "listener_silent" => format!("mainstay_probe_up{{probe=~\"{OWN}\"}} == 0"),
+        "probe_down" => format!("mainstay_probe_up{{probe!~\"{OWN}\"}} == 0"),
+        "certificate_ends_soon" => {
+            format!("mainstay_probe_certificate_days_left < {}", CERTIFICATE_DAYS[1])
+        }
+        "certificate_expiry" => {
+            format!("mainstay_probe_certificate_days_left < {}", CERTIFICATE_DAYS[0])
+        }
+        "monitoring_gap" => {
+            "increase(mainstay_events_total{event=\"alert.gap\"}[1m]) > 0".to_owned()
+        }
         // The one that is left, as a test shows.
         _ => format!("mainstay_alert_receiver_failing_seconds >= {}", NOTIFIER.as_secs()),
     };

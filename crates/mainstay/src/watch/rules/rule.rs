@@ -1,5 +1,6 @@
 //! What a rule is: when it fires, when it is over, what it explains.
 
+use crate::config::matchers::{self, Matcher};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -71,6 +72,27 @@ impl Rule {
     /// How long its alerts are held back after what explained them is over.
     pub(crate) fn release(&self) -> Duration {
         self.window.max(self.keep)
+    }
+}
+
+/// Alerts of which nobody is to hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Quiet {
+    /// What keeps them quiet, in words.
+    pub(crate) why: String,
+    /// All of them are to be true.
+    pub(crate) matchers: Vec<Matcher>,
+}
+
+impl Quiet {
+    /// Whether an alert is one of them.
+    pub(crate) fn is(&self, rule: &Rule, subject: &str) -> bool {
+        self.matchers.iter().all(|matcher| match &*matcher.name {
+            matchers::RULE => matcher.is(rule.name),
+            matchers::SEVERITY => matcher.is(rule.severity.as_str()),
+            matchers::SUBJECT => matcher.is(subject),
+            label => label == rule.label && matcher.is(subject),
+        })
     }
 }
 

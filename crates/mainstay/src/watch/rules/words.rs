@@ -50,7 +50,7 @@ mod tests {
         for words in [
             "not_ready (critical)",
             "Fires at the check number 3; over after 2 good checks in a row and 1m without a bad one.",
-            "While it is there, these wait: pool_exhausted, high_5xx, high_5xx_low_traffic.",
+            "While it is there, these wait: pool_exhausted, high_5xx, high_5xx_low_traffic, listener_silent.",
             "more than 1 % of requests",
         ] {
             assert!(text.replace("\n    ", " ").contains(words), "{words} in {text}");

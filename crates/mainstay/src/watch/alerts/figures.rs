@@ -1,0 +1,131 @@
+//! What own rules look at: the series that they choose, out of all that `/metrics` shows.
+
+use super::super::directories::Directories;
+use super::super::metrics::walk;
+use super::super::rules::own::Found;
+use crate::config::own::{OwnRule, Selector};
+use crate::metrics::label;
+use crate::metrics::text::{Shape, Sink, Value};
+use crate::status::Status;
+use mainstay_os::segment::{Segment, Tally, upper_edge};
+use std::collections::BTreeMap;
+
+/// Collects while it is shown everything.
+struct Chosen<'a> {
+    wanted: Vec<&'a Selector>,
+    found: Vec<Found>,
+}
+
+impl Chosen<'_> {
+    fn each(&mut self, name: &str, labels: &str, mut add: impl FnMut(&mut Found)) {
+        let mut read = None;
+        for (selector, found) in self.wanted.iter().zip(&mut self.found) {
+            if selector.metric != name {
+                continue;
+            }
+            let labels = read.get_or_insert_with(|| label::parse(labels));
+            let of = |name: &str| {
+                let found = labels.iter().find(|(it, _)| it == name);
+                found.map_or("", |(_, value)| value.as_str())
+            };
+            if selector
+                .labels
+                .iter()
+                .all(|(name, is_equal, value)| (of(name) == value) == *is_equal)
+            {
+                add(found);
+            }
+        }
+    }
+}
+
+impl Sink for Chosen<'_> {
+    fn family(&mut self, _: &str, _: Shape, _: &str) {}
+
+    fn sample(&mut self, name: &str, labels: &str, value: Value) {
+        let value = match value {
+            Value::Whole(whole) => whole as f64,
+            Value::Real(real) => real,
+        };
+        self.each(name, labels, |found| {
+            let before = if let Found::Number(number) = found { *number } else { 0.0 };
+            *found = Found::Number(before + value);
+        });
+    }
+
+    fn histogram(&mut self, name: &str, labels: &str, tally: &Tally) {
+        self.each(name, labels, |found| {
+            let mut bins = match std::mem::take(found) {
+                Found::Bins(bins) => bins,
+                _ => BTreeMap::new(),
+            };
+            for (bin, count) in tally.bins.iter().enumerate().filter(|(_, count)| **count > 0) {
+                *bins.entry(upper_edge(bin)).or_default() += count;
+            }
+            *found = Found::Bins(bins);
+        });
+    }
+}
+
+/// What is found for each rule, by its name.
+pub(super) fn find(
+    rules: &[OwnRule],
+    segment: &Segment,
+    status: &Status,
+    directories: &Directories,
+) -> BTreeMap<String, [Found; 2]> {
+    if rules.is_empty() {
+        return BTreeMap::new();
+    }
+    // Both of each; one that is not there is the first again, and nobody looks at it.
+    let wanted: Vec<_> =
+        rules.iter().flat_map(|it| [&it.of, it.by.as_ref().unwrap_or(&it.of)]).collect();
+    let mut chosen = Chosen { found: vec![Found::Nothing; wanted.len()], wanted };
+    walk(segment, status, directories, &mut chosen);
+    let mut found = chosen.found.into_iter();
+    let each = rules.iter().map(|rule| {
+        let pair = [found.next().unwrap_or_default(), found.next().unwrap_or_default()];
+        (rule.name.clone(), pair)
+    });
+    each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::own::parse;
+    use crate::metrics::names;
+    use crate::metrics::requests::Requests;
+    use mainstay_os::segment::Layout;
+
+    #[test]
+    fn what_is_chosen_is_added_up_from_what_metrics_show() {
+        let (counters, metrics, ring_bytes) = (names::CELLS, names::CAPACITY, [64; 3]);
+        let segment =
+            Segment::on_heap(Layout { slots: 4, ring_bytes, metrics, ..Layout::small(counters) });
+        segment.slot(0).unwrap().hand_out(1, 0, 0);
+        let mut requests = Requests::new(segment.clone(), 0, |_| {});
+        for (route, status, times) in [("/a", 200, 3), ("/a", 500, 4), ("/b", 200, 5)] {
+            let series = requests.series(b"GET", Some(route), status);
+            let measures = segment.slot(0).unwrap().measures();
+            (0..times).for_each(|_| measures.observe_in_turn(series.duration, 1_000_000));
+        }
+        segment.slot(0).unwrap().add(names::event_cell_of("authn_login_fail").unwrap(), 6);
+        let name = crate::metrics::families::REQUEST_DURATION.name;
+        let rules = parse(&format!(
+            "a: p95({name}{{route=\"/a\"}}, 5m) > 1; b: p95({name}{{status!=\"5xx\"}}, 5m) > 1; \
+             c: ratio(mainstay_events_total{{event=\"authn_login_fail\"}} / mainstay_events_total, 5m) > 1; \
+             d: value(nothing) > 1"
+        ))
+        .unwrap();
+        let status = Status::read(&segment, "shop", "1");
+        let found = find(&rules, &segment, &status, &Directories::default());
+        let count = |name: &str| match &found[name][0] {
+            Found::Bins(bins) => bins.values().sum::<u64>(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((count("a"), count("b")), (7, 8));
+        assert_eq!(found["c"], [Found::Number(6.0), Found::Number(6.0)]);
+        assert_eq!(found["d"][0], Found::Nothing);
+    }
+}

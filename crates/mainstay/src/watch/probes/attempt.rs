@@ -1,0 +1,242 @@
+//! One attempt: what is asked is asked over a connection of its own, and each phase is timed. Blocks for as long
+//! as it may take at most.
+
+use super::dns;
+use super::failure::Failure;
+use super::http::{self, Answer};
+use super::stream::{Socket, Timed};
+#[cfg(feature = "tls")]
+use super::tls;
+use crate::clock::{self, Mono};
+use crate::config::probes::{Expect, Probe, Target, Url};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long each phase took, as far as it came. Over redirects they are summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Phases {
+    pub(crate) dns: Option<Duration>,
+    pub(crate) connect: Option<Duration>,
+    pub(crate) tls: Option<Duration>,
+    /// From the connection until the first byte of the answer.
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) transfer: Option<Duration>,
+}
+
+impl Phases {
+    /// Each with its name.
+    pub(crate) fn each(&self) -> [(&'static str, Option<Duration>); 5] {
+        [
+            ("dns", self.dns),
+            ("connect", self.connect),
+            ("tls", self.tls),
+            ("first_byte", self.first_byte),
+            ("transfer", self.transfer),
+        ]
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attempt {
+    pub(crate) phases: Phases,
+    pub(crate) total: Duration,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) status: Option<u16>,
+    /// When the first of its certificates ends, seconds since the Unix epoch.
+    pub(crate) ends: Option<u64>,
+    /// It stays on this host, so no way to the world is needed.
+    pub(crate) is_near: bool,
+}
+
+impl Attempt {
+    /// Why it failed, in words.
+    pub(crate) fn why(&self) -> String {
+        match (self.failure, self.status) {
+            (None, _) => String::new(),
+            (Some(Failure::Status), Some(status)) => format!("its status is {status}"),
+            (Some(failure), _) => failure.about().to_owned(),
+        }
+    }
+}
+
+/// Makes one.
+pub(crate) fn attempt(probe: &Probe) -> Attempt {
+    let begun = clock::mono();
+    let deadline = begun + probe.timeout;
+    let mut found = Attempt::default();
+    let outcome = match &probe.target {
+        Target::Http(url) => follow(url, &probe.expect, deadline, &mut found),
+        Target::Tcp { host, port } => connect(host, *port, deadline, &mut found).map(drop),
+        Target::Dns { name, server } => {
+            let asked = clock::mono();
+            let outcome = match server {
+                Some(server) => dns::ask(name, *server, deadline),
+                None => dns::resolve(name, 0, deadline).map(drop),
+            };
+            found.is_near = server.is_some_and(|it| it.is_loopback());
+            add(&mut found.phases.dns, asked);
+            outcome
+        }
+        Target::Unix { socket, path } => {
+            found.is_near = true;
+            through_unix(socket, path, deadline, &mut found)
+                .and_then(|it| judge(&it, &probe.expect))
+        }
+    };
+    found.total = clock::mono().since(begun);
+    found.failure = outcome.err();
+    let is_slow = probe.expect.max_time.is_some_and(|most| found.total > most);
+    if found.failure.is_none() && is_slow {
+        found.failure = Some(Failure::Slow);
+    }
+    found
+}
+
+/// Adds to a phase what has passed since.
+fn add(phase: &mut Option<Duration>, since: Mono) {
+    *phase = Some(phase.unwrap_or_default() + clock::mono().since(since));
+}
+
+fn connect(
+    host: &str,
+    port: u16,
+    deadline: Mono,
+    found: &mut Attempt,
+) -> Result<TcpStream, Failure> {
+    let asked = clock::mono();
+    let addresses = dns::resolve(host, port, deadline);
+    add(&mut found.phases.dns, asked);
+    let addresses = addresses?;
+    found.is_near = addresses.iter().all(|it| it.ip().is_loopback());
+    let begun = clock::mono();
+    let connected = connect_any(&addresses, deadline);
+    add(&mut found.phases.connect, begun);
+    connected
+}
+
+/// The first address that takes a connection; each has its part of the time.
+fn connect_any(addresses: &[SocketAddr], deadline: Mono) -> Result<TcpStream, Failure> {
+    let mut failure = Failure::ConnectTimeout;
+    for (address, others) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
+        let left = deadline.since(clock::mono()) / others;
+        if left.is_zero() {
+            break;
+        }
+        match TcpStream::connect_timeout(address, left) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = Failure::of_connect(&error),
+        }
+    }
+    Err(failure)
+}
+
+/// Asks, and goes where it is sent to, as often as it may.
+fn follow(url: &Url, expect: &Expect, deadline: Mono, found: &mut Attempt) -> Result<(), Failure> {
+    let mut url = url.clone();
+    for left in (0..=expect.redirects).rev() {
+        let answer = ask(&url, expect, deadline, found)?;
+        let is_redirect = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
+        if !is_redirect || expect.redirects == 0 {
+            return judge(&answer, expect);
+        }
+        let next = answer.header("location").and_then(|location| url.join(location));
+        let next = next.filter(|next| left > 0 && (cfg!(feature = "tls") || !next.is_tls));
+        url = next.ok_or(Failure::Redirects)?;
+    }
+    Err(Failure::Redirects)
+}
+
+fn ask(url: &Url, expect: &Expect, deadline: Mono, found: &mut Attempt) -> Result<Answer, Failure> {
+    let stream = connect(&url.host, url.port, deadline, found)?;
+    // Requests are small and answers are waited for.
+    stream.set_nodelay(true).ok();
+    let socket = Timed::new(Socket::Tcp(stream), deadline);
+    let host = url.authority();
+    if url.is_tls {
+        return ask_secretly(socket, url, expect.ca.as_deref(), found);
+    }
+    exchange(socket, (&host, &url.path), found)
+}
+
+#[cfg(feature = "tls")]
+fn ask_secretly(
+    socket: Timed,
+    url: &Url,
+    ca: Option<&Path>,
+    found: &mut Attempt,
+) -> Result<Answer, Failure> {
+    let begun = clock::mono();
+    let (stream, ends) = tls::begin(socket, &url.host, ca);
+    add(&mut found.phases.tls, begun);
+    // The first that ends of all that were met.
+    found.ends = [found.ends, ends].into_iter().flatten().min();
+    exchange(stream?, (&url.authority(), &url.path), found)
+}
+
+#[cfg(not(feature = "tls"))]
+fn ask_secretly(_: Timed, _: &Url, _: Option<&Path>, _: &mut Attempt) -> Result<Answer, Failure> {
+    Err(Failure::TlsFailed)
+}
+
+fn through_unix(
+    socket: &Path,
+    path: &str,
+    deadline: Mono,
+    found: &mut Attempt,
+) -> Result<Answer, Failure> {
+    let begun = clock::mono();
+    let stream = UnixStream::connect(socket);
+    add(&mut found.phases.connect, begun);
+    let stream = stream.map_err(|error| Failure::of_connect(&error))?;
+    let socket = Timed::new(Socket::Unix(stream), deadline);
+    exchange(socket, ("localhost", path), found)
+}
+
+/// A request and its answer, timed.
+fn exchange(
+    mut stream: impl Read + Write,
+    place: (&str, &str),
+    found: &mut Attempt,
+) -> Result<Answer, Failure> {
+    let (begun, mut first) = (clock::mono(), None);
+    let answer = http::ask(&mut stream, place, &mut first);
+    let now = clock::mono();
+    let first = first.unwrap_or(now);
+    let phases = &mut found.phases;
+    phases.first_byte = Some(phases.first_byte.unwrap_or_default() + first.since(begun));
+    phases.transfer = Some(phases.transfer.unwrap_or_default() + now.since(first));
+    match answer {
+        Ok(answer) => {
+            found.status = Some(answer.status);
+            Ok(answer)
+        }
+        Err((failure, status)) => {
+            found.status = status;
+            Err(failure)
+        }
+    }
+}
+
+/// Whether an answer is as it is expected to be.
+fn judge(answer: &Answer, expect: &Expect) -> Result<(), Failure> {
+    let status = answer.status;
+    if !expect.status.iter().any(|(from, to)| (*from..=*to).contains(&status)) {
+        return Err(Failure::Status);
+    }
+    if let Some((name, text)) = &expect.header {
+        let values = answer.headers.iter().filter(|(it, _)| it == name);
+        if !values.map(|(_, value)| value).any(|value| value.contains(text.as_str())) {
+            return Err(Failure::Header);
+        }
+    }
+    if let Some(text) = &expect.contains
+        && memchr::memmem::find(&answer.body, text.as_bytes()).is_none()
+    {
+        return Err(Failure::Body);
+    }
+    Ok(())
+}

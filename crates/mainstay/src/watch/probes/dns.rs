@@ -1,0 +1,171 @@
+//! Names: by the system's resolver, which may take longer than it is given; and by one server, asked directly.
+
+use super::failure::Failure;
+use crate::clock::{self, Mono};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc;
+use std::thread;
+
+/// The port of name servers.
+const PORT: u16 = 53;
+/// Resolvers that are waited for at a time, those that nobody waits for any more included.
+const MOST: usize = 32;
+const STACK: usize = 128 * 1024;
+/// Types of records.
+const A: u16 = 1;
+const AAAA: u16 = 28;
+/// A response code: there is no such name.
+const NO_SUCH_NAME: u8 = 3;
+
+static WAITED_FOR: AtomicUsize = AtomicUsize::new(0);
+
+/// The addresses of a host.
+///
+/// # Errors
+/// Why there are none.
+pub(super) fn resolve(host: &str, port: u16, deadline: Mono) -> Result<Vec<SocketAddr>, Failure> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    // The resolver has times of its own, and no way to be told of others.
+    if WAITED_FOR.fetch_add(1, SeqCst) >= MOST {
+        WAITED_FOR.fetch_sub(1, SeqCst);
+        return Err(Failure::DnsTimeout);
+    }
+    let (tell, told) = mpsc::channel();
+    let host = host.to_owned();
+    let thread = thread::Builder::new().name("resolve".into()).stack_size(STACK);
+    let thread = thread.spawn(move || {
+        let found = (&*host, port).to_socket_addrs().map(|found| found.collect::<Vec<_>>());
+        WAITED_FOR.fetch_sub(1, SeqCst);
+        tell.send(found).ok();
+    });
+    if thread.is_err() {
+        WAITED_FOR.fetch_sub(1, SeqCst);
+        return Err(Failure::DnsTimeout);
+    }
+    match told.recv_timeout(deadline.since(clock::mono())) {
+        Ok(Ok(found)) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(Failure::UnknownName),
+        Err(_) => Err(Failure::DnsTimeout),
+    }
+}
+
+/// Asks one server for the addresses of a name.
+///
+/// # Errors
+/// Why there are none.
+pub(super) fn ask(name: &str, server: IpAddr, deadline: Mono) -> Result<(), Failure> {
+    ask_at(name, SocketAddr::new(server, PORT), deadline)
+}
+
+fn ask_at(name: &str, server: SocketAddr, deadline: Mono) -> Result<(), Failure> {
+    let any: IpAddr =
+        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).map_err(|_| Failure::NoWay)?;
+    socket.connect(server).map_err(|error| Failure::of_connect(&error))?;
+    for kind in [A, AAAA] {
+        // Guessing it is no use to anybody: nothing is done with the answer.
+        let id = (clock::mono().0 >> 10) as u16;
+        socket.send(&question(name, kind, id)).map_err(|error| Failure::of_connect(&error))?;
+        if answer(&socket, id, deadline)? {
+            return Ok(());
+        }
+    }
+    Err(Failure::UnknownName)
+}
+
+fn question(name: &str, kind: u16, id: u16) -> Vec<u8> {
+    let mut packet = id.to_be_bytes().to_vec();
+    // Please ask others; one question.
+    packet.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.split('.') {
+        packet.push(label.len() as u8);
+        packet.extend(label.as_bytes());
+    }
+    packet.push(0);
+    packet.extend(kind.to_be_bytes());
+    packet.extend([0, 1]);
+    packet
+}
+
+/// Whether there are records.
+fn answer(socket: &UdpSocket, id: u16, deadline: Mono) -> Result<bool, Failure> {
+    let mut packet = [0; 1_500];
+    loop {
+        let left = deadline.since(clock::mono());
+        if left.is_zero() {
+            return Err(Failure::DnsTimeout);
+        }
+        let received = socket.set_read_timeout(Some(left)).and_then(|()| socket.recv(&mut packet));
+        let count = received.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Failure::DnsTimeout,
+            _ => Failure::of_connect(&error),
+        })?;
+        let is_ours = count >= 12 && packet[..2] == id.to_be_bytes() && packet[2] & 0x80 != 0;
+        if !is_ours {
+            // A late answer to an earlier question.
+            continue;
+        }
+        return match packet[3] & 0x0f {
+            0 => Ok(packet[6..8] != [0, 0]),
+            NO_SUCH_NAME => Err(Failure::UnknownName),
+            _ => Err(Failure::DnsRefused),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// A name server that knows `known.example`, and has something to say about others.
+    fn serve(socket: &UdpSocket) {
+        let mut packet = [0; 512];
+        while let Ok((count, from)) = socket.recv_from(&mut packet) {
+            let text = String::from_utf8_lossy(&packet[..count]).into_owned();
+            let is_a = packet[count - 3] == 1;
+            let (code, answers) = match () {
+                () if text.contains("silent") => continue,
+                () if text.contains("refused") => (5, 0),
+                () if text.contains("known") => (0, 1),
+                () if text.contains("modern") => (0, u8::from(!is_a)),
+                () if text.contains("empty") => (0, 0),
+                () => (3, 0),
+            };
+            (packet[2], packet[3], packet[7]) = (0x81, 0x80 | code, answers);
+            // Somebody else's comes first.
+            let mut other = packet;
+            other[0] ^= 1;
+            socket.send_to(&other[..count], from).unwrap();
+            socket.send_to(&packet[..count], from).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_name_server_is_asked_for_both_kinds_of_addresses() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let server = socket.local_addr().unwrap();
+        thread::spawn(move || serve(&socket));
+        let ask = |name| ask_at(name, server, clock::mono() + Duration::from_secs(20));
+        assert_eq!(ask("known.example"), Ok(()));
+        assert_eq!(ask("modern.example"), Ok(()));
+        assert_eq!(ask("empty.example"), Err(Failure::UnknownName));
+        assert_eq!(ask("other.example"), Err(Failure::UnknownName));
+        assert_eq!(ask("refused.example"), Err(Failure::DnsRefused));
+        let soon = clock::mono() + Duration::from_millis(30);
+        assert_eq!(ask_at("silent.example", server, soon), Err(Failure::DnsTimeout));
+    }
+
+    #[test]
+    fn addresses_need_no_resolver_and_names_are_given_their_time() {
+        let deadline = clock::mono() + Duration::from_secs(20);
+        let found = resolve("127.0.0.1", 80, deadline).unwrap();
+        assert_eq!(found, ["127.0.0.1:80".parse().unwrap()]);
+        assert!(resolve("localhost", 80, deadline).unwrap().iter().all(|it| it.ip().is_loopback()));
+        assert_eq!(resolve("late.invalid", 80, Mono(1)), Err(Failure::DnsTimeout));
+    }
+}
