@@ -62,6 +62,11 @@ impl Ticket {
         self.held.extend(held);
     }
 
+    /// Holds nothing any more.
+    pub(crate) fn let_go(&mut self) {
+        self.held.clear();
+    }
+
     /// The connection, and the request's context.
     #[inline(always)]
     pub(crate) fn parts(&mut self) -> (&Watched, &mut Option<Arc<Context>>) {

@@ -180,6 +180,8 @@ where
             begin(&mut app, ticket, request)
         }
         Err(answer) => {
+            // Who is refused holds nothing.
+            ticket.let_go();
             let answer = deadline::left_unread(*answer, ticket.parts().0, &request);
             Inner::Limited { answer: Some(answer) }
         }

@@ -27,6 +27,8 @@ use tokio::time::timeout;
 
 /// How long a connection may take beside all requests.
 const CONNECT: Duration = Duration::from_secs(1);
+/// Whoever is woken so much later than he asked for has blocked his own thread.
+const OWN_DELAY: Duration = Duration::from_millis(2);
 
 /// What it says in the end; `None` where it did not.
 pub(crate) type Asking = Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
@@ -143,7 +145,10 @@ impl Store {
         let connected = connected.unwrap_or(Err(Trouble::Connecting));
         let (number, mut open) = connected.map_err(|trouble| (trouble, None))?;
         let said = timeout(left(), open.decide(question)).await;
-        let said = said.unwrap_or(Err(Trouble::Late(self.timeout)));
+        // Who was woken late himself cannot say that it was.
+        let is_own = clock::mono().since(ends) > OWN_DELAY;
+        let late = if is_own { Trouble::Connecting } else { Trouble::Late(self.timeout) };
+        let said = said.unwrap_or(Err(late));
         said.map_err(|trouble| (trouble, Some(number)))
     }
 

@@ -237,7 +237,6 @@ impl Supervisor {
         self.log.slot().beat(now.0, crate::memory::resident());
         self.expire_log_level(now);
         self.tell_ended_bans(now);
-        self.tell_ended_bans(now);
         self.write_for_watch();
     }
 

@@ -23,6 +23,8 @@ const HELD: u64 = 1 << 63;
 const TURN_SHIFT: u32 = 48;
 const TURN: u64 = 0x1fff;
 const SLOT_SHIFT: u32 = 32;
+/// Of a turn in the count of a state: its bits are the upper ones.
+const COUNT_SHIFT: u32 = 9;
 /// How long a place is kept for permits that nobody gives back, milliseconds: of a request that lasts longer
 /// the place may become another's.
 const KEPT: u64 = 24 * 60 * 60 * 1_000;
@@ -135,7 +137,9 @@ impl<'a> Rings<'a> {
         loop {
             let mut place = self.table.find_or_claim(key, key.tag(), now, evicted)?;
             if !place.is.is_settled() {
-                let first = State::count(kept, 0, true);
+                // Counts of two turns of a place are far from each other, so that no state is taken for one of
+                // another turn by whoever has read it before.
+                let first = State::count(kept, place.by.turn() << COUNT_SHIFT & MAX_COUNT, true);
                 if !place.replace(first) {
                     continue;
                 }

@@ -1,7 +1,7 @@
 //! What all processes know of a store elsewhere that counts for several hosts: whether it answers, and whom it
 //! has refused until when.
 
-use super::state::State;
+use super::state::{Kind, State};
 use super::{Key, Limits};
 use crate::segment::atomic::{
     AtomicU64,
@@ -14,6 +14,8 @@ use std::time::Duration;
 pub(super) const BREAKER: usize = 4;
 /// When it was opened, monotonic nanoseconds.
 pub(super) const SINCE: usize = 5;
+/// When it was closed (milliseconds), and how often it had been tried.
+pub(super) const CLOSED: usize = 10;
 
 const TRIES_BITS: u32 = 8;
 const TRIES: u64 = (1 << TRIES_BITS) - 1;
@@ -21,6 +23,8 @@ const TRIES: u64 = (1 << TRIES_BITS) - 1;
 const FIRST_MS: u64 = 250;
 /// Doublings of it.
 const DOUBLED: u64 = 5;
+/// Whoever fails so soon after it was closed fails as before: the pauses go on growing.
+const SOON_MS: u64 = 10_000;
 /// How long a try may take before another may: whoever tried may have died.
 const LEASE_MS: u64 = 2_000;
 
@@ -40,6 +44,7 @@ pub enum Turn {
 pub struct Breaker<'a> {
     word: &'a AtomicU64,
     since: &'a AtomicU64,
+    closed: &'a AtomicU64,
 }
 
 impl Breaker<'_> {
@@ -74,7 +79,10 @@ impl Breaker<'_> {
             return false;
         }
         self.since.store(now_ns, Relaxed);
-        let next = word(now_ns / 1_000_000 + FIRST_MS, 1);
+        let (now, closed) = (now_ns / 1_000_000, self.closed.load(Relaxed));
+        let is_soon = closed != 0 && now.saturating_sub(closed >> TRIES_BITS) < SOON_MS;
+        let tries = if is_soon { ((closed & TRIES) + 1).min(TRIES) } else { 1 };
+        let next = word(now + (FIRST_MS << (tries - 1).min(DOUBLED)), tries);
         self.word.compare_exchange(0, next, AcqRel, Acquire).is_ok()
     }
 
@@ -93,8 +101,11 @@ impl Breaker<'_> {
     /// The store has answered the one who tried. For the one who closes it, how long it was open.
     #[must_use]
     pub fn answered(&self, now_ns: u64) -> Option<Duration> {
-        let was_open = self.word.swap(0, AcqRel) != 0;
-        was_open.then(|| Duration::from_nanos(now_ns.saturating_sub(self.since.load(Relaxed))))
+        let was = self.word.swap(0, AcqRel);
+        if was != 0 {
+            self.closed.store(word(now_ns / 1_000_000, was & TRIES), Relaxed);
+        }
+        (was != 0).then(|| Duration::from_nanos(now_ns.saturating_sub(self.since.load(Relaxed))))
     }
 }
 
@@ -107,26 +118,33 @@ impl<'a> Limits<'a> {
     /// The breaker of the store.
     #[must_use]
     pub fn breaker(&self) -> Breaker<'a> {
-        Breaker { word: &self.words[BREAKER], since: &self.words[SINCE] }
+        let [word, since, closed] = [BREAKER, SINCE, CLOSED].map(|at| &self.words[at]);
+        Breaker { word, since, closed }
     }
 
     /// For how long the store will go on refusing a key, as far as it was [noted](Limits::note_refused).
     #[must_use]
     pub fn refused(&self, key: Key, now_ns: u64) -> Option<Duration> {
-        let ends = self.counts().find(key, key.tag())?.is.ends();
-        let left = ends.checked_sub(now_ns / 1_000_000).filter(|left| *left > 0)?;
-        Some(Duration::from_millis(left))
+        let place = self.counts().find(key, key.tag())?.is;
+        let left = place.ends().checked_sub(now_ns / 1_000_000).filter(|left| *left > 0)?;
+        // What is beyond the time for which it is believed.
+        let beyond = match place.kind() {
+            Kind::Count { count, .. } => count,
+            _ => 0,
+        };
+        Some(Duration::from_millis(left) + Duration::from_secs(beyond))
     }
 
-    /// The store refuses a key, and will for this long. The key must be of a scope in which nothing is counted.
-    /// Where there is no room, the store is asked again.
-    pub fn note_refused(&self, key: Key, lasts: Duration, now_ns: u64) {
+    /// The store refuses a key, and will for `all`; of that it is believed for `lasts`. The key must be of a scope in
+    /// which nothing is counted. Where there is no room, the store is asked again.
+    pub fn note_refused(&self, key: Key, lasts: Duration, all: Duration, now_ns: u64) {
         let now = now_ns / 1_000_000;
         let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
         if lasts == 0 {
             return;
         }
-        let state = State::count(now.saturating_add(lasts), 1, false);
+        let beyond = all.saturating_sub(Duration::from_millis(lasts)).as_secs();
+        let state = State::count(now.saturating_add(lasts), beyond, false);
         let evicted = || {
             self.words[super::EVICTED].fetch_add(1, Relaxed);
         };
@@ -170,6 +188,23 @@ mod tests {
     }
 
     #[test]
+    fn who_fails_again_soon_after_an_answer_waits_longer() {
+        let segment = segment();
+        let limits = segment.limits();
+        let (breaker, mut now) = (limits.breaker(), 5_000 * MS);
+        for pause in [250, 500, 1_000] {
+            assert!(breaker.failed(now));
+            assert_eq!(breaker.turn(now + (pause - 1) * MS), Turn::Leave);
+            assert_eq!(breaker.turn(now + pause * MS), Turn::Try);
+            assert!(breaker.answered(now + pause * MS).is_some());
+            now += (pause + 100) * MS;
+        }
+        now += 20_000 * MS;
+        assert!(breaker.failed(now));
+        assert_eq!(breaker.turn(now + 250 * MS), Turn::Try, "it was well in between");
+    }
+
+    #[test]
     fn tries_come_ever_more_seldom_and_never_end() {
         let segment = segment();
         let limits = segment.limits();
@@ -194,13 +229,19 @@ mod tests {
         let limits = segment.limits();
         let (key, now) = (limits.key(1, b"refused", b"a"), 5_000 * MS);
         assert_eq!(limits.refused(key, now), None);
-        limits.note_refused(key, Duration::from_secs(2), now);
+        limits.note_refused(key, Duration::from_secs(2), Duration::from_secs(2), now);
         assert_eq!(limits.refused(key, now + 500 * MS), Some(Duration::from_millis(1_500)));
         assert_eq!(limits.refused(limits.key(1, b"refused", b"b"), now), None);
-        limits.note_refused(key, Duration::from_secs(4), now + 1_000 * MS);
+        limits.note_refused(key, Duration::from_secs(4), Duration::from_secs(4), now + 1_000 * MS);
         assert_eq!(limits.refused(key, now + 2_000 * MS), Some(Duration::from_secs(3)));
         assert_eq!(limits.refused(key, now + 5_000 * MS), None);
-        limits.note_refused(key, Duration::from_secs(4), now + 6_000 * MS);
+        // Of an hour a minute is believed, and the hour is told.
+        let [minute, hour] = [60, 3_600].map(Duration::from_secs);
+        limits.note_refused(key, minute, hour, now + 6_000 * MS);
+        let left = limits.refused(key, now + 7_000 * MS);
+        assert_eq!(left, Some(Duration::from_secs(3_599)));
+        assert_eq!(limits.refused(key, now + 66_000 * MS), None);
+        limits.note_refused(key, Duration::from_secs(4), Duration::from_secs(4), now + 6_000 * MS);
         assert!(limits.clear(key));
         assert_eq!(limits.refused(key, now + 6_000 * MS), None);
     }

@@ -80,8 +80,10 @@ impl Limiter {
 
     /// Sees to it that a store that was away is asked again, also while nobody comes.
     pub(crate) fn mind_store(&self, now: crate::clock::Mono) {
-        if let Some(remote) = &self.remote {
-            remote.store.is_there(now);
+        match &self.remote {
+            Some(remote) => _ = remote.store.is_there(now),
+            // What was known of one that is asked no more is forgotten.
+            None => _ = self.log.segment().limits().breaker().answered(now.0),
         }
     }
 
@@ -128,11 +130,13 @@ impl Limiter {
     ) -> Option<(usize, Verdict)> {
         let limits = self.log.segment().limits();
         let subject = limits.subject(who.bytes());
-        met.filter(|met| !met.dry_run).find_map(|met| {
+        let refusing = met.filter(|met| !met.dry_run).filter_map(|met| {
             let left = limits.refused(remote.refused[met.index].key(subject), asked.now.0)?;
             let (admitted, remaining) = (false, 0);
             Some((met.index, Verdict { admitted, remaining, reset_after: left, retry_after: left }))
-        })
+        });
+        // The one that lasts longest says when to come again.
+        refusing.max_by_key(|(_, verdict)| verdict.retry_after)
     }
 
     /// Decides as the store has said.
@@ -207,7 +211,8 @@ impl Limiter {
         let subject = limits.subject(who.bytes());
         for (limit, verdict) in judged.filter(|(_, verdict)| !verdict.admitted) {
             let key = remote.refused[limit].key(subject);
-            limits.note_refused(key, question::believed(verdict), asked.now.0);
+            let (believed, wait) = (question::believed(verdict), verdict.retry_after);
+            limits.note_refused(key, believed, wait, asked.now.0);
         }
     }
 
