@@ -194,9 +194,14 @@ impl Url {
         if location.bytes().any(|byte| !byte.is_ascii_graphic()) {
             return None;
         }
-        if let Some((scheme, rest)) = location.split_once("://") {
-            return match scheme {
-                "http" | "https" => Url::parse(scheme == "https", rest).ok(),
+        let is_scheme = |it: &str| {
+            it.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        };
+        // An address may stand in a query, too.
+        if let Some((scheme, rest)) = location.split_once("://").filter(|(it, _)| is_scheme(it)) {
+            return match &*scheme.to_ascii_lowercase() {
+                "http" => Url::parse(false, rest).ok(),
+                "https" => Url::parse(true, rest).ok(),
                 _ => None,
             };
         }
@@ -474,6 +479,9 @@ mod tests {
         ] {
             assert_eq!(here.join(location).unwrap().to_string(), there, "{location}");
         }
+        let next = here.join("/login?next=https://d.example/").unwrap();
+        assert_eq!(next.path, "/login?next=https://d.example/");
+        assert!(here.join("HTTPS://d.example/").is_some_and(|it| it.is_tls));
         assert!(here.join("ftp://d.example/").is_none() && here.join("/a b").is_none());
     }
 }

@@ -193,13 +193,19 @@ impl Desk {
 
     /// What of a letter for `other`, who takes nothing, this receiver does not know yet.
     pub(super) fn stand_in(&mut self, letter: &Letter, other: &str, now: Moment) -> Option<Letter> {
+        let is_same = |one: &Item, other: &Item| one.key == other.key && one.fired == other.fired;
+        let is_open =
+            |item: &Item| self.open.get(&item.key).is_some_and(|it| is_same(&it.item, item));
+        let waits = |item: &Item| self.pile.iter().any(|it| is_same(it, item));
         let knows = |item: &Item| match item.status {
-            Status::Firing => {
-                self.open.contains_key(&item.key) || self.pile.iter().any(|it| it.key == item.key)
-            }
-            Status::Resolved => !self.open.contains_key(&item.key),
+            Status::Firing => is_open(item) || waits(item),
+            Status::Resolved => waits(item) || !is_open(item),
         };
         let items: Vec<_> = letter.items.iter().filter(|item| !knows(item)).cloned().collect();
+        // Where the end of an earlier one waits, this one waits behind it.
+        let behind = |item: &Item| self.pile.iter().any(|it| it.key == item.key);
+        let (later, items): (Vec<_>, Vec<_>) = items.into_iter().partition(behind);
+        later.into_iter().for_each(|item| self.push(item, now));
         if items.is_empty() {
             return None;
         }
@@ -345,6 +351,16 @@ mod tests {
         assert_eq!(desk.stand_in(&of(Kind::Resolved, "c"), "two", START), None, "never told");
         assert_eq!(say(&mut desk, &to, START, &[(Kind::Resolved, "b", START)]), ["resolved of b"]);
         assert_eq!(desk.stand_in(&of(Kind::Resolved, "b"), "two", START), None, "told already");
+        // What waits here is told once, and what began anew comes behind the end of what was before.
+        let (mut slow, to) = (Desk::default(), receiver("http://h/ interval=5m"));
+        say(&mut slow, &to, START, &[(Kind::Firing, "a", START)]);
+        let over = [(Kind::Resolved, "a", START)];
+        assert!(say(&mut slow, &to, START + MINUTE, &over).is_empty());
+        assert_eq!(slow.stand_in(&of(Kind::Resolved, "a"), "two", START + MINUTE), None);
+        let again = Letter::of(vec![item(Kind::Firing, "a", "", START + MINUTE)], None, START);
+        assert_eq!(slow.stand_in(&again, "two", START + 2 * MINUTE), None);
+        let letters = slow.turn(START + 5 * MINUTE, &to, false, fires);
+        assert_eq!(told(&letters), ["resolved of a, firing of a"]);
     }
 
     /// Alerts that come and go by chance, and what a receiver hears of them.

@@ -45,11 +45,16 @@ impl Sink for Chosen<'_> {
     fn sample(&mut self, name: &str, labels: &str, value: Value) {
         let value = match value {
             Value::Whole(whole) => whole as f64,
+            // What nobody has set is nothing, and could not be kept as a number.
+            Value::Real(real) if !real.is_finite() => return,
             Value::Real(real) => real,
         };
         self.each(name, labels, |found| {
             let before = if let Found::Number(number) = found { *number } else { 0.0 };
-            *found = Found::Number(before + value);
+            let sum = before + value;
+            if sum.is_finite() {
+                *found = Found::Number(sum);
+            }
         });
     }
 
@@ -97,6 +102,21 @@ mod tests {
     use crate::metrics::names;
     use crate::metrics::requests::Requests;
     use mainstay_os::segment::Layout;
+
+    #[test]
+    fn what_is_no_number_is_nothing_and_spoils_no_sum() {
+        let rules = parse("a: value(queue) > 1; b: value(empty) > 1").unwrap();
+        let wanted: Vec<_> = rules.iter().map(|it| &it.of).collect();
+        let mut chosen = Chosen { found: vec![Found::Nothing; 2], wanted };
+        for (name, value) in
+            [("queue", 2.0), ("queue", f64::NAN), ("queue", f64::INFINITY), ("empty", f64::NAN)]
+        {
+            chosen.sample(name, "", Value::Real(value));
+        }
+        chosen.sample("queue", "", Value::Real(f64::MAX));
+        chosen.sample("queue", "", Value::Real(f64::MAX));
+        assert_eq!(chosen.found, [Found::Number(f64::MAX), Found::Nothing]);
+    }
 
     #[test]
     fn what_is_chosen_is_added_up_from_what_metrics_show() {

@@ -185,7 +185,9 @@ impl<'a> Courier<'a> {
                 self.failed(&format!("it answers with {how}"), after);
             }
             Ok((Verdict::Refused, how)) => {
-                self.answered();
+                // It answers, and takes nothing: it is not tried again, and not well either.
+                self.pace = Pace::default();
+                self.office.failing().entry(self.receiver.name.clone()).or_insert(now);
                 self.lost(letter, &format!("it was refused with {how}"), moment);
             }
             Err(reason) => self.failed(&reason, None),
@@ -210,10 +212,11 @@ impl<'a> Courier<'a> {
     }
 
     fn answered(&mut self) {
-        let pace = std::mem::take(&mut self.pace);
-        self.office.failing().remove(&self.receiver.name);
+        self.pace = Pace::default();
+        let since = self.office.failing().remove(&self.receiver.name);
         if std::mem::take(&mut self.told) {
-            let after = Time(clock::mono().since(pace.since));
+            let now = clock::mono();
+            let after = Time(now.since(since.unwrap_or(now)));
             self.log.event(&Event::NotifierBack { receiver: self.receiver.name.clone(), after });
         }
     }

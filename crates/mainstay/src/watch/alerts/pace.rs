@@ -42,7 +42,7 @@ impl Pace {
         let most = BASE.saturating_mul(1 << self.failures.min(10)).min(CAP);
         // Any time up to that, by the last digits of the clock: many instances are not to come back as one.
         let wait = most.mul_f64((now.0 / 7 % 1_000) as f64 / 1_000.0).max(LEAST);
-        self.next = now + after.map_or(wait, |after| after.min(LONGEST));
+        self.next = now + after.map_or(wait, |after| after.clamp(LEAST, LONGEST));
         self.failures = self.failures.saturating_add(1);
     }
 }

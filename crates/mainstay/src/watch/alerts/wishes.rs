@@ -7,7 +7,7 @@ use crate::config::Config;
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -30,6 +30,15 @@ fn place(state: &Path) -> PathBuf {
     state.join(DIRECTORY)
 }
 
+/// What root makes is for the user of the service, whose the directory of the state is.
+fn hand_over(path: &Path, directory: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let state = directory.parent().unwrap_or(directory).metadata()?;
+    chown(path, Some(state.uid()), Some(state.gid()))
+}
+
 /// Writes a file that is there as a whole or not at all.
 fn write(directory: &Path, name: &str, text: &[u8]) -> io::Result<()> {
     let new = directory.join(format!("{name}.new"));
@@ -37,6 +46,7 @@ fn write(directory: &Path, name: &str, text: &[u8]) -> io::Result<()> {
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(text)?;
     file.sync_all()?;
+    hand_over(&new, directory)?;
     fs::rename(new, directory.join(name))
 }
 
@@ -51,7 +61,12 @@ pub(super) fn waiting(state: &Path) -> Vec<(String, Wish)> {
         }
         let Some(id) = path.file_stem().and_then(|it| it.to_str()) else { continue };
         let is_small = path.metadata().is_ok_and(|it| it.is_file() && it.len() <= LARGEST);
-        let text = if is_small { fs::read(&path).ok() } else { None };
+        let text = match fs::read(&path) {
+            Ok(text) if is_small => Some(text),
+            Ok(_) => None,
+            // It may become readable.
+            Err(_) => continue,
+        };
         match text.and_then(|text| serde_json::from_slice(&text).ok()) {
             Some(wish) => found.push((id.to_owned(), wish)),
             // Nobody who waits for an answer has written it.
@@ -106,7 +121,8 @@ fn asked(state: &Path, wish: &Wish, patience: Duration) -> io::Result<Option<Gra
     // The service has made the directory around it.
     match DirBuilder::new().mode(0o700).create(&directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+        Err(_) => {}
+        Ok(()) => hand_over(&directory, &directory)?,
     }
     let text = serde_json::to_vec(wish).map_err(io::Error::other)?;
     let mut hash = Sha256::new();

@@ -9,7 +9,9 @@ use super::stream::{Socket, Timed};
 use super::tls;
 use crate::clock::{self, Mono};
 use crate::config::probes::{Expect, Probe, Target, Url};
-use std::io::{Read, Write};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -77,7 +79,8 @@ pub(crate) fn attempt(probe: &Probe) -> Attempt {
                 Some(server) => dns::ask(name, *server, deadline),
                 None => dns::resolve(name, 0, deadline).map(drop),
             };
-            found.is_near = server.is_some_and(|it| it.is_loopback());
+            // A resolver of this host that cannot answer may have no way to the world.
+            found.is_near = outcome.is_ok() && server.is_some_and(|it| it.is_loopback());
             add(&mut found.phases.dns, asked);
             outcome
         }
@@ -189,11 +192,20 @@ fn through_unix(
     found: &mut Attempt,
 ) -> Result<Answer, Failure> {
     let begun = clock::mono();
-    let stream = UnixStream::connect(socket);
+    let stream = connect_unix(socket, deadline);
     add(&mut found.phases.connect, begun);
     let stream = stream.map_err(|error| Failure::of_connect(&error))?;
     let socket = Timed::new(Socket::Unix(stream), deadline);
     exchange(socket, ("localhost", path), found)
+}
+
+/// Connects in time: whoever connects to a full queue would else wait until there is room.
+fn connect_unix(socket: &Path, deadline: Mono) -> io::Result<UnixStream> {
+    let left = deadline.since(clock::mono()).max(Duration::from_millis(1));
+    let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    set_socket_timeout(&fd, Timeout::Send, Some(left))?;
+    rustix::net::connect(&fd, &SocketAddrUnix::new(socket)?)?;
+    Ok(UnixStream::from(fd))
 }
 
 /// A request and its answer, timed.

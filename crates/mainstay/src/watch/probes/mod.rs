@@ -202,13 +202,15 @@ impl Prober {
     }
 
     /// Takes note of an attempt; returns when the next one is due.
-    fn note(&self, probe: &Probe, outcome: Outcome, found: Attempt, begun: Mono) -> Mono {
+    fn note(&self, probe: &Probe, outcome: Outcome, mut found: Attempt, begun: Mono) -> Mono {
         if outcome != Outcome::Paused {
             self.gauges.count(outcome, &found);
         }
         let why = found.why();
         let mut entries = self.board.entries();
         let entry = &mut entries[self.index];
+        // Who does not come as far as that says nothing of certificates.
+        found.ends = found.ends.or_else(|| entry.last.as_ref().and_then(|(.., last)| last.ends));
         let change = entry.verdict.note(outcome, begun);
         entry.last = Some((begun, clock::wall(), found));
         let (state, pause) = (entry.verdict.state(), entry.verdict.pause(dice()));

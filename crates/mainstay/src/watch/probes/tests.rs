@@ -128,6 +128,22 @@ fn nobody_there_and_no_such_name_are_told_apart() {
     assert_eq!(gone.failure, Some(Failure::Refused));
 }
 
+#[test]
+fn a_socket_whose_queue_is_full_is_waited_for_no_longer_than_may_be() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("full.sock");
+    let (family, kind) = (rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM);
+    let listener = rustix::net::socket(family, kind, None).unwrap();
+    rustix::net::bind(&listener, &rustix::net::SocketAddrUnix::new(&path).unwrap()).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let _first = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let target = Target::Unix { socket: path, path: "/".to_owned() };
+    let usual = Probe::usual("x", target);
+    let found = attempt(&Probe { timeout: Duration::from_millis(100), ..usual });
+    assert_eq!(found.failure.map(Failure::as_str), Some("timeout_connect"));
+    assert!(found.total < Duration::from_secs(20), "{found:?}");
+}
+
 #[cfg(feature = "tls")]
 #[test]
 fn what_does_not_speak_tls_is_told_so() {

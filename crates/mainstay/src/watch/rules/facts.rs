@@ -131,7 +131,8 @@ impl Windows {
         self.own.retain(|name, _| rules.iter().any(|rule| rule.name == *name));
         for rule in rules {
             let found = facts.own.get(&rule.name).cloned().unwrap_or_default();
-            self.own.entry(rule.name).or_default().note(self.birth, now, found, rule.window);
+            let how = (rule.function, rule.window);
+            self.own.entry(rule.name).or_default().note(self.birth, now, found, how);
         }
     }
 

@@ -217,6 +217,13 @@ fn probe(found: &Probe) -> Vec<Finding> {
         findings.push(of("certificate_ends_soon", name, Some((soon, text.clone()))));
         let soon = bad_if(days < CERTIFICATE_DAYS[0]);
         findings.push(of("certificate_expiry", name, Some((soon, text))));
+    } else if target.starts_with("https:") {
+        // What was told stands until somebody knows better.
+        let text = format!("nobody knows how long certificates of {target} last");
+        findings.extend(
+            ["certificate_ends_soon", "certificate_expiry"]
+                .map(|rule| of(rule, name, Some((Reading::Missing, text.clone())))),
+        );
     }
     findings
 }

@@ -43,15 +43,32 @@ pub(crate) struct History {
 
 impl History {
     /// Takes note of a look at a service that began at `birth`.
-    pub(crate) fn note(&mut self, birth: Moment, now: Moment, found: [Found; 2], window: Duration) {
+    pub(crate) fn note(
+        &mut self,
+        birth: Moment,
+        now: Moment,
+        mut found: [Found; 2],
+        (function, window): (Function, Duration),
+    ) {
         if self.samples.is_empty() {
             self.samples.push_back((birth, <[Found; 2]>::default()));
         }
         let (window, count) = (nanos(window), self.samples.len());
         // The last one moves until it is far enough from the one before.
         let between = window / u64::from(SAMPLES);
-        if count >= 3 && self.samples[count - 1].0 - self.samples[count - 2].0 < between {
-            self.samples.pop_back();
+        if count >= 3
+            && self.samples[count - 1].0 - self.samples[count - 2].0 < between
+            && let Some((_, [was, _])) = self.samples.pop_back()
+        {
+            // It moves with the extreme that it has seen.
+            match (&was, &mut found[0], function) {
+                (Found::Number(was), Found::Number(is), Function::Most) => *is = is.max(*was),
+                (Found::Number(was), Found::Number(is), Function::Least) => *is = is.min(*was),
+                (Found::Number(_), it @ Found::Nothing, Function::Most | Function::Least) => {
+                    *it = was
+                }
+                _ => {}
+            }
         }
         self.samples.push_back((now, found));
         while self.samples.len() >= 3 && self.samples[1].0.saturating_add(window) <= now {
@@ -301,7 +318,7 @@ mod tests {
     fn after(rule: &OwnRule, found: impl IntoIterator<Item = [Found; 2]>) -> (Reading, String) {
         let mut history = History::default();
         for (found, tick) in found.into_iter().zip(1..) {
-            history.note(BIRTH, BIRTH + tick * 10 * SECOND, found, rule.window);
+            history.note(BIRTH, BIRTH + tick * 10 * SECOND, found, (rule.function, rule.window));
         }
         judge(rule, &history)
     }
@@ -385,6 +402,27 @@ mod tests {
     }
 
     #[test]
+    fn an_extreme_stands_for_as_long_as_its_window_however_seldom_it_was_seen() {
+        for (text, spike, usual) in
+            [("a: max(b, 1h) > 1", 200.0, 3.0), ("a: min(b, 1h) < 1", 1.0, 3.0)]
+        {
+            let (rule, mut history) = (own(text), History::default());
+            for tick in 1..420_u64 {
+                let found = if tick == 37 { spike } else { usual };
+                let now = BIRTH + tick * 10 * SECOND;
+                let how = (rule.function, rule.window);
+                history.note(BIRTH, now, [Found::Number(found), Found::Nothing], how);
+                let numbers: Vec<_> = history.numbers(rule.window).collect();
+                // A sample stands for a sixtieth of the window.
+                let is_within = (37..37 + 354).contains(&tick);
+                if is_within || tick < 37 || tick > 37 + 367 {
+                    assert_eq!(numbers.contains(&spike), is_within, "{text} at {tick}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_memory_is_of_a_bounded_size_and_survives_being_written() {
         let (rule, mut history) = (own("a: increase(b, 24h) > 1"), History::default());
         for tick in 1..20_000 {
@@ -392,7 +430,7 @@ mod tests {
                 BIRTH,
                 BIRTH + tick * 10 * SECOND,
                 [Found::Number(0.0), Found::Nothing],
-                rule.window,
+                (rule.function, rule.window),
             );
         }
         assert!(history.samples.len() <= SAMPLES as usize + 3, "{}", history.samples.len());
