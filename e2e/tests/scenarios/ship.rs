@@ -39,6 +39,13 @@ fn fed(command: &mut Command, input: &str) -> Output {
     command.stdin(input).output().expect("the program can be started")
 }
 
+/// The program, which takes a variable of ours for a setting that it does not know.
+fn program() -> Command {
+    let mut command = Command::new(mainstay());
+    command.env_remove("MAINSTAY_BLESS");
+    command
+}
+
 #[test]
 fn units_are_valid_and_little_exposed() {
     let _together = together();
@@ -88,10 +95,10 @@ fn the_unit_s_times_fit_its_configuration() {
     let config = config.replace("/var/log/mainstay", &place.path().display().to_string());
     let file = place.path().join("mainstay.toml");
     fs::write(&file, config).expect("a file of ours");
-    let mut command = Command::new(mainstay());
+    let mut command = program();
     let checked = run(command.args(["check", "-c"]).arg(&file).current_dir(&place));
     assert!(checked.status.success(), "{}", text(&checked.stderr));
-    let mut command = Command::new(mainstay());
+    let mut command = program();
     let output = run(command.args(["config", "--json", "-c"]).arg(&file).current_dir(&place));
     let all: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let seconds = |path: &str| -> u64 {
@@ -141,7 +148,7 @@ fn manifests_are_good_to_doctor_and_to_the_schemas_of_three_versions() {
     let place = tempfile::tempdir().expect("a temporary directory");
     for (overlay, strict) in [("production", true), ("development", false)] {
         let made = rendered(overlay);
-        let mut doctor = Command::new(mainstay());
+        let mut doctor = program();
         doctor.args(["doctor", "kubernetes", "-"]).current_dir(&place);
         if strict {
             doctor.arg("--strict");
@@ -174,7 +181,7 @@ fn doctor_finds_in_a_rendered_overlay_what_was_broken_there() {
     let broken =
         made.replace("terminationGracePeriodSeconds: 50", "terminationGracePeriodSeconds: 30");
     assert_ne!(made, broken);
-    let mut doctor = Command::new(mainstay());
+    let mut doctor = program();
     doctor.args(["doctor", "kubernetes", "-", "--json"]).current_dir(&place);
     let output = fed(&mut doctor, &broken);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -189,9 +196,11 @@ fn doctor_finds_in_a_rendered_overlay_what_was_broken_there() {
 fn the_prometheusrule_is_what_rules_export_says_and_the_autoscaler_s_metric_exists() {
     let _together = together();
     let place = tempfile::tempdir().expect("a temporary directory");
-    let mut command = Command::new(mainstay());
+    let mut command = program();
     command.args(["rules", "export", "--format", "prometheus"]).current_dir(&place);
-    let rules = text(&run(&mut command).stdout);
+    let output = run(&mut command);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let rules = text(&output.stdout);
     let mut manifest = String::from(
         "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: mainstay\nspec:\n",
     );
@@ -445,11 +454,11 @@ fn gunicorn_s_file_becomes_one_that_check_takes() {
     let file = place.path().join("gunicorn.conf.py");
     fs::write(&file, "bind = '127.0.0.1:0'\nworkers = 2\ntimeout = 60\nworker_class = 'gthread'\n")
         .expect("a file of ours");
-    let output = run(Command::new(mainstay()).arg("import").arg(&file).current_dir(&place));
+    let output = run(program().arg("import").arg(&file).current_dir(&place));
     assert!(output.status.success(), "{output:?}");
     let made = text(&output.stdout);
     assert!(made.contains("count = 2") && made.contains("# - line 4: worker_class"), "{made}");
     fs::write(place.path().join("mainstay.toml"), made).expect("a file of ours");
-    let checked = run(Command::new(mainstay()).arg("check").current_dir(&place));
+    let checked = run(program().arg("check").current_dir(&place));
     assert!(checked.status.success(), "{}", text(&checked.stderr));
 }

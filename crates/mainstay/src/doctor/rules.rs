@@ -127,6 +127,12 @@ pub(crate) const SERVICE: &[Rule] = &[
         "Set alerts.dry_run = false once receivers are tried with `notify test`.",
     ),
     rule(
+        "death-is-silent",
+        Note,
+        "A host that is dead tells nobody, and neither does a service whose alerts have stopped.",
+        "Set heartbeat.url to a check that tells when nothing comes any more, or let somebody outside ask /readyz.",
+    ),
+    rule(
         "log-goes-nowhere",
         Doubtful,
         "What happened cannot be looked up afterwards.",

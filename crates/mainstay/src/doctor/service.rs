@@ -133,12 +133,12 @@ fn database(config: &Config, host: &Host, workers: u64, found: &mut Findings) {
                 // A fifth is left to others, but a pool of nothing there is not.
                 Count::Auto => (limit * 8 / 10 / (hosts * workers.max(1))).clamp(1, 10),
             };
-            // A reload boots one worker more on each host.
-            let all = each * hosts * (workers + 1);
+            // A reload boots one worker more; hosts do so one after the other.
+            let all = each * (hosts * workers + 1);
             if all > limit {
                 let what = format!(
-                    "Up to {all} connections ({each} for each of {workers} workers and of one more during a \
-                     reload, on {hosts} hosts); the server takes {limit}"
+                    "Up to {all} connections ({each} for each of {workers} workers on {hosts} hosts, and for one \
+                     more during a reload); the server takes {limit}"
                 );
                 found.add("pools-exceed-database", "database.pool", what);
             }
@@ -188,6 +188,9 @@ fn told(config: &Config, found: &mut Findings) {
         found.add("nobody-is-told", "alerts.receivers", "It is empty");
     } else if alerts.dry_run {
         found.add("alerts-are-not-delivered", "alerts.dry_run", "It is true");
+    }
+    if config.heartbeat.url.is_none() {
+        found.add("death-is-silent", "heartbeat.url", "It is empty");
     }
     for (key, target) in [("log.access", &config.log.access), ("log.error", &config.log.error)] {
         if *target == LogTarget::Nowhere {

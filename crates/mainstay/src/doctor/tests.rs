@@ -38,6 +38,7 @@ const GOOD: &[(&str, &str)] = &[
     ("workers.grace", "30s"),
     ("alerts.receivers", "ops=http://hooks.example/a"),
     ("alerts.state", "/var/lib/shop/alerts"),
+    ("heartbeat.url", "http://beat.example/a"),
 ];
 
 #[test]
@@ -72,6 +73,7 @@ fn each_rule_is_found_where_it_is_broken_and_no_other_with_it() {
         ("alerts-are-off", &[("alerts.enabled", "false")], |_| ()),
         ("nobody-is-told", &[("alerts.receivers", "")], |_| ()),
         ("alerts-are-not-delivered", &[("alerts.dry_run", "true")], |_| ()),
+        ("death-is-silent", &[("heartbeat.url", "")], |_| ()),
         ("log-goes-nowhere", &[("log.access", "")], |_| ()),
         ("kept-in-memory", &[], |it| it.places.push(place(0.1, true, true))),
         ("disk-nearly-full", &[], |it| it.places.push(place(0.85, true, false))),

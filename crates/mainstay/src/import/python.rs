@@ -35,6 +35,15 @@ pub(crate) fn statements(text: &str) -> Vec<Statement> {
         if first.starts_with([' ', '\t', '#']) || first.trim().is_empty() {
             continue;
         }
+        // A text by itself, such as what a file says of itself first.
+        if let Some(quotes) = ["\"\"\"", "'''"].into_iter().find(|it| first.starts_with(*it)) {
+            let mut rest = &first[3..];
+            while !rest.contains(quotes) {
+                let Some((next, _)) = lines.next() else { break };
+                rest = next;
+            }
+            continue;
+        }
         let mut source = without_comment(first).to_owned();
         // What is open goes on in the next line.
         while is_open(&source) {
@@ -223,6 +232,14 @@ mod tests {
         let all = statements(&format!("x = {text}\n"));
         assert_eq!(all.len(), 1, "{text}");
         all[0].value.clone()
+    }
+
+    #[test]
+    fn what_a_file_says_of_itself_is_no_setting() {
+        let text = "\"\"\"\nSettings (don't edit\nworkers = 4 # for example\n\"\"\"\n'''One line.'''\nbind = 'a'\n";
+        let all = statements(text);
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!((&*all[0].name, all[0].line), ("bind", 6));
     }
 
     #[test]

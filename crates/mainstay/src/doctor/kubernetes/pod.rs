@@ -32,7 +32,8 @@ fn end(work: &Workload<'_>, found: &mut Findings) {
     let given = work.pod["spec"]["terminationGracePeriodSeconds"].as_u64();
     let hook = sleeps(&work.container["lifecycle"]["preStop"]);
     let (delay, grace) = (drain_delay(work.config, true), work.config.workers.grace);
-    let needed = hook.unwrap_or_default() + delay + grace + END;
+    let needed =
+        hook.unwrap_or_default().saturating_add(delay).saturating_add(grace).saturating_add(END);
     if Duration::from_secs(given.unwrap_or(GRACE)) < needed {
         let [needed, delay, grace, end] = [needed, delay, grace, END].map(show_duration);
         let given = given.map_or(format!("{GRACE} by default"), |it| it.to_string());
@@ -124,7 +125,8 @@ fn resources(work: &Workload<'_>, found: &mut Findings) {
         return found.add("no-memory-limit", &*work.subject, "resources.limits.memory is not set");
     };
     let workers = workers(work.config.workers.count, cpu.unwrap_or(1));
-    if let Some(each) = work.config.workers.max_rss.filter(|it| it * workers > limit) {
+    if let Some(each) = work.config.workers.max_rss.filter(|it| it.saturating_mul(workers) > limit)
+    {
         let [each, limit] = [each, limit].map(show_bytes);
         let what = format!("{workers} workers of up to {each} each, and {limit} in all");
         found.add("memory-is-promised-twice", &*work.subject, what);

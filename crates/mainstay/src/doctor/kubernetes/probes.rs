@@ -31,7 +31,9 @@ enum Asks<'a> {
 fn probe<'a>(work: &Workload<'a>, name: &str) -> Option<Probe<'a>> {
     let value = work.container.get(name).filter(|it| it.is_object())?;
     let number = |key: &str, default| value[key].as_u64().unwrap_or(default);
-    let budget = Duration::from_secs(number("periodSeconds", 10) * number("failureThreshold", 3));
+    let budget = Duration::from_secs(
+        number("periodSeconds", 10).saturating_mul(number("failureThreshold", 3)),
+    );
     let http = &value["httpGet"];
     let asks = match http["path"].as_str() {
         Some(path) => Asks::Http { path, port: &http["port"] },
@@ -48,7 +50,7 @@ fn probe<'a>(work: &Workload<'a>, name: &str) -> Option<Probe<'a>> {
         asks,
         timeout: Duration::from_secs(number("timeoutSeconds", 1)),
         budget,
-        from_start: budget + Duration::from_secs(number("initialDelaySeconds", 0)),
+        from_start: budget.saturating_add(Duration::from_secs(number("initialDelaySeconds", 0))),
     })
 }
 

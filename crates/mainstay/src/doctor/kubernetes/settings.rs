@@ -36,7 +36,7 @@ pub(crate) fn of(
         ..Sources::default()
     };
     let mut config = Config::resolve(&sources).map_err(|error| error.to_string())?;
-    if config.database.url_file.is_some() || is_from_elsewhere(container, "database.url") {
+    if config.database.url_file.is_some() || is_from_elsewhere(all, container, "database.url") {
         // Which database that is, nobody here knows; the program's default it is not.
         config.database.url = None;
     }
@@ -44,12 +44,22 @@ pub(crate) fn of(
 }
 
 /// Whether a key is set by a variable whose value is not in the manifest.
-fn is_from_elsewhere(container: &Value, path: &str) -> bool {
+fn is_from_elsewhere(all: &Manifests, container: &Value, path: &str) -> bool {
     let Some(key) = keys::find(path) else { return false };
-    list(&container["env"]).filter(|it| it["valueFrom"].is_object()).any(|it| {
+    let is_it = |it: &Value| {
         let name = it["name"].as_str().unwrap_or_default();
         key.variable() == name || key.aliases.iter().any(|alias| alias.var == name)
-    })
+    };
+    // What comes as a whole may hold it, unless it is said beside that.
+    let is_unseen = |it: &Value| {
+        let map = it["configMapRef"]["name"].as_str();
+        it["secretRef"].is_object() || map.is_some_and(|it| all.find("ConfigMap", it).is_none())
+    };
+    let mut own = list(&container["env"]).filter(|it| is_it(it)).peekable();
+    match own.peek() {
+        None => list(&container["envFrom"]).any(is_unseen),
+        Some(_) => own.any(|it| it["valueFrom"].is_object()),
+    }
 }
 
 pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
@@ -79,7 +89,8 @@ fn variables(all: &Manifests, container: &Value) -> Vec<(String, String)> {
 fn mounted(all: &Manifests, pod: &Value, container: &Value) -> Option<(PathBuf, String)> {
     for mount in list(&container["volumeMounts"]) {
         let mut volumes = list(&pod["spec"]["volumes"]);
-        let volume = volumes.find(|it| it["name"] == mount["name"])?;
+        // That of a claim's template stands elsewhere.
+        let Some(volume) = volumes.find(|it| it["name"] == mount["name"]) else { continue };
         let Some(map) = volume["configMap"]["name"].as_str() else { continue };
         let data = all.find("ConfigMap", map).and_then(|it| it["data"].as_object());
         let file = data.into_iter().flatten().find(|(name, _)| name.ends_with(".toml"));
