@@ -2,10 +2,11 @@
 
 use super::{Service, poll};
 use std::fs::File;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -160,7 +161,7 @@ impl Launch {
         if let Some(listener) = launch.listen_fd.take() {
             command.stdin(Stdio::from(listener));
         }
-        let child = command.spawn().expect("the program under test can be started");
+        let child = start(&mut command).expect("the program under test can be started");
         Service { child, exited: None, launch, address, admin, directory }
     }
 
@@ -212,16 +213,23 @@ impl Launch {
     }
 }
 
+/// Starts a program. One that was copied just now is busy for as long as a child that another scenario has forked
+/// meanwhile has it open for writing, which ends with that child's own program.
+fn start(command: &mut Command) -> io::Result<Child> {
+    let started = poll(Duration::from_secs(10), || match command.spawn() {
+        Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => None,
+        started => Some(started),
+    });
+    started.unwrap_or_else(|| command.spawn())
+}
+
 /// Runs a program to its end and returns what it said.
 ///
 /// # Panics
 /// When it cannot be started or is not done within the deadline.
 fn finish(mut command: Command, deadline: Duration) -> Output {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the control command can be started");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = start(&mut command).expect("the control command can be started");
     // The pipes are drained after the end: what a command says fits a pipe.
     let ended = poll(deadline, || child.try_wait().expect("our own child can be waited for"));
     if ended.is_none() {
