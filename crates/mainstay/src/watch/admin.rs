@@ -39,7 +39,7 @@ const CONNECTIONS: usize = 64;
 /// A client here sends its request at once, or is not welcome.
 const HEADER: Duration = Duration::from_secs(5);
 /// How much a scrape gives way to everybody else.
-const NICE: i32 = 10;
+const NICE: i32 = 3;
 
 /// What the answers are made from.
 #[derive(Debug)]
