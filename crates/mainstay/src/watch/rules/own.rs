@@ -65,7 +65,7 @@ impl History {
                 (Found::Number(was), Found::Number(is), Function::Most) => *is = is.max(*was),
                 (Found::Number(was), Found::Number(is), Function::Least) => *is = is.min(*was),
                 (Found::Number(_), it @ Found::Nothing, Function::Most | Function::Least) => {
-                    *it = was
+                    *it = was;
                 }
                 _ => {}
             }
@@ -415,7 +415,7 @@ mod tests {
                 let numbers: Vec<_> = history.numbers(rule.window).collect();
                 // A sample stands for a sixtieth of the window.
                 let is_within = (37..37 + 354).contains(&tick);
-                if is_within || tick < 37 || tick > 37 + 367 {
+                if is_within || !(37..=37 + 367).contains(&tick) {
                     assert_eq!(numbers.contains(&spike), is_within, "{text} at {tick}");
                 }
             }
