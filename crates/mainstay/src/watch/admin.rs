@@ -15,15 +15,13 @@ use crate::log::Log;
 use crate::metrics::readiness;
 use crate::status::{self, Status, makes_progress};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustix::process::setpriority_process;
-use rustix::thread::gettid;
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -38,8 +36,6 @@ use tokio::sync::Semaphore;
 const CONNECTIONS: usize = 64;
 /// A client here sends its request at once, or is not welcome.
 const HEADER: Duration = Duration::from_secs(5);
-/// How much a scrape gives way to everybody else.
-const NICE: i32 = 3;
 
 /// What the answers are made from.
 #[derive(Debug)]
@@ -50,7 +46,6 @@ pub(crate) struct Admin {
     live: String,
     ready: String,
     places: Semaphore,
-    scrapes: Semaphore,
     directories: Arc<Directories>,
     alerts: Arc<Shown>,
     probes: Arc<Board>,
@@ -65,8 +60,8 @@ impl Admin {
         (directories, alerts, probes): (Arc<Directories>, Arc<Shown>, Arc<Board>),
     ) -> Admin {
         let (live, ready) = (config.health.live_path.clone(), config.health.ready_path.clone());
-        let (places, scrapes) = (Semaphore::new(CONNECTIONS), Semaphore::new(1));
-        Admin { log, name, version, live, ready, places, scrapes, directories, alerts, probes }
+        let places = Semaphore::new(CONNECTIONS);
+        Admin { log, name, version, live, ready, places, directories, alerts, probes }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Bytes> {
@@ -96,6 +91,10 @@ impl Admin {
             let status = Status::read(segment, &self.name, &self.version);
             return self.counted(question.answer(&status, state, request.headers()));
         }
+        if path == "/metrics" && matches!(*method, Method::GET | Method::HEAD) {
+            let status = Status::read(segment, &self.name, &self.version);
+            return metrics::answer(segment, &status, &self.directories, request.headers());
+        }
         if path == "/status" && method == Method::GET {
             return json(format!("{}\n", self.status()));
         }
@@ -110,29 +109,6 @@ impl Admin {
         response
     }
 
-    async fn respond(self: Arc<Admin>, request: Request<Incoming>) -> Response<Bytes> {
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        if is_read && request.uri().path() == "/metrics" {
-            return self.scraped(request.into_parts().0.headers).await;
-        }
-        self.answer(&request)
-    }
-
-    /// The metrics, one scrape after the other, by a thread that gives way to whoever serves: it has the processor
-    /// for milliseconds, which those who share it with a worker would wait for.
-    async fn scraped(self: Arc<Admin>, headers: HeaderMap) -> Response<Bytes> {
-        let admin = Arc::clone(&self);
-        let Ok(_turn) = self.scrapes.acquire().await else { return unavailable() };
-        let scrape = move || {
-            // Who may not be nicer answers all the same.
-            setpriority_process(Some(gettid()), NICE).ok();
-            let segment = admin.log.segment();
-            let status = Status::read(segment, &admin.name, &admin.version);
-            metrics::answer(segment, &status, &admin.directories, &headers)
-        };
-        tokio::task::spawn_blocking(scrape).await.unwrap_or_else(|_| unavailable())
-    }
-
     /// An answer to a request for readiness, which is counted.
     fn counted(&self, answer: Response<Bytes>) -> Response<Bytes> {
         readiness::answered(self.log.segment().header(), self.log.slot(), answer.status().as_u16());
@@ -142,12 +118,6 @@ impl Admin {
     fn status(&self) -> serde_json::Value {
         status::to_json(self.log.segment(), &self.name, &self.version)
     }
-}
-
-fn unavailable() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from_static(b"Service Unavailable\n"));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response
 }
 
 fn json(text: String) -> Response<Bytes> {
@@ -198,8 +168,9 @@ where
     tokio::spawn(async move {
         let Ok(_place) = admin.places.try_acquire() else { return };
         let service = service_fn(|request: Request<Incoming>| {
-            let answer = Arc::clone(&admin).respond(request);
-            async { Ok::<_, Infallible>(answer.await.map(Whole)) }
+            // At once, so that what was asked is answered also when watch ends.
+            let response = admin.answer(&request).map(Whole);
+            std::future::ready(Ok::<_, Infallible>(response))
         });
         let mut server = http1::Builder::new();
         server.timer(TokioTimer::new()).header_read_timeout(HEADER).half_close(true);
