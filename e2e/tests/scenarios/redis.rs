@@ -41,6 +41,17 @@ fn metric(service: &Service, name: &str) -> u64 {
     value.unwrap_or_else(|| panic!("no {name}")).parse().expect("a whole number")
 }
 
+/// What both services and the store say of themselves, for who has to find out why they do not agree.
+fn told(services: &[Service; 2], redis: &Redis) -> String {
+    let of = |it: &Service| {
+        let metrics = it.get_admin("/metrics").expect("watch answers").text();
+        let limits = metrics.lines().filter(|line| line.starts_with("mainstay_limit"));
+        format!("{}\n{}", limits.collect::<Vec<_>>().join("\n"), it.log())
+    };
+    let keys = redis.ask(&["KEYS", "*"]);
+    format!("{keys}\n{}\n{}", of(&services[0]), of(&services[1]))
+}
+
 #[test]
 fn two_services_on_one_redis_admit_as_many_together_as_the_limit_says() {
     let _together = together();
@@ -57,7 +68,7 @@ fn two_services_on_one_redis_admit_as_many_together_as_the_limit_says() {
             .map(|it| it.map_or_else(|failure| panic!("{failure:?}"), |answer| answer.status))
             .collect();
         let count = |status| answers.iter().filter(|it| **it == status).count();
-        assert_eq!((count(200), count(429)), (100, 100), "{strategy}:\n{}", services[0].log());
+        assert_eq!((count(200), count(429)), (100, 100), "{strategy}: {}", told(&services, &redis));
         // One round trip for the three limits of a request, and none for whom the store is known to refuse.
         let sum = |name| services.iter().map(|it| metric(it, name)).sum::<u64>();
         let (trips, known) = (sum("round_trips_total"), sum("known_refusals_total"));
