@@ -73,6 +73,8 @@ fn two_services_on_one_redis_admit_as_many_together_as_the_limit_says() {
         let sum = |name| services.iter().map(|it| metric(it, name)).sum::<u64>();
         let (trips, known) = (sum("round_trips_total"), sum("known_refusals_total"));
         assert_eq!(trips + known, 200, "{strategy}");
+        // Who was there first has been refused nothing so far, and asks once more.
+        assert_eq!(admitted(&services[0], "127.0.0.1", 1), 0, "{strategy}");
         let before = metric(&services[0], "round_trips_total");
         assert_eq!(admitted(&services[0], "127.0.0.1", 20), 0, "{strategy}");
         assert_eq!(metric(&services[0], "round_trips_total"), before, "{strategy}");
