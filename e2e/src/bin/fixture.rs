@@ -150,7 +150,7 @@ impl Counts {
         self.under_way.inc();
         self.counted.add(amount.into());
         metrics::counter!("fixture.of.a.library", "kind" => "x").increment(amount.into());
-        self.amounts.observe(amount.into());
+        self.amounts.observe_with_exemplar(amount.into());
         self.under_way.dec();
         self.ledger.as_ref().map_or(Ok(()), |ledger| ledger.end(amount))?;
         Ok("counted\n")

@@ -75,12 +75,17 @@ fn buckets_lead_to_the_traces_that_somebody_records() {
     // Without a receiver the traces are those that callers record.
     let service = service("workers.count = 1");
     ask_within(&service, "/failure", &trace("b"), "00");
+    ask_within(&service, "/count", &trace("d"), "01");
     ask_within(&service, "/", &trace("a"), "01");
     let Some(all) = read(&service) else { return };
     assert!(!has(&all, "b"), "{all:?}");
+    // Of mainstay's own histograms, and of those of the application that ask for it.
     let expected =
-        ["mainstay_http_request_duration_seconds_bucket", &trace("a"), "00f067aa0ba902b7"];
-    assert!(all.iter().any(|it| it == &expected), "{all:?}");
+        [("mainstay_http_request_duration_seconds_bucket", "a"), ("fixture_amounts_bucket", "d")];
+    for (name, digit) in expected {
+        let expected = [name, &trace(digit), "00f067aa0ba902b7"];
+        assert!(all.iter().any(|it| it == &expected), "{name}: {all:?}");
+    }
 
     // With one they are those that are sent, of failures too.
     let collector = Collector::start();

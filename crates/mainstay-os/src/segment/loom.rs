@@ -8,7 +8,7 @@
 //! which outcomes it must have seen, for a model that explores nothing passes.
 
 use super::atomic::AtomicU64;
-use super::{InFlight, InFlightTable, Ring, Started, inflight, ring};
+use super::{Exemplar, InFlight, InFlightTable, Ring, Started, exemplar, inflight, ring};
 use ::loom::model::Builder;
 use ::loom::sync::Arc;
 use ::loom::thread;
@@ -116,4 +116,33 @@ fn an_entry_is_never_read_as_a_mixture_of_two_requests() {
     });
     let expected = [None, Some((false, 1)), Some((false, 2)), Some((true, 0))];
     assert_eq!(outcomes, BTreeSet::from(expected));
+}
+
+/// Observation `mark`, all of whose facts derive from it, and which all are of one cell.
+fn observed(mark: u8) -> Exemplar {
+    Exemplar { value: mark.into(), time: mark.into(), trace: [mark; 16], span: [mark; 8] }
+}
+
+#[test]
+fn an_example_is_never_read_as_a_mixture_of_two() {
+    let outcomes = outcomes(4, || {
+        let words = words(exemplar::WORDS);
+        let shared = Arc::clone(&words);
+        let cells =
+            |words: &[AtomicU64]| exemplar::read(words.first_chunk().expect("enough")).next();
+        let reader = thread::spawn(move || {
+            let read = cells(&shared);
+            if let Some(read) = read {
+                assert_eq!(read, observed(read.span[0]), "facts of different observations");
+            }
+            read.map(|it| it.value)
+        });
+        let written = words.first_chunk().expect("enough");
+        exemplar::write(written, &observed(1));
+        exemplar::write(written, &observed(2));
+        let outcome = reader.join().expect("the reader does not panic");
+        assert_eq!(cells(&words), Some(observed(2)), "after the end of all writing");
+        outcome
+    });
+    assert_eq!(outcomes, BTreeSet::from([None, Some(1), Some(2)]));
 }

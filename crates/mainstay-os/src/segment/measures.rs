@@ -204,10 +204,8 @@ impl<'a> Measures<'a> {
 
     /// Keeps an observation of a histogram as an example, under its trace. The holder's threads take turns.
     pub fn exemplify(&self, index: usize, exemplar: &Exemplar) {
-        let Some(words) = self.histogram(index) else { return };
-        if let Some(cells) = words[EXEMPLARS..].first_chunk() {
-            exemplar::write(cells, exemplar);
-            words[USED].fetch_or(EXEMPLIFIED, Relaxed);
+        if let Some(words) = self.histogram(index) {
+            self::exemplify(words, exemplar);
         }
     }
 
@@ -307,6 +305,13 @@ pub(crate) fn observe(words: &Histogram, value: u64) {
     mark(&words[USED], bin);
     words[FIRST_BIN + bin].fetch_add(1, Relaxed);
     add(&words[SUM], value as f64);
+}
+
+pub(crate) fn exemplify(words: &Histogram, exemplar: &Exemplar) {
+    if let Some(cells) = words[EXEMPLARS..].first_chunk() {
+        exemplar::write(cells, exemplar);
+        words[USED].fetch_or(EXEMPLIFIED, Relaxed);
+    }
 }
 
 /// Notes that something may be in a bin, before it is: whoever is killed in between has noted too much.

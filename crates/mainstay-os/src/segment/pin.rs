@@ -1,9 +1,9 @@
 //! The cells of one series in one slot, found once and then held, so that measuring is an addition and
 //! a comparison.
 
-use super::Cells;
 use super::atomic::AtomicU64;
 use super::measures::{self, GAUGE_WORDS, HISTOGRAM_WORDS};
+use super::{Cells, Exemplar};
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -84,6 +84,13 @@ impl Pin {
     pub fn observe(&self, value: u64) {
         if let Some(words) = self.words().first_chunk::<HISTOGRAM_WORDS>() {
             measures::observe(words, value);
+        }
+    }
+
+    /// Keeps an observation of a histogram as an example, under its trace. The holder's threads take turns.
+    pub fn exemplify(&self, exemplar: &Exemplar) {
+        if let Some(words) = self.words().first_chunk::<HISTOGRAM_WORDS>() {
+            measures::exemplify(words, exemplar);
         }
     }
 }

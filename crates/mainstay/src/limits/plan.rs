@@ -70,8 +70,20 @@ impl Plan {
     /// The limits that a request meets because of its path.
     #[inline]
     pub(crate) fn of_path(&self, method: &str, path: &str) -> &[Met] {
-        let rule = self.rules.iter().find(|(rule, _)| rule.meets(method, path));
-        rule.map_or(&self.default, |(_, limits)| limits)
+        self.of_group(self.group(method, path))
+    }
+
+    /// Which limits those are: the number of the rule, or that behind the last for the default limits.
+    #[inline]
+    pub(crate) fn group(&self, method: &str, path: &str) -> usize {
+        let rule = self.rules.iter().position(|(rule, _)| rule.meets(method, path));
+        rule.unwrap_or(self.rules.len())
+    }
+
+    /// The limits of a [`Plan::group`].
+    #[inline]
+    pub(crate) fn of_group(&self, group: usize) -> &[Met] {
+        self.rules.get(group).map_or(&self.default, |(_, limits)| limits)
     }
 
     /// Every limit, by its index.

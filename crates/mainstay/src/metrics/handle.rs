@@ -2,7 +2,7 @@
 //! process's slot; using it is an addition to a word of memory.
 
 use super::registry::Family;
-use mainstay_os::segment::{Kind, Pin};
+use mainstay_os::segment::{Exemplar, Kind, Pin};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,10 +145,16 @@ impl Histogram {
     /// Counts a value, as exact as a billionth. Values that are negative or no number are not counted.
     #[inline]
     pub fn observe(&self, value: f64) {
-        if value >= 0.0 {
-            // Rounds; a conversion that does not fit gives the largest number.
-            self.put((value * BILLION + 0.5) as u64);
+        if let Some(billionths) = Histogram::billionths(value) {
+            self.put(billionths);
         }
+    }
+
+    /// What a value is counted as, if it is.
+    #[inline]
+    pub(crate) fn billionths(value: f64) -> Option<u64> {
+        // Rounds; a conversion that does not fit gives the largest number.
+        (value >= 0.0).then_some((value * BILLION + 0.5) as u64)
     }
 
     /// Counts a time, in seconds.
@@ -160,6 +166,11 @@ impl Histogram {
     #[inline]
     fn put(&self, billionths: u64) {
         self.place.pin.observe(billionths);
+    }
+
+    /// Keeps a value that was counted as an example. Threads take turns.
+    pub(crate) fn exemplify(&self, exemplar: &Exemplar) {
+        self.place.pin.exemplify(exemplar);
     }
 }
 

@@ -88,6 +88,9 @@ newest request in them whose trace somebody records. That are those that are [se
 ones among them, and, where nothing is sent from here, those of which their caller says so in `traceparent`. For
 each power of ten of the time a slot keeps one. Prometheus keeps them with `--enable-feature=exemplar-storage`.
 
+A histogram of your own has them where it is told by `observe_with_exemplar(…)` instead of `observe(…)`, within a request
+whose trace is certain to be recorded.
+
 ## Metrics of libraries
 With the feature `metrics` each worker installs a recorder of the crate of that name before the application
 begins, so that what other crates measure by its macros is in `/metrics`, as exact as the rest.

@@ -176,9 +176,11 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         part: "crates/mainstay/src/http/context/",
         may: &[
+            "crate::clock",
             "crate::http::context",
             "crate::http::ending::Pendings",
             "crate::log::Log",
+            "crate::metrics::Histogram",
             "crate::telemetry",
         ],
         never: PROCESS,

@@ -4,6 +4,7 @@
 
 mod crumbs;
 pub(crate) mod current;
+mod exemplar;
 #[cfg(feature = "axum")]
 mod extract;
 mod facts;

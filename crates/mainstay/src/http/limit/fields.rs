@@ -3,9 +3,9 @@
 
 use crate::limits::settings::Fields;
 use crate::log::digits;
+use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// Of draft 6.
 const DRAFT_6: [HeaderName; 3] = [
@@ -13,10 +13,12 @@ const DRAFT_6: [HeaderName; 3] = [
     HeaderName::from_static("ratelimit-remaining"),
     HeaderName::from_static("ratelimit-reset"),
 ];
-const X_RATELIMIT: [HeaderName; 3] = [
+/// The customary ones, and that of the newest draft.
+const BOTH: [HeaderName; 4] = [
     HeaderName::from_static("x-ratelimit-limit"),
     HeaderName::from_static("x-ratelimit-remaining"),
     HeaderName::from_static("x-ratelimit-reset"),
+    HeaderName::from_static("ratelimit"),
 ];
 
 /// A limit that an answer tells of.
@@ -38,59 +40,100 @@ impl Item<'_> {
     }
 }
 
+/// Most fields that an answer tells of limits in, `Retry-After` among them.
+const MOST: usize = 6;
+
 /// Writes what `fields` asks for: of all items where there is room for them, else of the `first`.
-/// `reset_at` is when there is more of that one, seconds since the epoch.
+/// `reset_at` is when there is more of that one, seconds since the epoch. `policy` is what [`policy`] gives
+/// for these items, where it is known.
 pub(crate) fn write(
     headers: &mut HeaderMap,
     fields: Fields,
     items: &[Item<'_>],
     first: &Item<'_>,
     reset_at: u64,
+    policy: Option<&HeaderValue>,
 ) {
-    // Each value is written here, and copied when it is whole: nearly every answer has them.
-    let text = &mut Vec::with_capacity(48 * items.len());
-    if matches!(fields, Fields::Both | Fields::XRateLimit) {
-        put_all(headers, text, &X_RATELIMIT, [first.amount, first.remaining, reset_at]);
+    headers.reserve(MOST);
+    let mut values =
+        Values { text: Vec::with_capacity(64 + 48 * items.len()), ends: [0; MOST], count: 0 };
+    let names: &[HeaderName] = match fields {
+        Fields::Both => &BOTH,
+        Fields::XRateLimit => &BOTH[..3],
+        Fields::Draft10 | Fields::Draft7 => &BOTH[3..4],
+        Fields::Draft6 => &DRAFT_6,
+        Fields::Off => return,
+    };
+    let Item { amount, remaining, reset, .. } = *first;
+    match fields {
+        Fields::Both | Fields::XRateLimit => values.numbers([amount, remaining, reset_at]),
+        Fields::Draft6 => values.numbers([amount, remaining, reset]),
+        _ => {}
     }
     match fields {
         Fields::Both | Fields::Draft10 => {
-            list(text, items, |it| [(b";r=", it.remaining), (b";t=", it.reset)]);
-            put(headers, RATELIMIT, text);
-            list(text, items, |it| [(b";q=", it.amount), (b";w=", it.window)]);
-            put(headers, RATELIMIT_POLICY, text);
+            values.put(|text| list(text, items, |it| [(b";r=", it.remaining), (b";t=", it.reset)]));
         }
-        Fields::Draft7 => {
-            let Item { amount, remaining, reset, .. } = first;
-            text.extend_from_slice(
-                format!("limit={amount}, remaining={remaining}, reset={reset}").as_bytes(),
-            );
-            put(headers, RATELIMIT, text);
-            quotas(text, items);
-            put(headers, RATELIMIT_POLICY, text);
-        }
-        Fields::Draft6 => {
-            put_all(headers, text, &DRAFT_6, [first.amount, first.remaining, first.reset]);
-            quotas(text, items);
-            put(headers, RATELIMIT_POLICY, text);
-        }
-        Fields::XRateLimit | Fields::Off => {}
+        Fields::Draft7 => values.put(|text| {
+            let all = format!("limit={amount}, remaining={remaining}, reset={reset}");
+            text.extend_from_slice(all.as_bytes());
+        }),
+        _ => {}
+    }
+    values.insert(headers, names);
+    if fields != Fields::XRateLimit {
+        let known = policy.cloned().or_else(|| self::policy(fields, items));
+        known.map(|value| headers.insert(RATELIMIT_POLICY, value));
     }
 }
 
-fn put_all(headers: &mut HeaderMap, text: &mut Vec<u8>, names: &[HeaderName; 3], values: [u64; 3]) {
-    for (name, value) in names.iter().zip(values) {
-        digits::push(text, value);
-        put(headers, name.clone(), text);
+/// The value of `RateLimit-Policy`, which says the same of the same limits each time.
+pub(crate) fn policy(fields: Fields, items: &[Item<'_>]) -> Option<HeaderValue> {
+    let mut text = Vec::with_capacity(48 * items.len());
+    match fields {
+        Fields::Both | Fields::Draft10 => {
+            list(&mut text, items, |it| [(b";q=", it.amount), (b";w=", it.window)]);
+        }
+        Fields::Draft7 | Fields::Draft6 => quotas(&mut text, items),
+        Fields::XRateLimit | Fields::Off => return None,
     }
-}
-
-/// Takes what was written, and leaves nothing of it.
-fn put(headers: &mut HeaderMap, name: HeaderName, text: &mut Vec<u8>) {
     // Names of limits are made of what a field may hold.
-    if let Ok(value) = HeaderValue::from_bytes(text) {
-        headers.insert(name, value);
+    HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
+}
+
+/// Values of fields, written one behind the other into memory that they then share: nearly every answer has
+/// them.
+struct Values {
+    text: Vec<u8>,
+    /// Where each of them ends.
+    ends: [usize; MOST],
+    count: usize,
+}
+
+impl Values {
+    fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.text);
+        self.ends[self.count] = self.text.len();
+        self.count += 1;
     }
-    text.clear();
+
+    fn numbers(&mut self, numbers: [u64; 3]) {
+        for number in numbers {
+            self.put(|text| digits::push(text, number));
+        }
+    }
+
+    fn insert(self, headers: &mut HeaderMap, names: &[HeaderName]) {
+        let shared = Bytes::from(self.text);
+        let mut from = 0;
+        for (name, to) in names.iter().zip(&self.ends[..self.count]) {
+            // Names of limits are made of what a field may hold.
+            if let Ok(value) = HeaderValue::from_maybe_shared(shared.slice(from..*to)) {
+                headers.insert(name.clone(), value);
+            }
+            from = *to;
+        }
+    }
 }
 
 /// A List of Strings with parameters, by RFC 9651.
@@ -99,8 +142,8 @@ fn list(
     items: &[Item<'_>],
     parameters: impl Fn(&Item<'_>) -> [(&'static [u8; 3], u64); 2],
 ) {
-    for item in items {
-        text.extend_from_slice(if text.is_empty() { &b"\""[..] } else { b", \"" });
+    for (at, item) in items.iter().enumerate() {
+        text.extend_from_slice(if at == 0 { &b"\""[..] } else { b", \"" });
         let is_plain = |it: &u8| matches!(it, b' '..=b'~' if !matches!(it, b'"' | b'\\'));
         if item.name.bytes().all(|it| is_plain(&it)) {
             text.extend_from_slice(item.name.as_bytes());
@@ -143,7 +186,7 @@ mod tests {
 
     fn written(fields: Fields, items: &[Item<'_>]) -> Vec<String> {
         let mut headers = HeaderMap::new();
-        write(&mut headers, fields, items, &items[0], 1_700_000_030);
+        write(&mut headers, fields, items, &items[0], 1_700_000_030, None);
         headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
     }
 

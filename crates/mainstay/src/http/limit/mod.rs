@@ -32,7 +32,7 @@ use ban::Warden;
 use bytes::Bytes;
 use concurrent::{AtOnce, Held};
 use fields::Item;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use mainstay_os::segment::{Hit, Policy, Scope, Verdict};
 use refusal::Refusal;
 use route::Noted;
@@ -59,6 +59,8 @@ pub(crate) struct Limiter {
     is_active: bool,
     /// What is told of each limit, and its counts, by its index.
     kept: Vec<Kept>,
+    /// What is told of the limits of each group of the plan whatever is left of them.
+    policies: Vec<HeaderValue>,
     flood: Mutex<Flood>,
     /// What counts for several hosts.
     remote: Option<remote::Remote>,
@@ -145,6 +147,8 @@ pub(crate) struct Admitted {
     wall: u64,
     count: usize,
     shown: [Shown; TOLD],
+    /// The group of the plan, where these are all its limits.
+    group: Option<usize>,
 }
 
 /// One of them.
@@ -183,6 +187,7 @@ impl Limiter {
             is_active: settings.enabled && (!plan.is_empty() || settings.concurrency > 0),
             at_once: None,
             kept: Vec::new(),
+            policies: Vec::new(),
             flood: Mutex::new(Flood::new(1_000_000 / workers.max(1))),
             remote: remote::Remote::of(&settings, &plan, &log)?,
             own: Mutex::default(),
@@ -194,6 +199,7 @@ impl Limiter {
         };
         let kept = limiter.plan.all().map(|met| limiter.keep(met)).collect();
         limiter.kept = kept;
+        limiter.policies = (0..=limiter.plan.rules.len()).map(|it| limiter.policy(it)).collect();
         limiter.at_once_of_settings();
         Ok(Arc::new(limiter))
     }
@@ -240,7 +246,8 @@ impl Limiter {
         if has_meta && let Some(refused) = self.meta(asked, who, true) {
             return Err(refused);
         }
-        let of_path = self.plan.of_path(asked.method.as_str(), asked.path);
+        let group = self.plan.group(asked.method.as_str(), asked.path);
+        let of_path = self.plan.of_group(group);
         let met = || self.plan.application.iter().chain(of_path).filter(move |met| counts(met));
         // Most requests meet few limits, and room for many costs.
         let decided = match self.plan.application.len() + of_path.len() {
@@ -249,8 +256,10 @@ impl Limiter {
             _ => self.decide::<MOST>(asked, who, met()),
         };
         match decided {
-            Ok(admitted) => {
+            Ok(mut admitted) => {
                 self.try_out(asked, who, met().filter(|met| met.dry_run));
+                let all = self.enforced(group).count();
+                admitted.group = (all == admitted.count).then_some(group);
                 Ok(admitted)
             }
             Err(refusal) => {
@@ -463,7 +472,9 @@ impl Limiter {
         let reset = reset.map_or(0, |(it, _)| it.reset);
         let wall = admitted.wall.max(noted.first().map_or(0, |_| crate::clock::wall()));
         let reset_at = self.reset_at(wall, reset);
-        fields::write(headers, self.settings.fields, &items, first, reset_at);
+        let policy = admitted.group.filter(|_| noted.is_empty());
+        let policy = policy.and_then(|group| self.policies.get(group));
+        fields::write(headers, self.settings.fields, &items, first, reset_at, policy);
         if self.settings.flask && self.settings.fields != Fields::Off {
             refusal::retry_later(headers, reset / SECOND + 1);
         }
@@ -473,6 +484,21 @@ impl Limiter {
     fn reset_at(&self, wall: u64, reset: u64) -> u64 {
         let at = wall.saturating_add(reset);
         if self.settings.flask { at / SECOND + 1 } else { at.div_ceil(SECOND) }
+    }
+
+    /// The limits of a group of the plan that refuse, and of which answers tell.
+    #[inline]
+    fn enforced(&self, group: usize) -> impl Iterator<Item = &Met> {
+        let all = self.plan.application.iter().chain(self.plan.of_group(group));
+        all.filter(|met| !met.dry_run)
+    }
+
+    /// The field that tells of them whatever is left of them.
+    fn policy(&self, group: usize) -> HeaderValue {
+        let whole = Shown::default();
+        let items = self.enforced(group).map(|met| self.kept[met.index].item(&whole));
+        let value = fields::policy(self.settings.fields, &items.collect::<Vec<_>>());
+        value.unwrap_or(HeaderValue::from_static(""))
     }
 
     fn keep(&self, met: &Met) -> Kept {

@@ -59,7 +59,7 @@ impl Limiter {
             let headers = response.headers_mut();
             let fields = self.settings.fields;
             let reset_at = self.reset_at(asked.wall, shown.reset);
-            fields::write(headers, fields, &items, &kept.item(&shown), reset_at);
+            fields::write(headers, fields, &items, &kept.item(&shown), reset_at, None);
             let flask = self.settings.flask;
             let seconds =
                 if flask { shown.reset / SECOND + 1 } else { wait.div_ceil(SECOND).max(1) };
