@@ -125,7 +125,7 @@ fn observed(mark: u8) -> Exemplar {
 
 #[test]
 fn an_example_is_never_read_as_a_mixture_of_two() {
-    let outcomes = outcomes(4, || {
+    let outcomes = outcomes(3, || {
         let words = words(exemplar::WORDS);
         let shared = Arc::clone(&words);
         let cells =
