@@ -254,6 +254,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::ask",
             "crate::clock",
             "crate::config",
+            "crate::db::holding",
             "crate::db::probe",
             "crate::event",
             "crate::health",
