@@ -360,6 +360,9 @@ impl Looker {
 
     /// Tells those who would go on calling people that somebody knows.
     fn tell_known(&self, book: &mut Book, alert: &str, by: &str, now: Moment) {
+        if self.config.alerts.dry_run {
+            return;
+        }
         for receiver in self.receivers.iter().filter(|it| it.shape == Shape::PagerDuty) {
             let letter = book.desk(&receiver.name).known(alert, by, now);
             let lost = letter.map_or(0, |letter| book.post(&receiver.name, letter));

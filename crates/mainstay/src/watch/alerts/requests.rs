@@ -3,7 +3,9 @@
 
 use super::super::rules::Moment;
 use super::letter::time;
+#[cfg(feature = "database")]
 use crate::clock::{self, Mono};
+#[cfg(feature = "database")]
 use crate::status;
 use mainstay_os::segment::{Failed, Segment};
 use serde_json::{Value, json};
