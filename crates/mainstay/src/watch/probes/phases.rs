@@ -110,22 +110,27 @@ fn phase(found: &Attempt, name: &str) -> Duration {
     named.and_then(|(_, took)| took).unwrap_or_default()
 }
 
-/// The delay is found in this phase, exactly, and in no other. `ask` gives what it was, too.
+/// The delay is found in this phase, exactly, and in no other. `ask` gives what it was, too. What the phase takes
+/// without it is measured beside, and is what a busy machine is not punctual by.
 fn is_found_in(name: &str, plain: impl Fn() -> Attempt, ask: impl Fn() -> (Attempt, Duration)) {
-    let bare = (0..TRIES).map(|_| phase(&plain(), name)).min().unwrap_or_default();
+    let mut bare: Vec<_> = (0..TRIES).map(|_| plain()).collect();
+    bare.sort_by_key(|it| phase(it, name));
+    let [least, middle] = [0, TRIES / 2].map(|it| phase(&bare[it], name));
+    let most = EXACT + (middle - least);
     let mut seen = Vec::new();
     for _ in 0..TRIES {
         let (found, injected) = ask();
-        let off = phase(&found, name).abs_diff(injected + bare);
-        let others = found.phases.each().into_iter().filter(|(it, _)| *it != name);
-        let is_alone = others.into_iter().all(|(_, took)| took.unwrap_or_default() < DELAY / 2);
         assert!(injected >= DELAY, "{found:?}");
-        if off <= EXACT && is_alone {
+        let off = phase(&found, name).abs_diff(injected + least);
+        let usual = |other: &str| bare.iter().map(|it| phase(it, other)).max().unwrap_or_default();
+        let mut others = found.phases.each().into_iter().filter(|(it, _)| *it != name);
+        let is_alone = others.all(|(it, took)| took.unwrap_or_default() < usual(it) + DELAY / 2);
+        if off <= most && is_alone {
             return;
         }
         seen.push((off, found.phases));
     }
-    panic!("{name}, which takes {bare:?} by itself: {seen:#?}");
+    panic!("{name}, which takes {least:?} to {middle:?} by itself: {seen:#?}");
 }
 
 #[test]
