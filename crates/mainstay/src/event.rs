@@ -430,6 +430,9 @@ events! {
     /// A notification was given up.
     NotificationLost { receiver: String, what: String, reason: String } "notify.lost" Error
         "Receiver {receiver} will not get the notification {what}: {reason}";
+    /// Some of those that a receiver names, such as an address of mail, took a notification, and others did not.
+    NotificationPartly { receiver: String, what: String, reason: String } "notify.partly" Error
+        "The notification {what} has reached only some of receiver {receiver}: {reason}";
     /// With `alerts.dry_run`: what would be delivered.
     NotificationDry { receiver: String, what: String } "notify.dry_run" Info
         "Dry run: receiver {receiver} would be told of {what}";

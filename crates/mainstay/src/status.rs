@@ -115,6 +115,7 @@ pub struct WorkerStatus {
 #[derive(Clone, Debug, serde::Serialize)]
 pub(crate) struct RequestStatus {
     pub(crate) pid: u32,
+    pub(crate) id: String,
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) age_seconds: f64,
@@ -278,6 +279,7 @@ pub(crate) fn requests_of(slot: Slot<'_>, now: Mono) -> Vec<RequestStatus> {
         .iter()
         .map(|request| RequestStatus {
             pid: slot.pid(),
+            id: text(&request.id),
             method: if request.partial { "?".into() } else { text(&request.method) },
             path: if request.partial { "?".into() } else { text(&request.path) },
             age_seconds: if request.partial {

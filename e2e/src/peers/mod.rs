@@ -24,6 +24,7 @@ mod rsyslog;
 mod statsd;
 mod test_agent;
 mod tls;
+mod world;
 
 pub use alertmanager::Alertmanager;
 pub use collector::{Collector, SILENCE, Total};
@@ -45,6 +46,7 @@ pub use rsyslog::Rsyslog;
 pub use statsd::{Navdoon, Statsd};
 pub use test_agent::TestAgent;
 pub use tls::TlsServer;
+pub use world::World;
 
 use std::path::{Path, PathBuf};
 

@@ -225,7 +225,7 @@ fn a_pool_that_gives_no_connection_is_told_with_its_figures() {
     let ward = Ward::with(&hook, 1, config);
     ward.wait_alert("pool_exhausted", "silent", |it| it["state"] == "inactive");
     thread::scope(|scope| {
-        let hold = || e2e::load::get(&ward.service.target(), "/hold?ms=1500", LONG);
+        let hold = || e2e::load::get(&ward.service.target(), "/hold?ms=4000", LONG);
         let both = [scope.spawn(hold), scope.spawn(hold)];
         let mut statuses: Vec<_> =
             both.into_iter().filter_map(|it| Some(it.join().ok()?.ok()?.status)).collect();
@@ -239,11 +239,22 @@ fn a_pool_that_gives_no_connection_is_told_with_its_figures() {
     assert_eq!(alert["labels"]["pool"], "database", "{alert}");
     let summary = alert["annotations"]["summary"].as_str().expect("a text");
     assert!(summary.contains("1 waits timed out within 1m"), "{summary}");
+    let evidence = &told.body["mainstay"]["evidence"];
+    let failed = &evidence["last_failed"][0];
+    assert!(failed["route"] == "/hold" && failed["status"].as_u64() >= Some(500), "{evidence}");
+    let id = failed["id"].as_str().expect("an id");
+    let is_its = |line: &&str| line.contains(id) && line.contains("/hold");
+    let log = ward.service.log();
+    assert!(log.lines().any(|line| is_its(&line)), "the log has it under {id}:\n{log}");
+    let users = &evidence["busy_pools"][0]["users"][0];
+    assert_eq!((&users["in_use"], &users["requests"][0]["path"]), (&1.into(), &"/hold".into()));
+    assert!(users["worker"].as_u64() > Some(1) && !evidence.to_string().contains("ms=4000"));
 }
 
-/// Used space in percent, as df has it.
-fn df(path: &Path) -> f64 {
-    let output = Command::new("df").args(["--output=used,avail", "-k"]).arg(path).output();
+/// What is used in percent, as df has it: `used,avail` or `iused,iavail`.
+fn df(columns: &str, path: &Path) -> f64 {
+    let columns = format!("--output={columns}");
+    let output = Command::new("df").args([&columns, "-k"]).arg(path).output();
     let output = output.expect("df is there");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().nth(1).expect("a line of numbers");
@@ -256,7 +267,7 @@ fn an_uploads_directory_is_as_full_as_df_says_and_more_than_80_percent_is_told()
     let _together = together();
     let hook = Hook::start();
     let place = tempfile::tempdir().expect("a temporary directory");
-    let Some(_disk) = Disk::mount(place.path(), "10m") else { return };
+    let Some(_disk) = Disk::mount(place.path(), "10m,nr_inodes=200") else { return };
     let fill =
         |kib: usize| fs::write(place.path().join("upload"), vec![b'x'; kib << 10]).expect("room");
     // 79 % of 10 MiB.
@@ -268,14 +279,31 @@ fn an_uploads_directory_is_as_full_as_df_says_and_more_than_80_percent_is_told()
         text.split(" %").next().and_then(|it| it.parse().ok()).unwrap_or(0.0)
     };
     let found = ward.wait_alert("directory_full", "measured", |it| told(it) > 0.0);
-    assert!((told(&found) - df(place.path())).abs() <= 0.1, "{found} {}", df(place.path()));
+    assert!(
+        (told(&found) - df("used,avail", place.path())).abs() <= 0.1,
+        "{found} {}",
+        df("used,avail", place.path())
+    );
     assert_eq!(found["state"], "inactive");
     fill(8_296);
     let found = ward.wait_alert("directory_full", "told", |it| it["state"] == "firing");
-    assert!((told(&found) - df(place.path())).abs() <= 0.1 && told(&found) > 80.0, "{found}");
+    assert!(
+        (told(&found) - df("used,avail", place.path())).abs() <= 0.1 && told(&found) > 80.0,
+        "{found}"
+    );
     fill(100);
     ward.wait_messages(&hook, 2);
-    assert_eq!(what(&hook.unique()), ["firing directory_full", "resolved directory_full"]);
+    // As full of names as of bytes, as df counts both.
+    (0..165).for_each(|it| fs::write(place.path().join(it.to_string()), "").expect("an inode"));
+    ward.wait_messages(&hook, 3);
+    let found = ward.alert("directory_full").expect("it fires");
+    let text = found["text"].as_str().unwrap_or_default();
+    let inodes = text.split(" and ").nth(1).and_then(|it| it.split(" %").next()?.parse().ok());
+    let inodes: f64 = inodes.unwrap_or_else(|| panic!("no inodes in {text}"));
+    let df = df("iused,iavail", place.path());
+    assert!((inodes - df).abs() <= 0.1 && inodes > 80.0 && told(&found) < 10.0, "{text} {df}");
+    let all = ["firing directory_full", "resolved directory_full", "firing directory_full"];
+    assert_eq!(what(&hook.unique()), all);
 }
 
 #[test]

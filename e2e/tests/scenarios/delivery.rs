@@ -78,12 +78,14 @@ fn each_kind_of_receiver_is_told_of_both_ends_in_its_own_words() {
         assert_eq!(alert["status"]["state"], "active", "{alert}");
         assert_eq!(alert["labels"]["severity"], "critical");
     }
+    ward.service.control_ok(&["alerts", "ack", "not_ready", "--by", "anna"]);
+    wait_taken(&postbox, &ward, "/v2/enqueue", 2);
     ward.set("ok");
     let both = |path: &str| wait_taken(&postbox, &ward, path, 2);
-    let pages = both("/v2/enqueue");
+    let pages = wait_taken(&postbox, &ward, "/v2/enqueue", 3);
     let actions: Vec<_> = pages.iter().map(|it| &it.body["event_action"]).collect();
-    assert_eq!(actions, ["trigger", "resolve"]);
-    assert_eq!(pages[0].body["dedup_key"], pages[1].body["dedup_key"]);
+    assert_eq!(actions, ["trigger", "acknowledge", "resolve"]);
+    assert!(pages.iter().all(|it| it.body["dedup_key"] == pages[0].body["dedup_key"]));
     assert_eq!(both("/slack/hunter2")[0].body["attachments"][0]["color"], "#d73a49");
     assert_eq!(both("/discord/hunter2")[1].body["allowed_mentions"], json!({ "parse": [] }));
     assert_eq!(postbox.posted("/discord/hunter2").len(), 3, "once more than it was taken");

@@ -44,4 +44,5 @@ mod strategies;
 mod support;
 mod systemd;
 mod telemetry;
+mod vantage;
 mod wire;

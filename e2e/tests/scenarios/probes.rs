@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 const LONG: Duration = Duration::from_secs(60);
 
 /// What `/probes` shows of one; nothing while watch is away.
-fn probe(service: &Service, name: &str) -> Option<Value> {
+pub(crate) fn probe(service: &Service, name: &str) -> Option<Value> {
     let page: Value = serde_json::from_slice(&service.get_admin("/probes").ok()?.body).ok()?;
     page["probes"].as_array()?.iter().find(|it| it["probe"] == name).cloned()
 }
 
-fn wait_probe(service: &Service, name: &str, state: &str) -> Value {
+pub(crate) fn wait_probe(service: &Service, name: &str, state: &str) -> Value {
     let found = poll(LONG, || probe(service, name).filter(|it| it["state"] == state));
     found.unwrap_or_else(|| {
         panic!("{name} is not {state}: {:?}\n{}", probe(service, name), service.log())

@@ -3,9 +3,9 @@
 
 use super::atomic::Ordering::Relaxed;
 use super::{
-    Capacity, ENTRY_VALUES, GAUGES, JOURNAL_VALUES, JOURNALS, Kind, Layout, Limits, MAX_METHOD,
-    MAX_NAME, MAX_NOTE, MAX_PATH, MAX_TARGET, NOTES, Phase, Record, Segment, Settlement, Slot,
-    Started, Tally, cases, limits, read_histograms,
+    Capacity, ENTRY_VALUES, Failed, GAUGES, JOURNAL_VALUES, JOURNALS, Kind, Layout, Limits,
+    MAX_METHOD, MAX_NAME, MAX_NOTE, MAX_PATH, MAX_TARGET, NOTES, Phase, Record, Segment,
+    Settlement, Slot, Started, Tally, cases, limits, read_histograms,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -54,6 +54,9 @@ fn read_all(slot: Slot<'_>, layout: Layout) {
     }
     for request in slot.in_flight().iter() {
         assert!(request.method.len() <= MAX_METHOD && request.path.len() <= MAX_PATH);
+    }
+    for failed in slot.failures().iter() {
+        assert!(failed.route.len() <= 64 && failed.reason.len() <= 24);
     }
     for (index, bytes) in layout.ring_bytes.into_iter().enumerate() {
         let ring = slot.ring(index);
@@ -160,6 +163,9 @@ fn use_afterwards(slot: Slot<'_>, layout: Layout) {
     slot.in_flight().begin(0, &request);
     let read = slot.in_flight().read(0);
     assert_eq!(read.map(|read| read.path), (layout.in_flight > 0).then(|| b"/here".to_vec()));
+    let failed = Failed { time: 7, route: &b"/here"[..], ..Failed::default() };
+    slot.failures().note(&failed);
+    assert!(slot.failures().iter().any(|it| it.time == 7 && it.route == b"/here"));
     slot.request_ended();
     slot.connection_closed();
     slot.in_flight().end(0);

@@ -29,6 +29,7 @@ const _: () = assert!(FIRST_JOURNAL + JOURNALS * journal::WORDS <= WORDS, "journ
 /// Words taken by the layout's stamp, with room to grow.
 const FIRST_FIELD: usize = 16;
 /// Answers in a row that said that the service is not ready.
+/// Between two fields.
 const BAD_RUN: usize = FIRST_FIELD + 14;
 
 /// View of the header.
@@ -84,6 +85,8 @@ fields! {
     12 schema set_schema;
     /// Pid of watch, 0 while there is none.
     13 watch_pid set_watch_pid;
+    /// Since when the generation serves, nanoseconds since the Unix epoch.
+    15 generation_since set_generation_since;
 }
 
 impl<'a> Header<'a> {

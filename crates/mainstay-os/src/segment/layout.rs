@@ -4,13 +4,13 @@
 use super::atomic::{AtomicU64, Ordering::Relaxed};
 use super::limits::Geometry;
 use super::register::Capacity;
-use super::{board, header, inflight, measures, ring, slot};
+use super::{board, failures, header, inflight, measures, ring, slot};
 use std::fmt;
 
 /// `mainstay` in ASCII.
 const MAGIC: u64 = u64::from_le_bytes(*b"mainstay");
 /// Raised whenever the meaning of a word changes.
-const VERSION: u64 = 9;
+const VERSION: u64 = 10;
 /// The words before the register of metrics: the header and the board.
 pub(crate) const REGISTER: usize = header::WORDS + board::WORDS;
 /// A segment larger than this is a mistake, or an attack on the mapper.
@@ -99,6 +99,7 @@ impl Layout {
             + self.counters.next_multiple_of(8)
             + measures::words(self.metrics)
             + slot::METER_WORDS
+            + failures::WORDS
             + self.in_flight * inflight::ENTRY_WORDS
             + self.ring_bytes.map(ring::words).iter().sum::<usize>()
     }

@@ -4,8 +4,8 @@
 //! whatever another process does or dies doing. Structure is laid over the words by [`Layout`]:
 //! a header, a board of named entries, a register of metrics, then `slots` equal slots, each with an
 //! assignment line, a progress line, a counter block, the cells of each series of the register, a meter
-//! for each entry of the board, a table of requests in flight and two rings of log lines; then the table of
-//! rate limits.
+//! for each entry of the board, the last requests that failed, a table of requests in flight and the rings;
+//! then the table of rate limits.
 //!
 //! Invariants (ARCHITECTURE.md has the reasons):
 //! 1. A counter block belongs to its slot, never to a pid; no counter ever goes down.
@@ -20,6 +20,7 @@ mod bins;
 mod board;
 mod cells;
 mod exemplar;
+mod failures;
 #[cfg(all(test, not(loom)))]
 mod garbage;
 mod header;
@@ -45,6 +46,7 @@ pub use bins::{BINS, bin_of, upper_edge};
 pub use board::{Board, BoardEntry, ENTRIES, ENTRY_VALUES, MAX_NAME, MAX_TARGET};
 pub use cells::Cells;
 pub use exemplar::Exemplar;
+pub use failures::{FAILURES, Failed, Failures};
 pub use header::{Header, JOURNALS, NOTES};
 pub use inflight::{InFlight, InFlightTable, MAX_METHOD, MAX_PATH, Started};
 pub use journal::{JOURNAL_VALUES, Journal};

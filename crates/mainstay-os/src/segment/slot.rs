@@ -6,7 +6,8 @@ use super::atomic::{
 };
 use super::settle::{self, Settlement};
 use super::{
-    ENTRIES, InFlightTable, Layout, Measures, Meter, Ring, inflight, measures, meter, ring,
+    ENTRIES, Failures, InFlightTable, Layout, Measures, Meter, Ring, failures, inflight, measures,
+    meter, ring,
 };
 
 /// Assignment, progress and settlement lines, a cache line pair each so that their writers do not
@@ -303,10 +304,22 @@ impl<'a> Slot<'a> {
         self.meters().nth(index)
     }
 
+    fn first_failure(&self) -> usize {
+        self.first_meter() + METER_WORDS
+    }
+
+    /// The last requests that failed, those of earlier holders too.
+    #[must_use]
+    pub fn failures(&self) -> Failures<'a> {
+        let begin = self.first_failure();
+        let words = self.words[begin..begin + failures::WORDS].try_into();
+        Failures::new(words.expect("a slot has room for its failures"))
+    }
+
     /// The requests that the holder has in flight.
     #[must_use]
     pub fn in_flight(&self) -> InFlightTable<'a> {
-        let begin = self.first_meter() + METER_WORDS;
+        let begin = self.first_failure() + failures::WORDS;
         let len = self.layout.in_flight * inflight::ENTRY_WORDS;
         InFlightTable::new(&self.words[begin..begin + len], &self.words[IN_FLIGHT_HIGH])
     }

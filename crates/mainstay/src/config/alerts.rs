@@ -38,6 +38,8 @@ pub struct Alerts {
     pub rules: String,
     /// When some of them are told to nobody, as a list.
     pub maintenance: String,
+    /// Where people look further, for what they are told; empty for nowhere.
+    pub link: String,
     /// Directory for the state of alerts; none means memory.
     pub state: Option<PathBuf>,
     /// Whether nothing is delivered.
@@ -63,6 +65,7 @@ impl Values<'_> {
             receivers_file: self.path("alerts.receivers_file"),
             rules: self.text("alerts.rules"),
             maintenance: self.text("alerts.maintenance"),
+            link: self.text("alerts.link"),
             state: self.path("alerts.state"),
             dry_run: self.yes("alerts.dry_run"),
         }

@@ -1,17 +1,20 @@
-//! Maintenance windows: times, in UTC, in which some alerts or all are told to nobody.
+//! Maintenance windows: times, in UTC or in the zone of the host, in which some alerts or all are told to nobody.
 
 use super::matchers::Matcher;
 use crate::clock::Civil;
 
 const MINUTES: u64 = 60;
 const DAY: u64 = 24 * 60;
+/// Behind times that are not in UTC.
+const LOCAL: &str = "local";
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// When it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum When {
     /// On these days of the week, Monday first, from one minute of the day to another, which may be of the next.
-    Weekly { days: [bool; 7], from: u64, to: u64 },
+    /// `is_local`: as clocks on the wall show them.
+    Weekly { days: [bool; 7], from: u64, to: u64, is_local: bool },
     /// Once, in minutes since the Unix epoch.
     Once { from: u64, to: u64 },
 }
@@ -26,12 +29,13 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Whether it is open at `seconds` since the Unix epoch.
-    pub(crate) fn is_open(&self, seconds: u64) -> bool {
-        let minutes = seconds / MINUTES;
+    /// Whether it is open at `seconds` since the Unix epoch, when the host's zone is so many seconds east of UTC.
+    pub(crate) fn is_open(&self, seconds: u64, east: i32) -> bool {
         match &self.when {
-            When::Once { from, to } => (*from..*to).contains(&minutes),
-            When::Weekly { days, from, to } => {
+            When::Once { from, to } => (*from..*to).contains(&(seconds / MINUTES)),
+            When::Weekly { days, from, to, is_local } => {
+                let east = if *is_local { i64::from(east) } else { 0 };
+                let minutes = seconds.saturating_add_signed(east) / MINUTES;
                 let (day, minute) = (minutes / DAY, minutes % DAY);
                 // The epoch was a Thursday.
                 let is_on = |day: u64| days[((day + 3) % 7) as usize];
@@ -45,7 +49,7 @@ impl Window {
     }
 }
 
-/// Reads `NAME=DAYS HH:MM-HH:MM MATCHER…, …`, or with `DATE-TIME/DATE-TIME` in place of days and times.
+/// Reads `NAME=DAYS HH:MM-HH:MM MATCHER…, …`, with `local` behind the times or without, or with `DATE-TIME/DATE-TIME` in place of days and times.
 ///
 /// # Errors
 /// What is wrong, for the end of a sentence.
@@ -59,11 +63,14 @@ fn window(item: &str) -> Result<Window, String> {
         .split_once('=')
         .filter(|(name, _)| !name.is_empty() && !name.contains(char::is_whitespace))
         .ok_or_else(|| format!("{item:?} does not begin with NAME="))?;
-    let mut words = rest.split_whitespace();
+    let mut words = rest.split_whitespace().peekable();
     let first = words.next().unwrap_or_default();
     let when = match first.split_once('/') {
         Some((from, to)) => once(from, to),
-        None => weekly(first, words.next().unwrap_or_default()),
+        None => {
+            let times = words.next().unwrap_or_default();
+            weekly(first, times, words.next_if_eq(&LOCAL).is_some())
+        }
     };
     let when = when.ok_or_else(|| {
         format!("the time of {name} is neither mon-fri 02:00-04:00 nor 2026-12-01T02:00Z/2026-12-01T04:00Z")
@@ -72,7 +79,7 @@ fn window(item: &str) -> Result<Window, String> {
     Ok(Window { name: name.to_owned(), when, matchers })
 }
 
-fn weekly(days: &str, times: &str) -> Option<When> {
+fn weekly(days: &str, times: &str, is_local: bool) -> Option<When> {
     let mut on = [days == "daily"; 7];
     let day = |name: &str| DAYS.iter().position(|it| *it == name);
     for part in days.split('+').filter(|_| days != "daily") {
@@ -85,7 +92,7 @@ fn weekly(days: &str, times: &str) -> Option<When> {
     }
     let (from, to) = times.split_once('-')?;
     let (from, to) = (minute(from)?, minute(to)?);
-    (from != to && from < DAY).then_some(When::Weekly { days: on, from, to })
+    (from != to && from < DAY).then_some(When::Weekly { days: on, from, to, is_local })
 }
 
 /// `HH:MM` as a minute of the day; `24:00` is its end.
@@ -130,8 +137,9 @@ mod tests {
 
     #[test]
     fn a_weekly_window_is_open_on_its_days_and_over_midnight() {
-        let open =
-            |text: &str, when: &str| parse(&format!("a={text}")).unwrap()[0].is_open(at(when));
+        let open = |text: &str, when: &str| {
+            parse(&format!("a={text}")).unwrap()[0].is_open(at(when), 5 * 3_600 + 1_800)
+        };
         for (text, when, is) in [
             ("daily 02:00-04:00", "2026-11-27T02:00Z", true),
             ("daily 02:00-04:00", "2026-11-27T03:59Z", true),
@@ -144,6 +152,11 @@ mod tests {
             ("thu+sat 22:00-03:00", "2026-11-27T22:00Z", false),
             ("sat-mon 12:00-13:00", "2026-11-30T12:30Z", true),
             ("sat-mon 12:00-13:00", "2026-12-01T12:30Z", false),
+            // Half past five hours east of here the next day has begun.
+            ("sat 02:00-04:00 local", "2026-11-27T20:29Z", false),
+            ("sat 02:00-04:00 local rule=a", "2026-11-27T20:30Z", true),
+            ("sat 02:00-04:00 local", "2026-11-27T22:30Z", false),
+            ("sat 02:00-04:00", "2026-11-27T20:30Z", false),
             ("2026-12-01T02:00Z/2026-12-01T04:00Z rule=a", "2026-12-01T03:59Z", true),
             ("2026-12-01T02:00Z/2026-12-01T04:00Z", "2026-12-01T04:00Z", false),
         ] {

@@ -7,6 +7,7 @@
 mod alerts;
 mod bans;
 mod check;
+pub(crate) mod condition;
 mod document;
 pub(crate) mod env;
 mod error;

@@ -1,7 +1,9 @@
 //! Probes and the heartbeat, as the configuration names them.
 
+use super::condition::Condition;
 use super::error::{Problem, Wrong};
 use super::layers::Filled;
+use super::otel::headers as listed;
 use super::sections::Values;
 use super::value::{Secret, digits};
 use std::fmt;
@@ -45,6 +47,8 @@ pub(crate) struct Probe {
     pub(crate) timeout: Duration,
     pub(crate) confirm: Votes,
     pub(crate) recover: Votes,
+    /// What is sent with the question; whoever knows it may be let in.
+    pub(crate) headers: Vec<(String, Secret)>,
     pub(crate) expect: Expect,
 }
 
@@ -54,6 +58,7 @@ pub(crate) struct Expect {
     /// Ranges of statuses, both ends included.
     pub(crate) status: Vec<(u16, u16)>,
     pub(crate) contains: Option<String>,
+    pub(crate) json: Option<Condition>,
     /// A header's name, and what it contains.
     pub(crate) header: Option<(String, String)>,
     pub(crate) max_time: Option<Duration>,
@@ -308,6 +313,16 @@ fn header(text: &str) -> Result<Option<(String, String)>, &'static str> {
     Ok(Some((name.trim().to_ascii_lowercase(), value.trim().to_owned())))
 }
 
+/// What is sent with a question, but for what only the connection itself can say.
+fn sent(text: &str) -> Result<Vec<(String, Secret)>, &'static str> {
+    const OURS: [&str; 3] = ["connection", "content-length", "transfer-encoding"];
+    let headers = listed(text)?;
+    if headers.iter().any(|(name, _)| OURS.contains(&&*name.to_ascii_lowercase())) {
+        return Err("has a header that every question has by itself");
+    }
+    Ok(headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect())
+}
+
 fn name(text: &str) -> Result<String, &'static str> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !(1..=32).contains(&text.len()) || !text.bytes().all(fits) {
@@ -349,7 +364,7 @@ fn problem(row: &Filled, (path, message): (&str, &str)) -> Problem {
     let is_said = entry.origin.is_operators() || entry.origin.line() > 0;
     let origin = if is_said { entry.origin.clone() } else { row.origin.clone() };
     // An address with a user in it is refused for the password that stands there.
-    let hides = path == "probes.url";
+    let hides = path == "probes.url" || entry.key.secret;
     let shown = if hides { "(hidden)".to_owned() } else { entry.shown() };
     Problem::value(origin, path, shown, Wrong { message: message.to_owned(), hint: None })
 }
@@ -372,9 +387,14 @@ fn one(row: &Filled) -> Result<Probe, (&'static str, &'static str)> {
         timeout: values.duration("probes.timeout"),
         confirm: Votes::parse(&values.text("probes.confirm")).map_err(at("probes.confirm"))?,
         recover: Votes::parse(&values.text("probes.recover")).map_err(at("probes.recover"))?,
+        headers: sent(&values.text("probes.headers")).map_err(at("probes.headers"))?,
         expect: Expect {
             status: statuses(&values.text("probes.status")).map_err(at("probes.status"))?,
             contains: some(values.text("probes.contains")),
+            json: some(values.text("probes.json"))
+                .map(|it| Condition::parse(&it))
+                .transpose()
+                .map_err(at("probes.json"))?,
             header: header(&values.text("probes.header")).map_err(at("probes.header"))?,
             max_time,
             redirects: u32::try_from(values.number("probes.redirects")).unwrap_or(0),
@@ -394,6 +414,7 @@ impl Probe {
             timeout: Duration::from_secs(10),
             confirm: Votes { wanted: 3, of: 3 },
             recover: Votes { wanted: 2, of: 2 },
+            headers: Vec::new(),
             expect: Expect { status: vec![(200, 299)], ..Expect::default() },
         }
     }
@@ -426,7 +447,8 @@ mod tests {
     #[test]
     fn a_table_is_a_probe_with_the_defaults_of_what_it_does_not_say() {
         let text = "[[probes]]\nname = \"site\"\nurl = \"http://example.org/a?key=hunter2\"\n\
-                    confirm = \"2 of 4\"\nheader = \"Server: nginx\"\nstatus = \"200, 300-399\"\n\
+                    confirm = \"2 of 4\"\njson = \"status == ok\"\n\
+                    headers = \"Authorization=Bearer%20hunter2,Host=shop.example\"\nheader = \"Server: nginx\"\nstatus = \"200, 300-399\"\n\
                     [[probes]]\nname = \"db\"\nurl = \"tcp://[::1]:5432\"\ninterval = \"1m\"\n";
         let found = config(text).unwrap();
         let [site, db] = &found.probes[..] else { panic!("{:?}", found.probes) };
@@ -434,6 +456,13 @@ mod tests {
         assert_eq!(site.recover, Votes { wanted: 2, of: 2 });
         assert_eq!(site.expect.header, Some(("server".to_owned(), "nginx".to_owned())));
         assert_eq!(site.expect.status, [(200, 200), (300, 399)]);
+        assert_eq!(
+            (&*site.headers[0].0, site.headers[0].1.expose()),
+            ("Authorization", "Bearer hunter2")
+        );
+        assert!(
+            site.expect.json == Condition::parse("status == ok").ok() && db.expect.json.is_none()
+        );
         assert_eq!(db.target, Target::Tcp { host: "::1".to_owned(), port: 5_432 });
         assert_eq!(db.interval, Duration::from_secs(60));
         assert!(!format!("{:?} {}", found, site.target).contains("hunter2"));
@@ -452,6 +481,9 @@ mod tests {
             ("name = \"readyz-2\"\nurl = \"http://a/\"", "service's own"),
             ("name = \"a\"\nurl = \"http://a/\"\nconfirm = \"4 of 3\"", "4: probes.confirm"),
             ("name = \"a\"\nurl = \"http://a/\"\nstatus = \"2xx\"", "4: probes.status"),
+            ("name = \"a\"\nurl = \"http://a/\"\njson = \"a..b\"", "4: probes.json"),
+            ("name = \"a\"\nurl = \"http://a/\"\nheaders = \"hunter2\"", "4: probes.headers"),
+            ("name = \"a\"\nurl = \"http://a/\"\nheaders = \"Connection=x\"", "by itself"),
             ("name = \"a\"\nurl = \"http://a/\"\nevery = \"1s\"", "unknown key"),
             ("name = \"a\"\nurl = \"http://a/\"\ninterval = \"1ms\"", "4: probes.interval"),
             (

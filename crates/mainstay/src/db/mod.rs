@@ -43,3 +43,4 @@ pub(crate) use command::{alone, limit, migrate as migrate_command};
 pub(crate) use foreign::Foreign;
 pub(crate) use open::Settings;
 pub(crate) use reason::{Class, class_of, told_of as told};
+pub(crate) use status::holding;

@@ -1,7 +1,7 @@
 //! How the pools of one name are doing in all workers together.
 
 use super::meter::{self, CELLS, Histogram, quantile};
-use crate::health::checks::Checkpoint;
+use crate::health::checks::{self, Checkpoint};
 use crate::status::worker_slots;
 use mainstay_os::segment::{Meter, Phase, Segment};
 
@@ -94,6 +94,19 @@ impl PoolStatus {
             run_p99: time(Histogram::Runs, 0.99),
         })
     }
+}
+
+/// The slots whose pool of this name is in use, with how many of its connections.
+pub(crate) fn holding(segment: &Segment, pool: &str) -> Vec<(usize, u64)> {
+    let mut checks = checks::wanted(segment, segment.header().generation());
+    let is_it = |it: &Checkpoint<'_>| it.nature.kind.has_address() && it.name() == pool;
+    let Some(check) = checks.find(is_it) else { return Vec::new() };
+    let workers = worker_slots(segment).filter(|(_, slot)| slot.phase() != Phase::Free);
+    let in_use = workers.filter_map(|(index, slot)| {
+        let meter = slot.meter(check.index)?;
+        Some((index, meter.gauge(meter::IN_USE))).filter(|(_, in_use)| *in_use > 0)
+    });
+    in_use.collect()
 }
 
 fn sum(all: impl Iterator<Item = [u64; CELLS]>) -> [u64; CELLS] {

@@ -39,6 +39,8 @@ pub(crate) struct Page {
     pub(crate) body: Option<Arc<BodyWait>>,
     /// It has no access line: a health check that succeeded, where those are not wanted.
     pub(crate) quiet: bool,
+    /// It was a health check, which the application never saw.
+    pub(crate) probe: bool,
     pub(crate) context: Option<Arc<Context>>,
 }
 
@@ -59,6 +61,7 @@ impl Page {
             error_id: None,
             body: None,
             quiet: false,
+            probe: false,
             context: None,
         }
     }
@@ -95,6 +98,7 @@ impl Page {
         self.error_id = None;
         self.body = None;
         self.quiet = false;
+        self.probe = false;
         if let Some(context) = self.context.take() {
             Context::retire(context);
         }

@@ -62,6 +62,13 @@ impl Ticket {
         self.held.extend(held);
     }
 
+    /// It is a health check.
+    pub(crate) fn is_probe(&mut self) {
+        if let Some(page) = &mut self.page {
+            page.probe = true;
+        }
+    }
+
     /// Holds nothing any more.
     pub(crate) fn let_go(&mut self) {
         self.held.clear();

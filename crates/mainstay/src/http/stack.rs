@@ -84,6 +84,7 @@ where
         let mut admitted = Admitted::default();
         // Answers before anything can refuse.
         let inner = if let Some(answer) = probes::answer(log, &self.layers, &request) {
+            ticket.is_probe();
             Inner::Probe { answer: Some(answer) }
         } else {
             // Who is banned, or came too often.

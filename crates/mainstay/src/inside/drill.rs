@@ -152,7 +152,7 @@ pub fn drill(seed: u64, ticks: u64) -> Drill {
         world.scrape(&mut series);
         let now = birth + tick * TICK * SECOND;
         let (path, used) = (DIRECTORY.to_owned(), Some((world.used, None)));
-        world.facts.directories = vec![Directory { path, used }];
+        world.facts.directories = vec![Directory { path, used, full_in: None }];
         windows.note(now, &world.facts, &alerts);
         engine.tick(now, findings(&alerts, &windows, &world.facts, &[]), true);
         for (index, rule) in engine.rules().iter().enumerate() {

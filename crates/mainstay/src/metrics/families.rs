@@ -123,6 +123,9 @@ families! {
     DIRECTORY_INODES_FREE "mainstay_directory_inodes_free" Gauge ["directory"];
     /// Used inodes as a part of all, where the file system counts them.
     DIRECTORY_INODES_RATIO "mainstay_directory_inodes_used_ratio" Gauge ["directory"];
+    /// When the file system of a directory is full, of space or of inodes, if it goes on as in the last six hours:
+    /// the median of the slopes between samples. None while it does not grow.
+    DIRECTORY_FULL_IN "mainstay_directory_full_in_seconds" Gauge ["directory"];
     /// Whether each check of readiness is well.
     CHECK_UP "mainstay_check_up" Gauge ["check", "kind"];
     /// Results of each check of readiness.

@@ -14,7 +14,7 @@ use crate::telemetry::server::Served;
 use crate::telemetry::span::Span;
 use crate::telemetry::{Parcel, Settings, redact};
 use http::header::HeaderMap;
-use mainstay_os::segment::{InFlight, Record, Settlement, Slot};
+use mainstay_os::segment::{Failed, InFlight, Record, Settlement, Slot};
 
 /// The status in the line of a request whose worker is gone: its client got none.
 const LOST: u16 = 502;
@@ -185,6 +185,19 @@ impl Supervisor {
             own.slot().settle(&Settlement { entry: None, cells, record });
             own.slot().measures().add_to_sum(series, age);
             own.slot().add(names::LOST, 1);
+            if !request.partial {
+                // Its query is nobody's business.
+                let path = request.path.split(|byte| *byte == b'?').next().unwrap_or_default();
+                own.slot().failures().note(&Failed {
+                    time: clock::wall(),
+                    took: age,
+                    status: LOST,
+                    method: &request.method,
+                    route: path,
+                    id: &request.id,
+                    reason: reason.as_bytes(),
+                });
+            }
             if let Some(settings) = &self.lost_lines.tracing {
                 tell_span(&own, settings, &request, now);
             }

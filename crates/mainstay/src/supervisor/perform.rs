@@ -35,7 +35,9 @@ impl Supervisor {
             Action::Report(event) => self.report(&event),
             Action::State(state) => self.enter(state),
             Action::Generation(generation) => {
-                self.log.segment().header().set_generation(generation);
+                let header = self.log.segment().header();
+                header.set_generation(generation);
+                header.set_generation_since(clock::wall());
                 // Nobody boots an older program any more.
                 self.programs.retain(|number, _| *number >= generation);
             }

@@ -206,6 +206,7 @@ fn segment(config: &Config) -> io::Result<(Log, OwnedFd)> {
     header.set_started_mono(clock::mono().0);
     header.set_started_wall(clock::wall());
     header.set_generation(1);
+    header.set_generation_since(clock::wall());
     header.set_log_level(level);
     header.set_log_level_base(level);
     let interval = reload::heartbeat_interval(config);

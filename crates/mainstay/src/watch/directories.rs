@@ -3,7 +3,8 @@
 //! what it said last, and how long ago that was.
 
 use super::metrics::{begin, one};
-use super::rules::facts::Used;
+use super::rules::facts;
+use super::rules::trend::Trend;
 use crate::clock::{self, Mono};
 use crate::metrics::text::{Sink, Value};
 use crate::metrics::{families, label};
@@ -34,6 +35,8 @@ pub(crate) struct Directories {
 struct Directory {
     since: Mono,
     found: Mutex<Found>,
+    /// Of space and of inodes.
+    trends: Mutex<[Trend; 2]>,
 }
 
 /// What was found last.
@@ -43,6 +46,8 @@ struct Found {
     is_up: bool,
     /// What it answered last, and when.
     space: Option<(Mono, Space)>,
+    /// When it is full, if it goes on as in the last hours.
+    full_in: Option<Duration>,
 }
 
 /// A file system.
@@ -110,7 +115,7 @@ impl Directories {
             if known.contains_key(&path) {
                 continue;
             }
-            let directory = Arc::new(Directory { since: clock::mono(), found: Mutex::default() });
+            let directory = Arc::new(Directory::new(clock::mono()));
             let ours = Arc::downgrade(&directory);
             let asked = path.clone();
             let thread = thread::Builder::new().name("directory".into()).stack_size(STACK);
@@ -118,7 +123,7 @@ impl Directories {
                 loop {
                     let answer = statvfs(&*asked);
                     let Some(directory) = ours.upgrade() else { return };
-                    directory.note(answer.ok().as_ref().map(Space::of));
+                    directory.note(clock::mono(), answer.ok().as_ref().map(Space::of));
                     drop(directory);
                     thread::park_timeout(EVERY);
                 }
@@ -129,14 +134,15 @@ impl Directories {
     }
 
     /// How much of each is used.
-    pub(super) fn used(&self) -> Vec<(String, Used)> {
+    pub(super) fn used(&self) -> Vec<facts::Directory> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let known = known.into_iter();
         let used = known.map(|(path, directory)| {
             let found = *directory.found.lock().unwrap_or_else(PoisonError::into_inner);
             let space = found.space.filter(|_| found.is_up).map(|(_, space)| space);
             let inodes = |space: &Space| (space.inodes > 0).then(|| space.inodes_ratio());
-            (path, space.map(|space| (space.ratio(), inodes(&space))))
+            let used = space.map(|space| (space.ratio(), inodes(&space)));
+            facts::Directory { path, used, full_in: found.full_in.filter(|_| found.is_up) }
         });
         used.collect()
     }
@@ -177,15 +183,38 @@ impl Directories {
         each(&families::DIRECTORY_INODES, |it| it.counted(Value::Whole(it.inodes)));
         each(&families::DIRECTORY_INODES_FREE, |it| it.counted(Value::Whole(it.inodes_free)));
         each(&families::DIRECTORY_INODES_RATIO, |it| it.counted(Value::Real(it.inodes_ratio())));
+        begin(page, &families::DIRECTORY_FULL_IN);
+        for (path, found, _) in &all {
+            if let Some(time) = found.full_in {
+                let labels = [("directory", path.as_str())];
+                one(page, &families::DIRECTORY_FULL_IN, &labels, Value::Real(time.as_secs_f64()));
+            }
+        }
     }
 }
 
 impl Directory {
-    fn note(&self, space: Option<Space>) {
+    fn new(since: Mono) -> Directory {
+        Directory { since, found: Mutex::default(), trends: Mutex::default() }
+    }
+
+    /// Takes note of what its file system said at `now`.
+    fn note(&self, now: Mono, space: Option<Space>) {
+        let mut trends = self.trends.lock().unwrap_or_else(PoisonError::into_inner);
+        let full_in = space.and_then(|space| {
+            let parts = [Some(space.ratio()), (space.inodes > 0).then(|| space.inodes_ratio())];
+            let each = trends.iter_mut().zip(parts).filter_map(|(trend, part)| {
+                trend.note(now.0, part?);
+                trend.full_in(part?)
+            });
+            each.min()
+        });
+        drop(trends);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.is_up = space.is_some();
+        found.full_in = full_in;
         if let Some(space) = space {
-            found.space = Some((clock::mono(), space));
+            found.space = Some((now, space));
         }
     }
 }
@@ -276,6 +305,34 @@ mod tests {
         slot.set_phase(Phase::Ready);
         directories.settle(&segment).unwrap();
         assert!(!page(&directories).contains(path));
+    }
+
+    #[test]
+    fn what_fills_up_says_when_it_is_full_and_what_does_not_answer_says_nothing() {
+        let directories = Directories::default();
+        let directory = Arc::new(Directory::new(Mono(0)));
+        let known = [("/x".to_owned(), Arc::clone(&directory))];
+        directories.known.lock().unwrap().extend(known);
+        let minute = |minute: u64| Mono(minute * 60_000_000_000);
+        // Inodes are used up before the space is.
+        let space = |gone| Space {
+            size: 1_000,
+            used: gone,
+            available: 1_000 - gone,
+            inodes: 500,
+            inodes_free: 500 - gone,
+        };
+        let series = "mainstay_directory_full_in_seconds{directory=\"/x\"} ";
+        for at in 0..=100 {
+            assert!(at > 30 || !page(&directories).contains(series));
+            directory.note(minute(at), Some(space(at)));
+        }
+        let left: f64 = value(&directories, series).parse().unwrap();
+        assert!((left - 400.0 * 60.0).abs() < 600.0, "{left}");
+        assert_eq!(directories.used()[0].full_in.map(|it| it.as_secs()), Some(left as u64));
+        directory.note(minute(101), None);
+        assert!(!page(&directories).contains(series));
+        assert_eq!((directories.used()[0].used, directories.used()[0].full_in), (None, None));
     }
 
     #[test]

@@ -256,6 +256,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::ask",
             "crate::clock",
             "crate::config",
+            "crate::db::holding",
             "crate::db::probe",
             "crate::event",
             "crate::health",

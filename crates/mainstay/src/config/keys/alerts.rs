@@ -116,9 +116,16 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         path: "alerts.maintenance",
         kind: Kind::Maintenance,
-        doc: "Times, in UTC, in which alerts are told to nobody, as NAME=DAYS HH:MM-HH:MM or \
-              NAME=DATETIME/DATETIME, joined by commas; behind it may stand which: rule=high_*, \
-              severity=warning.",
+        doc: "Times in which alerts are told to nobody, as NAME=DAYS HH:MM-HH:MM in UTC, with `local` behind it \
+              in the host's zone, or NAME=DATETIME/DATETIME, joined by commas; behind it may stand which: \
+              rule=high_*, severity=warning.",
+        ..ROW
+    },
+    Key {
+        path: "alerts.link",
+        kind: Kind::HttpUrl,
+        doc: "Where people look further, such as the address of the console or of a dashboard: it stands in all \
+              that receivers are told.",
         ..ROW
     },
     Key {

@@ -98,6 +98,20 @@ pub(super) const PROBE: &[Key] = &[
         ..ROW
     },
     Key {
+        path: "probes.json",
+        doc: "What has to be so in the body as JSON, as `PATH == VALUE` (or !=, <, <=, >, >=), such as \
+              `status == ok` or `checks[0].age < 5`; a PATH alone has to be there. Empty: anything will do.",
+        ..ROW
+    },
+    Key {
+        path: "probes.headers",
+        kind: Kind::HeaderList,
+        secret: true,
+        doc: "What is sent with the question, as NAME=VALUE with %20 and such, joined by commas. A redirect to \
+              another host is followed without.",
+        ..ROW
+    },
+    Key {
         path: "probes.header",
         doc: "A header that has to be there, as NAME, or as `NAME: TEXT` for one that contains the text.",
         ..ROW

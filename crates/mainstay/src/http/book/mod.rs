@@ -19,7 +19,7 @@ use crate::metrics::names;
 use crate::metrics::requests::Requests;
 use http::header::HeaderMap;
 use http::{Request, Version};
-use mainstay_os::segment::{Record as LineRecord, Settlement};
+use mainstay_os::segment::{Failed, Record as LineRecord, Settlement};
 use std::fmt;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -291,6 +291,9 @@ impl Recorder {
         slot.settle(&Settlement { entry, cells, record });
         slot.measures().add_to_sum(series.duration, duration);
         requests.measure(series, &page.extent());
+        if status >= 500 && !page.probe {
+            self.note_failure(&page, status, duration);
+        }
         drop(lines);
         if let Some(context) = &page.context
             && (context.spans.is_some() || context.trace.flags & 1 != 0)
@@ -308,6 +311,23 @@ impl Recorder {
         }
     }
 
+    /// Writes down a request that failed, for whoever tells of an incident. Lines are locked.
+    #[cold]
+    fn note_failure(&self, page: &Page, status: u16, duration: u64) {
+        let context = page.context.as_deref();
+        let path = context.map_or("", |context| context.path.as_str());
+        let (method, route) = page.asked();
+        self.log.slot().failures().note(&Failed {
+            time: self.wall(page.started).saturating_add(duration),
+            took: duration,
+            status,
+            method,
+            route: route.unwrap_or(path).as_bytes(),
+            id: context.map_or(b"", |context| context.id.as_bytes()),
+            reason: page.reason.as_bytes(),
+        });
+    }
+
     /// A recorder over a segment on the heap.
     #[cfg(test)]
     pub(crate) fn for_tests() -> Arc<Recorder> {
@@ -315,5 +335,37 @@ impl Recorder {
         let ring_bytes = [4_096; 3];
         let layout = Layout { slots: 3, in_flight: 4, ring_bytes, ..Layout::small(names::CELLS) };
         Recorder::new(Log::new(Segment::on_heap(layout), 0), Book::default(), |_| {})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::context::{Context, RequestId};
+
+    #[test]
+    fn what_fails_is_written_down_with_its_id_and_neither_what_is_well_nor_a_health_check() {
+        let recorder = Recorder::for_tests();
+        for (status, probe) in [(200, false), (404, false), (503, true), (502, false), (200, false)]
+        {
+            let mut page = recorder.page();
+            page.started = clock::mono();
+            (page.status, page.probe, page.reason) = (status, probe, "handler_timeout");
+            page.context = Some(Context::begin(|context| {
+                context.id = RequestId::accept(b"0af1").unwrap();
+                context.method.push_str("GET");
+                context.path.push_str("/orders");
+            }));
+            recorder.log.slot().request_began();
+            recorder.close(page, Ending::KeepAlive);
+        }
+        let found: Vec<_> = recorder.log.slot().failures().iter().collect();
+        let [failed] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(
+            (failed.status, &failed.method[..], &failed.route[..]),
+            (502, &b"GET"[..], &b"/orders"[..])
+        );
+        assert_eq!((&failed.id[..], &failed.reason[..]), (&b"0af1"[..], &b"handler_timeout"[..]));
+        assert!(failed.time > 0);
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn explain(config: &Config) -> String {
     };
     if !config.alerts.maintenance.is_empty() {
         let windows = config.alerts.maintenance.replace(',', "; ");
-        writeln!(text, "Nobody hears of it during maintenance (UTC): {windows}.").ok();
+        writeln!(text, "Nobody hears of it during maintenance: {windows}.").ok();
     }
     // A String takes everything.
     writeln!(text, "{who}\nThe same for Prometheus: rules export --format prometheus").ok();
@@ -166,12 +166,13 @@ pub(crate) fn test(
         let known = if known.is_empty() { "there are none".to_owned() } else { known.join(", ") };
         return Err((REFUSED, format!("error: no receiver is named {receiver}: {known}\n")));
     };
-    let sender = sender(name, version);
+    let sender = sender(name, version, &config.alerts);
     let letter = Letter::test(&sender, clock::wall());
     let why = match send(&client(), found, &letter, &sender) {
         Ok((Verdict::Taken, how)) => {
             return Ok(format!("{receiver} has taken it with {how}.\n"));
         }
+        Ok((Verdict::Partly, how)) => format!("not all have: {how}"),
         Ok((_, how)) => format!("it answers with {how}"),
         Err(reason) => reason,
     };

@@ -191,6 +191,13 @@ impl Desk {
         Letter::of(items, note, now)
     }
 
+    /// That somebody knows of an alert, by its name or fingerprint, of which this receiver was told.
+    pub(super) fn known(&self, alert: &str, by: &str, now: Moment) -> Option<Letter> {
+        let mut open = self.open.values().map(|open| &open.item);
+        let item = open.find(|it| it.name() == alert || it.fingerprint() == alert)?;
+        Some(Letter::known(item.clone(), by, now))
+    }
+
     /// What of a letter for `other`, who takes nothing, this receiver does not know yet.
     pub(super) fn stand_in(&mut self, letter: &Letter, other: &str, now: Moment) -> Option<Letter> {
         let is_same = |one: &Item, other: &Item| one.key == other.key && one.fired == other.fired;

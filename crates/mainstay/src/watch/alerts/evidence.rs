@@ -3,6 +3,8 @@
 
 use super::super::rules::facts::{Facts, Windows};
 use super::super::rules::{Moment, nanos};
+use super::letter::time;
+use super::requests;
 use crate::config::Alerts;
 use crate::metrics::exits;
 use crate::metrics::families;
@@ -11,9 +13,14 @@ use crate::status::Status;
 use mainstay_os::segment::{Kind, Measures, Segment, Tally, read_histograms};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 /// Most routes that are told.
 const ROUTES: usize = 5;
+/// Most users of a pool that words name.
+const USERS: usize = 2;
+/// A reload that long ago may be the reason.
+const LATELY: Duration = Duration::from_secs(3_600);
 /// Looks at routes in a window.
 const LOOKS: u32 = 5;
 
@@ -98,6 +105,12 @@ pub(super) fn gather(
     let mut told = Map::new();
     told.insert("state".to_owned(), status.state.into());
     told.insert("generation".to_owned(), status.generation.into());
+    let since = segment.header().generation_since();
+    if status.generation > 1 && since != 0 {
+        let age = now.saturating_sub(since) as f64 / 1e9;
+        let reload = json!({ "at": time(since), "age_seconds": age });
+        told.insert("last_reload".to_owned(), reload);
+    }
     told.insert("workers".to_owned(), json!({ "ready": ready, "wanted": status.target }));
     let mut add = |name: &str, list: Value| {
         let is_empty = list.as_array().is_some_and(Vec::is_empty)
@@ -115,9 +128,16 @@ pub(super) fn gather(
         ended.map(|(row, count)| (row.name.to_owned(), Value::from(count))).collect(),
     );
     add("failing_routes", routes.worst(segment).into());
+    add("last_failed", requests::failed(segment, now, alerts.errors_window).into());
     let busy = facts.pools.iter().filter(|pool| pool.waiting > 0 || pool.in_use >= pool.max);
     let pools = busy.map(|pool| {
-        json!({ "pool": pool.name, "in_use": pool.in_use, "max": pool.max, "waiting": pool.waiting })
+        json!({
+            "pool": pool.name,
+            "in_use": pool.in_use,
+            "max": pool.max,
+            "waiting": pool.waiting,
+            "users": requests::users(segment, &pool.name),
+        })
     });
     add("busy_pools", pools.collect());
     Value::Object(told)
@@ -131,8 +151,21 @@ pub(super) fn words(evidence: &Value) -> String {
         let of = |name: &str| route[name].as_str().unwrap_or_default().to_owned();
         words.push(format!("{} {} failed {} times", of("method"), of("route"), route["failures"]));
     }
+    let last = each("last_failed").first().map(requests::line);
+    words.extend(last.map(|it| format!("the last was {it}")));
+    for pool in each("busy_pools") {
+        let users = pool["users"].as_array().into_iter().flatten().flat_map(requests::lines);
+        let users: Vec<_> = users.take(USERS).collect();
+        if let (Some(name), false) = (pool["pool"].as_str(), users.is_empty()) {
+            words.push(format!("where pool {name} is in use there is {}", users.join(" and ")));
+        }
+    }
     for (reason, count) in evidence["worker_exits"].as_object().into_iter().flatten() {
         words.push(format!("{count} workers ended by {reason}"));
+    }
+    let reload = evidence["last_reload"]["age_seconds"].as_f64();
+    if let Some(age) = reload.filter(|age| *age < LATELY.as_secs_f64()) {
+        words.push(format!("there was a reload {age:.0} s before"));
     }
     if words.is_empty() { String::new() } else { format!(" [{}]", words.join(", ")) }
 }
@@ -184,5 +217,22 @@ mod tests {
             " [GET /orders failed 7 times, GET /old failed 1 times, 11 workers ended by sigkill]";
         assert_eq!(words(&found), told);
         assert_eq!(words(&json!({})), "");
+    }
+
+    #[test]
+    fn what_is_worth_a_word_is_the_last_failure_who_uses_a_pool_and_a_reload_of_late() {
+        let told = |age: f64| {
+            words(&json!({
+                "last_failed": [{ "method": "GET", "route": "/a", "status": 500, "id": "0af1" }],
+                "busy_pools": [{ "pool": "main", "users": [{ "worker": 7, "in_use": 5, "requests": [
+                    { "method": "GET", "path": "/slow", "age_seconds": 12.0 },
+                ] }] }, { "pool": "other", "users": [] }],
+                "last_reload": { "at": "", "age_seconds": age },
+            }))
+        };
+        let begin = " [the last was GET /a 500 (id 0af1), where pool main is in use there is GET /slow for \
+                     12.0 s in worker 7";
+        assert_eq!(told(40.2), format!("{begin}, there was a reload 40 s before]"));
+        assert_eq!(told(90_000.0), format!("{begin}]"));
     }
 }

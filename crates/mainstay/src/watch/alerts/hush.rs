@@ -71,14 +71,14 @@ pub(super) struct Hush {
 }
 
 impl Hush {
-    /// What nobody is to hear of at `now`; what is over is forgotten.
-    pub(super) fn quiet(&mut self, windows: &[Window], now: Moment) -> Vec<Quiet> {
+    /// What nobody is to hear of at `now`, in a zone that is so many seconds east of UTC; what is over is forgotten.
+    pub(super) fn quiet(&mut self, windows: &[Window], now: Moment, east: i32) -> Vec<Quiet> {
         self.silences.retain(|it| it.until > now);
         let silences = self
             .silences
             .iter()
             .map(|it| Quiet { why: format!("silence {}", it.id), matchers: it.matchers.clone() });
-        let open = windows.iter().filter(|it| it.is_open(now / 1_000_000_000));
+        let open = windows.iter().filter(|it| it.is_open(now / 1_000_000_000, east));
         let windows = open.map(|it| Quiet {
             why: format!("maintenance {}", it.name),
             matchers: it.matchers.clone(),
@@ -255,13 +255,13 @@ mod tests {
         ask(&mut hush, silence(&["rule=pool_*"], 60)).unwrap();
         let text = serde_json::to_string(&hush).unwrap();
         let mut hush: Hush = serde_json::from_str(&text).unwrap();
-        assert_eq!(hush.quiet(&[], 2 * TICK).len(), 1);
+        assert_eq!(hush.quiet(&[], 2 * TICK, 0).len(), 1);
         assert_eq!(ask(&mut hush, Wish::List).unwrap().0.lines().count(), 1);
         let mut ended = hush.clone();
         assert!(ask(&mut ended, Wish::End { id: "ab12".to_owned() }).is_ok());
-        assert!(ended.quiet(&[], 2 * TICK).is_empty());
+        assert!(ended.quiet(&[], 2 * TICK, 0).is_empty());
         assert!(ask(&mut ended, Wish::End { id: "ab12".to_owned() }).is_err());
-        assert!(hush.quiet(&[], 7 * TICK).is_empty() && hush.quiet(&[], 2 * TICK).is_empty());
+        assert!(hush.quiet(&[], 7 * TICK, 0).is_empty() && hush.quiet(&[], 2 * TICK, 0).is_empty());
     }
 
     #[test]
@@ -308,13 +308,13 @@ mod tests {
     fn a_maintenance_window_keeps_quiet_while_it_is_open() {
         let windows = maintenance::parse("deploys=thu 00:00-00:01 severity=critical").unwrap();
         let mut hush = Hush::default();
-        let quiet = hush.quiet(&windows, 6 * TICK - 1);
+        let quiet = hush.quiet(&windows, 6 * TICK - 1, 0);
         assert_eq!(
             (quiet.len(), &*quiet[0].why),
             (1, "maintenance deploys"),
             "the epoch was a Thursday"
         );
-        assert!(hush.quiet(&windows, 6 * TICK).is_empty());
+        assert!(hush.quiet(&windows, 6 * TICK, 0).is_empty());
         let mut engine = engine();
         engine.be_quiet(quiet);
         assert_eq!(look(&mut engine, 1, Level::Bad), [Kind::Held]);

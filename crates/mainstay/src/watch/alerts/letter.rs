@@ -18,6 +18,8 @@ pub(super) struct Sender {
     pub(super) service: String,
     pub(super) version: String,
     pub(super) host: String,
+    /// Where people look further; empty where nobody said.
+    pub(super) link: String,
 }
 
 /// What an alert does.
@@ -146,6 +148,9 @@ pub(super) struct Letter {
     pub(super) note: Option<String>,
     /// It was handed over to another receiver, or comes from another one: no further one gets it.
     pub(super) is_handed: bool,
+    /// It says that somebody knows of what fires, and who.
+    #[serde(default)]
+    pub(super) known_by: Option<String>,
     /// Never empty.
     pub(super) items: Vec<Item>,
 }
@@ -161,7 +166,13 @@ impl Letter {
                 format!("{}-{}", &hex(&hash.finalize())[..SHORT], many.len())
             }
         };
-        Letter { id, made: now, note, is_handed: false, items }
+        Letter { id, made: now, note, is_handed: false, known_by: None, items }
+    }
+
+    /// The letter that says that somebody knows of an alert that was told.
+    pub(super) fn known(item: Item, by: &str, now: Moment) -> Letter {
+        let letter = Letter::of(vec![item], None, now);
+        Letter { id: format!("{}-known", letter.id), known_by: Some(by.to_owned()), ..letter }
     }
 
     /// The letter that shows that a receiver can be reached.
@@ -192,7 +203,9 @@ impl Letter {
 
     /// `firing of not_ready`, for the log.
     pub(super) fn what(&self) -> String {
-        let each = self.items.iter().map(|it| format!("{} of {}", it.status.as_str(), it.name()));
+        let word =
+            |it: &Item| if self.known_by.is_some() { "knowledge" } else { it.status.as_str() };
+        let each = self.items.iter().map(|it| format!("{} of {}", word(it), it.name()));
         each.collect::<Vec<_>>().join(", ")
     }
 
@@ -209,8 +222,8 @@ impl Letter {
         }
     }
 
-    /// What it says below the title, for people: a paragraph for each alert, and the note.
-    pub(super) fn paragraphs(&self) -> Vec<String> {
+    /// What it says below the title, for people: a paragraph for each alert, the note and the link.
+    pub(super) fn paragraphs(&self, sender: &Sender) -> Vec<String> {
         let is_one = self.items.len() == 1;
         let each = self.items.iter().map(|it| {
             if is_one {
@@ -219,7 +232,9 @@ impl Letter {
                 format!("[{}] {}: {}", grade(it), it.title(), it.detail())
             }
         });
-        each.chain(self.note.iter().map(|it| format!("({it})"))).collect()
+        let note = self.note.iter().map(|it| format!("({it})"));
+        let link = Some(sender.link.clone()).filter(|it| !it.is_empty());
+        each.chain(note).chain(link).collect()
     }
 }
 
@@ -274,8 +289,8 @@ pub(super) mod tests {
     pub(in super::super) const FIRED: Moment = 1_795_342_252_125_000_000;
 
     pub(in super::super) fn sender() -> Sender {
-        let [service, version, host] = ["shop", "1.2", "host-1"].map(str::to_owned);
-        Sender { service, version, host }
+        let [service, version, host, link] = ["shop", "1.2", "host-1", ""].map(str::to_owned);
+        Sender { service, version, host, link }
     }
 
     pub(in super::super) fn item(kind: Kind, rule: &str, subject: &str, fired: Moment) -> Item {
@@ -326,11 +341,13 @@ pub(super) mod tests {
         assert_eq!(one.what(), "firing of pool_exhausted{main}");
         let title = one.title(&sender());
         assert_eq!(title, "[critical] shop: FIRING pool_exhausted{main} on host-1");
-        assert_eq!(one.paragraphs(), ["7 wait, since 2026-11-22T10:10:52.125Z"]);
+        assert_eq!(one.paragraphs(&sender()), ["7 wait, since 2026-11-22T10:10:52.125Z"]);
         let two = pair();
         assert_eq!(two.title(&sender()), "shop: 1 alerts fire, 1 are over, on host-1");
-        assert_eq!(two.paragraphs().len(), 3);
-        assert!(two.paragraphs()[1].starts_with("[over] RESOLVED not_ready: 7 wait, from "));
+        assert_eq!(two.paragraphs(&sender()).len(), 3);
+        assert!(
+            two.paragraphs(&sender())[1].starts_with("[over] RESOLVED not_ready: 7 wait, from ")
+        );
         assert_eq!(
             (clipped("abcd", 4), clipped("abcde", 4)),
             ("abcd".to_owned(), "abc…".to_owned())

@@ -1,7 +1,7 @@
 //! One look at the service, from the same totals that `/metrics` shows.
 
 use super::super::directories::Directories;
-use super::super::rules::facts::{Directory, Facts, Pool, Probe, Receiver};
+use super::super::rules::facts::{Facts, Pool, Probe, Receiver};
 use crate::clock;
 use crate::health::State;
 use crate::metrics::names;
@@ -27,7 +27,6 @@ pub(super) fn look(
     let total = |cell| segment.total(cell);
     let apart = total(names::PROBES) + total(names::ABANDONED);
     let ready_workers = status.workers.iter().filter(|worker| worker.state == "ready").count();
-    let directories = directories.used().into_iter();
     let (ready, why) = ready(segment, status, ready_workers);
     Facts {
         ready,
@@ -39,7 +38,7 @@ pub(super) fn look(
         exits: names::exit_cells().map(|(_, cell)| total(cell)).collect(),
         crash_loops: names::event_cell_of(CRASH_LOOP).map_or(0, total),
         pools: pools(status),
-        directories: directories.map(|(path, used)| Directory { path, used }).collect(),
+        directories: directories.used(),
         receivers,
         own: BTreeMap::new(),
         probes,

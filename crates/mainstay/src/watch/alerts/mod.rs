@@ -3,6 +3,8 @@
 
 mod book;
 mod command;
+#[cfg(test)]
+mod cost;
 mod desk;
 mod evidence;
 mod figures;
@@ -11,6 +13,7 @@ mod letter;
 mod look;
 mod office;
 mod pace;
+mod requests;
 mod shape;
 mod show;
 mod wishes;
@@ -24,10 +27,10 @@ use super::rules::judge::findings;
 use super::rules::own;
 use super::rules::{Moment, nanos};
 use crate::clock::{self, Mono};
-use crate::config::Config;
 use crate::config::maintenance::{self, Window};
 use crate::config::own::OwnRule;
-use crate::config::receivers::{self, Receiver};
+use crate::config::receivers::{self, Receiver, Shape};
+use crate::config::{self, Config};
 use crate::event::{Event, Time};
 use crate::health::State;
 use crate::log::Log;
@@ -93,7 +96,7 @@ impl Alerts {
             // The configuration has judged it.
             maintenance: maintenance::parse(&config.alerts.maintenance).unwrap_or_default(),
             own: own::named(&config.alerts),
-            sender: sender(name, version),
+            sender: sender(name, version, &config.alerts),
             directories: Arc::clone(directories),
             probes,
             office: Arc::clone(&office),
@@ -139,9 +142,10 @@ fn named(config: &Config) -> Vec<Receiver> {
     receivers::parse(text).unwrap_or_default()
 }
 
-fn sender(name: &str, version: &str) -> Sender {
+fn sender(name: &str, version: &str, alerts: &config::Alerts) -> Sender {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Sender { service: name.to_owned(), version: version.to_owned(), host }
+    let (service, version, link) = (name.to_owned(), version.to_owned(), alerts.link.clone());
+    Sender { service, version, host, link }
 }
 
 /// The book as it was left.
@@ -297,7 +301,8 @@ impl Looker {
         let found = findings(alerts, &book.kept.windows, &facts, &blind);
         let failed = found.iter().filter(|it| it.reading == super::rules::rule::Reading::Failed);
         self.log.slot().add(names::EVALUATION_ERRORS, failed.count() as u64);
-        let quiet = book.kept.hush.quiet(&self.maintenance, now);
+        let east = mainstay_os::zone::offset_at((now / 1_000_000_000) as i64);
+        let quiet = book.kept.hush.quiet(&self.maintenance, now, east);
         work.engine.be_quiet(quiet);
         let notices = work.engine.tick(now, found, facts.complete);
         book.kept.hush.forget(&work.engine);
@@ -334,8 +339,15 @@ impl Looker {
         let Some(state) = &self.config.alerts.state else { return };
         for (id, wish) in wishes::waiting(state) {
             let around = (&work.engine, &self.sender);
+            let known = match &wish {
+                Wish::Acknowledge { alert, by } => Some((alert.clone(), by.clone())),
+                _ => None,
+            };
             let granted = book.kept.hush.grant(&id, wish, around, now).map(|(told, is_new)| {
                 if is_new {
+                    if let Some((alert, by)) = &known {
+                        self.tell_known(book, alert, by, now);
+                    }
                     // Whoever asked may rely on it.
                     self.office.save(book, &self.log);
                     self.log.event(&Event::AlertsQuiet { what: told.clone() });
@@ -343,6 +355,18 @@ impl Looker {
                 told
             });
             wishes::answer(state, &id, &granted);
+        }
+    }
+
+    /// Tells those who would go on calling people that somebody knows.
+    fn tell_known(&self, book: &mut Book, alert: &str, by: &str, now: Moment) {
+        if self.config.alerts.dry_run {
+            return;
+        }
+        for receiver in self.receivers.iter().filter(|it| it.shape == Shape::PagerDuty) {
+            let letter = book.desk(&receiver.name).known(alert, by, now);
+            let lost = letter.map_or(0, |letter| book.post(&receiver.name, letter));
+            self.log.slot().add(names::NOTIFY_LOST, lost as u64);
         }
     }
 

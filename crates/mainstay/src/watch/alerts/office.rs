@@ -181,6 +181,13 @@ impl<'a> Courier<'a> {
                 self.answered();
                 self.done(letter);
             }
+            Ok((Verdict::Partly, reason)) => {
+                self.log.slot().add(names::NOTIFIED, 1);
+                let (receiver, what) = (self.receiver.name.clone(), letter.what());
+                self.log.event(&Event::NotificationPartly { receiver, what, reason });
+                self.answered();
+                self.done(letter);
+            }
             Ok((Verdict::Again(after), how)) => {
                 self.failed(&format!("it answers with {how}"), after);
             }

@@ -49,8 +49,11 @@ impl Pace {
 
 /// What an answer means for what was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "mail"), allow(dead_code, reason = "of mail"))]
 pub(super) enum Verdict {
     Taken,
+    /// By some of those it is for; the others never will.
+    Partly,
     /// To be sent again, after this time if the receiver named one.
     Again(Option<Duration>),
     /// It will never be taken.

@@ -8,6 +8,7 @@ use super::stream::{Socket, Timed};
 #[cfg(feature = "tls")]
 use super::tls;
 use crate::clock::{self, Mono};
+use crate::config::Secret;
 use crate::config::probes::{Expect, Probe, Target, Url};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
@@ -71,7 +72,7 @@ pub(crate) fn attempt(probe: &Probe) -> Attempt {
     let deadline = begun + probe.timeout;
     let mut found = Attempt::default();
     let outcome = match &probe.target {
-        Target::Http(url) => follow(url, &probe.expect, deadline, &mut found),
+        Target::Http(url) => follow(url, probe, deadline, &mut found),
         Target::Tcp { host, port } => connect(host, *port, deadline, &mut found).map(drop),
         Target::Dns { name, server } => {
             let asked = clock::mono();
@@ -86,7 +87,7 @@ pub(crate) fn attempt(probe: &Probe) -> Attempt {
         }
         Target::Unix { socket, path } => {
             found.is_near = true;
-            through_unix(socket, path, deadline, &mut found)
+            through_unix(socket, (path, &probe.headers), deadline, &mut found)
                 .and_then(|it| judge(&it, &probe.expect))
         }
     };
@@ -98,6 +99,9 @@ pub(crate) fn attempt(probe: &Probe) -> Attempt {
     }
     found
 }
+
+/// Where something is asked for, and with which headers.
+type Question<'a, T> = (&'a T, &'a [(String, Secret)]);
 
 /// Adds to a phase what has passed since.
 fn add(phase: &mut Option<Duration>, since: Mono) {
@@ -138,10 +142,13 @@ fn connect_any(addresses: &[SocketAddr], deadline: Mono) -> Result<TcpStream, Fa
 }
 
 /// Asks, and goes where it is sent to, as often as it may.
-fn follow(url: &Url, expect: &Expect, deadline: Mono, found: &mut Attempt) -> Result<(), Failure> {
-    let mut url = url.clone();
+fn follow(first: &Url, probe: &Probe, deadline: Mono, found: &mut Attempt) -> Result<(), Failure> {
+    let (mut url, expect) = (first.clone(), &probe.expect);
+    let is_theirs = |url: &Url| (url.is_tls, url.authority()) == (first.is_tls, first.authority());
     for left in (0..=expect.redirects).rev() {
-        let answer = ask(&url, expect, deadline, found)?;
+        // What lets in here is nobody else's.
+        let headers = if is_theirs(&url) { &*probe.headers } else { &[] };
+        let answer = ask((&url, headers), expect.ca.as_deref(), deadline, found)?;
         let is_redirect = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
         if !is_redirect || expect.redirects == 0 {
             return judge(&answer, expect);
@@ -153,22 +160,27 @@ fn follow(url: &Url, expect: &Expect, deadline: Mono, found: &mut Attempt) -> Re
     Err(Failure::Redirects)
 }
 
-fn ask(url: &Url, expect: &Expect, deadline: Mono, found: &mut Attempt) -> Result<Answer, Failure> {
+fn ask(
+    (url, headers): Question<'_, Url>,
+    ca: Option<&Path>,
+    deadline: Mono,
+    found: &mut Attempt,
+) -> Result<Answer, Failure> {
     let stream = connect(&url.host, url.port, deadline, found)?;
     // Requests are small and answers are waited for.
     stream.set_nodelay(true).ok();
     let socket = Timed::new(Socket::Tcp(stream), deadline);
     let host = url.authority();
     if url.is_tls {
-        return ask_secretly(socket, url, expect.ca.as_deref(), found);
+        return ask_secretly(socket, (url, headers), ca, found);
     }
-    exchange(socket, (&host, &url.path), found)
+    exchange(socket, (&host, &url.path, headers), found)
 }
 
 #[cfg(feature = "tls")]
 fn ask_secretly(
     socket: Timed,
-    url: &Url,
+    (url, headers): Question<'_, Url>,
     ca: Option<&Path>,
     found: &mut Attempt,
 ) -> Result<Answer, Failure> {
@@ -177,17 +189,22 @@ fn ask_secretly(
     add(&mut found.phases.tls, begun);
     // The first that ends of all that were met.
     found.ends = [found.ends, ends].into_iter().flatten().min();
-    exchange(stream?, (&url.authority(), &url.path), found)
+    exchange(stream?, (&url.authority(), &url.path, headers), found)
 }
 
 #[cfg(not(feature = "tls"))]
-fn ask_secretly(_: Timed, _: &Url, _: Option<&Path>, _: &mut Attempt) -> Result<Answer, Failure> {
+fn ask_secretly(
+    _: Timed,
+    _: Question<'_, Url>,
+    _: Option<&Path>,
+    _: &mut Attempt,
+) -> Result<Answer, Failure> {
     Err(Failure::TlsFailed)
 }
 
 fn through_unix(
     socket: &Path,
-    path: &str,
+    (path, headers): Question<'_, str>,
     deadline: Mono,
     found: &mut Attempt,
 ) -> Result<Answer, Failure> {
@@ -196,7 +213,7 @@ fn through_unix(
     add(&mut found.phases.connect, begun);
     let stream = stream.map_err(|error| Failure::of_connect(&error))?;
     let socket = Timed::new(Socket::Unix(stream), deadline);
-    exchange(socket, ("localhost", path), found)
+    exchange(socket, ("localhost", path, headers), found)
 }
 
 /// Connects in time: whoever connects to a full queue would else wait until there is room.
@@ -211,11 +228,11 @@ fn connect_unix(socket: &Path, deadline: Mono) -> io::Result<UnixStream> {
 /// A request and its answer, timed.
 fn exchange(
     mut stream: impl Read + Write,
-    place: (&str, &str),
+    question: (&str, &str, &[(String, Secret)]),
     found: &mut Attempt,
 ) -> Result<Answer, Failure> {
     let (begun, mut first) = (clock::mono(), None);
-    let answer = http::ask(&mut stream, place, &mut first);
+    let answer = http::ask(&mut stream, question, &mut first);
     let now = clock::mono();
     let first = first.unwrap_or(now);
     let phases = &mut found.phases;
@@ -249,6 +266,10 @@ fn judge(answer: &Answer, expect: &Expect) -> Result<(), Failure> {
         && memchr::memmem::find(&answer.body, text.as_bytes()).is_none()
     {
         return Err(Failure::Body);
+    }
+    if let Some(condition) = &expect.json {
+        let document = serde_json::from_slice(&answer.body).map_err(|_| Failure::Json)?;
+        return if condition.holds(&document) { Ok(()) } else { Err(Failure::Json) };
     }
     Ok(())
 }

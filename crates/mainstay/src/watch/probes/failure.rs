@@ -63,6 +63,8 @@ failures! {
     Status "status";
     /// its body does not contain what it should
     Body "body";
+    /// its body is not the JSON that it should be
+    Json "json";
     /// a header is not as it should be
     Header "header";
     /// it redirects too often, or to nowhere

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use crate::clock::{self, Mono};
+use crate::config::Secret;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 /// Longest head of an answer, bytes.
@@ -33,13 +34,18 @@ impl Answer {
 /// Why there is no whole answer, with the status if there was one.
 pub(super) fn ask(
     stream: &mut (impl Read + Write),
-    (host, path): (&str, &str),
+    (host, path, headers): (&str, &str, &[(String, Secret)]),
     first: &mut Option<Mono>,
 ) -> Result<Answer, (Failure, Option<u16>)> {
-    let head = format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\nAccept: */*\r\n\
-         Connection: close\r\n\r\n"
-    );
+    let mut head = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
+    let usual = [("Host", host), ("User-Agent", AGENT), ("Accept", "*/*")];
+    let said = |name: &str| headers.iter().any(|(it, _)| it.eq_ignore_ascii_case(name));
+    let usual = usual.into_iter().filter(|(name, _)| !said(name));
+    let headers = headers.iter().map(|(name, value)| (&**name, value.expose()));
+    for (name, value) in usual.chain(headers) {
+        head.extend([name, ": ", value, "\r\n"]);
+    }
+    head.push_str("\r\n");
     let late = |error: io::Error| (Failure::of_transfer(&error, Failure::FirstByteTimeout), None);
     stream.write_all(head.as_bytes()).and_then(|()| stream.flush()).map_err(late)?;
     let mut reader = BufReader::new(stream);
@@ -166,7 +172,7 @@ mod tests {
     }
 
     fn answer(text: &str) -> Result<(u16, String), Failure> {
-        let answer = ask(&mut Canned(text.as_bytes()), ("host", "/"), &mut None);
+        let answer = ask(&mut Canned(text.as_bytes()), ("host", "/", &[]), &mut None);
         let answer = answer.map_err(|(failure, _)| failure)?;
         Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
     }

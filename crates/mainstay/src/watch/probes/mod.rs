@@ -13,6 +13,9 @@ mod dns;
 mod failure;
 mod http;
 mod own;
+#[cfg(feature = "tls")]
+#[cfg(test)]
+mod phases;
 mod show;
 mod stream;
 #[cfg(test)]

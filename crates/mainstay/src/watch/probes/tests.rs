@@ -1,8 +1,9 @@
 //! Attempts at peers that are broken in every way, and probes at work.
 
 use super::*;
-use crate::config::Sources;
+use crate::config::condition::Condition;
 use crate::config::probes::{Expect, Target, Votes};
+use crate::config::{Secret, Sources};
 use crate::metrics::names;
 use failure::Failure;
 use mainstay_os::segment::Layout;
@@ -75,6 +76,8 @@ fn every_way_to_be_broken_has_its_word_and_none_takes_longer_than_it_may() {
         header: Some((name.to_owned(), text.to_owned())),
         ..usual()
     };
+    let json = |text: &str| Expect { json: Condition::parse(text).ok(), ..usual() };
+    const JSON: &str = "HTTP/1.1 200 OK\r\n\r\n{\"status\":\"ok\",\"checks\":[{\"age\":4}]}";
     const OK: &str = "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 5\r\n\r\nhello";
     for (manner, expect, word) in [
         (Says(OK), usual(), None),
@@ -83,6 +86,9 @@ fn every_way_to_be_broken_has_its_word_and_none_takes_longer_than_it_may() {
         (Says(OK), header("server", "nginx"), None),
         (Says(OK), header("server", "apache"), Some("header")),
         (Says(OK), header("via", ""), Some("header")),
+        (Says(JSON), json("checks[0].age < 5"), None),
+        (Says(JSON), json("status == down"), Some("json")),
+        (Says(OK), json("status"), Some("json")),
         (Says("HTTP/1.1 503 No\r\n\r\n"), usual(), Some("status")),
         (Says(""), usual(), Some("closed")),
         (Says("HTTP/1.1 200 OK\r\nServ"), usual(), Some("closed")),
@@ -111,6 +117,39 @@ fn every_way_to_be_broken_has_its_word_and_none_takes_longer_than_it_may() {
         assert!(found.total < Duration::from_secs(20), "{found:?}");
         assert!(found.is_near && found.phases.connect.is_some() && found.phases.tls.is_none());
     }
+}
+
+#[test]
+fn headers_are_sent_in_place_of_the_usual_ones_and_never_to_another_host() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let serve = |answer: String| {
+        let (listener, tell) = (TcpListener::bind("127.0.0.1:0").unwrap(), tell.clone());
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut question = [0; 4_096];
+            let length = stream.read(&mut question).unwrap();
+            tell.send(String::from_utf8_lossy(&question[..length]).into_owned()).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        address
+    };
+    let other = serve("HTTP/1.1 200 OK\r\n\r\n".to_owned());
+    let first = serve(format!("HTTP/1.1 302 x\r\nLocation: http://{other}/y\r\n\r\n"));
+    let header = |name: &str, value: &str| (name.to_owned(), Secret::new(value.to_owned()));
+    let asked = Probe {
+        headers: vec![header("authorization", "Bearer hunter2"), header("host", "shop.example")],
+        timeout: Duration::from_secs(20),
+        ..probe(first, Expect { redirects: 1, ..usual() })
+    };
+    assert_eq!(attempt(&asked).failure, None);
+    assert!(!format!("{asked:?}").contains("hunter2"));
+    let (first, second) = (told.recv().unwrap(), told.recv().unwrap());
+    assert!(first.starts_with("GET /x HTTP/1.1\r\n") && first.ends_with("\r\n\r\n"), "{first}");
+    assert!(first.contains("\r\nauthorization: Bearer hunter2\r\nhost: shop.example\r\n"));
+    assert_eq!(first.to_lowercase().matches("host:").count(), 1, "{first}");
+    assert!(second.contains(&format!("Host: {other}\r\n")), "{second}");
+    assert!(!second.contains("hunter2") && !second.contains("shop.example"), "{second}");
 }
 
 #[test]

@@ -62,6 +62,8 @@ pub(crate) type Used = Option<(f64, Option<f64>)>;
 pub(crate) struct Directory {
     pub(crate) path: String,
     pub(crate) used: Used,
+    /// When it is full, if it goes on as in the last hours.
+    pub(crate) full_in: Option<Duration>,
 }
 
 /// A receiver of notifications.

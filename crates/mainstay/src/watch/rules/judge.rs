@@ -186,8 +186,20 @@ fn directory(alerts: &Alerts, found: &Directory) -> (Reading, String) {
     };
     let inodes =
         inodes.map_or(String::new(), |it| format!(" and {:.1} % of its inodes", it * 100.0));
-    let text = format!("{:.1} % of the space of {path}{inodes} are used", space * 100.0);
+    let full = found.full_in.map(ahead).unwrap_or_default();
+    let text = format!("{:.1} % of the space of {path}{inodes} are used{full}", space * 100.0);
     (Reading::Is(level), text)
+}
+
+/// `; if it goes on as in the last hours, it is full in 3 h`.
+fn ahead(time: Duration) -> String {
+    let minutes = time.as_secs() / 60;
+    let when = match minutes {
+        0..120 => format!("{minutes} min"),
+        120..2_880 => format!("{} h", minutes / 60),
+        _ => format!("{} days", minutes / 1_440),
+    };
+    format!("; if it goes on as in the last hours, it is full in {when}")
 }
 
 fn receiver(found: &Receiver) -> (Reading, String) {
@@ -389,8 +401,15 @@ mod tests {
             ((0.2, Some(0.79)), Level::Between),
         ];
         for (used, level) in cases {
-            service.facts.directories = vec![Directory { path: "/x".to_owned(), used: Some(used) }];
+            service.facts.directories =
+                vec![Directory { path: "/x".to_owned(), used: Some(used), full_in: None }];
             assert_eq!(service.is("directory_full"), level, "{used:?}");
+        }
+        for (minutes, when) in [(119, "in 119 min"), (200, "in 3 h"), (6_000, "in 4 days")] {
+            service.facts.directories[0].full_in = Some(Duration::from_secs(minutes * 60));
+            let found = findings(&service.alerts, &service.windows, &service.facts, &[]);
+            let told = found.iter().find(|it| it.rule == "directory_full").map(|it| &*it.text);
+            assert!(told.is_some_and(|it| it.ends_with(when)), "{told:?}");
         }
         service.facts.directories[0].used = None;
         let found = findings(&service.alerts, &service.windows, &service.facts, &[]);

@@ -1,6 +1,6 @@
 //! The alert rules. Pure: findings of one look at the service go in, notices come out; no clock, no file, no
 //! network. `rule` says what a rule is, `builtin` which there are, `facts` what they look at, `window` how
-//! much came in a span of time, `judge` makes findings of both; `instance` is one alert's state, `flap` whether
+//! much came in a span of time, `trend` where what fills up is going, `judge` makes findings of both; `instance` is one alert's state, `flap` whether
 //! it goes to and fro, `engine` takes a look with all of them and holds back what another one explains; `own` are
 //! the operator's; `words` and `prometheus` tell the rules to people and to Prometheus, `alertmanager` what
 //! explains what, and `grafana` shows what they look at.
@@ -18,6 +18,7 @@ pub(crate) mod prometheus;
 pub(crate) mod rule;
 #[cfg(test)]
 mod simulation;
+pub(crate) mod trend;
 pub(crate) mod window;
 pub(crate) mod words;
 

@@ -2,7 +2,9 @@
 
 use super::builtin::{rules, tests::alerts};
 use super::engine::{Engine, Kind, Memory, Notice};
+use super::facts::{Facts, Pool, Windows};
 use super::instance::State;
+use super::judge::findings;
 use super::rule::{Finding, Level, Reading, Rule, Trigger};
 use super::{Moment, nanos};
 use crate::testing::Dice;
@@ -201,5 +203,49 @@ fn when_all_is_well_for_long_nothing_is_left_open() {
             }
         }
         assert!(world.own.values().all(|own| own.open.is_none()), "seed {seed}");
+    }
+}
+
+/// A pool of five that is looked at each second and judged each ten, as the thread of alerts does: at which second
+/// it was told first, within ten minutes. `wait` says how many wait at a second, `times_out` at which one a wait
+/// ends without a connection.
+fn exhausted(wait: impl Fn(u64) -> u64, times_out: Option<u64>) -> Option<u64> {
+    const SECOND: u64 = 1_000_000_000;
+    let (alerts, birth) = (alerts(), 1_000_000 * SECOND);
+    let (mut engine, _) = Engine::resume(rules(&alerts), Memory::default(), birth, 2 * TICK);
+    let mut windows = Windows::default().of(birth);
+    let (mut timeouts, mut waited) = (0, 0);
+    (1..=600).find(|second| {
+        let (now, waiting) = (birth + second * SECOND, wait(*second));
+        timeouts += u64::from(times_out == Some(*second));
+        waited += waiting * SECOND;
+        let in_use = if waiting > 0 { 5 } else { 2 };
+        let (name, is_saturated) = ("main".to_owned(), waiting > 0);
+        let pool = Pool { name, in_use, max: 5, waiting, is_saturated, timeouts, waited };
+        let facts =
+            Facts { ready: Some(true), complete: true, pools: vec![pool], ..Facts::default() };
+        windows.note(now, &facts, &alerts);
+        let is_time = second.is_multiple_of(10);
+        let notices =
+            is_time.then(|| engine.tick(now, findings(&alerts, &windows, &facts, &[]), true));
+        let mut notices = notices.into_iter().flatten();
+        notices.any(|it| it.rule == "pool_exhausted" && it.kind == Kind::Firing)
+    })
+}
+
+#[test]
+fn a_sixth_borrower_of_five_is_told_within_70_seconds_and_bursts_alone_are_not() {
+    // From any second on, since looks are ten apart.
+    for begin in 100..110 {
+        let told = exhausted(|second| u64::from(second >= begin), None).unwrap();
+        assert!((50..=70).contains(&(told - begin)), "{begin} {told}");
+        // Three of them are a queue sooner.
+        let told = exhausted(|second| if second >= begin { 3 } else { 0 }, None).unwrap();
+        assert!(told - begin <= 31, "{begin} {told}");
+        // Two seconds of each minute, at any of its seconds.
+        let burst = |second: u64| if (second + begin) % 60 < 2 { 5 } else { 0 };
+        assert_eq!(exhausted(burst, None), None, "{begin}");
+        let told = exhausted(burst, Some(begin)).unwrap();
+        assert!(told - begin < 10, "{begin} {told}");
     }
 }

@@ -17,12 +17,16 @@ pub(super) fn post(letter: &Letter, to: &Receiver, sender: &Sender, seconds: u64
             Status::Resolved => item.ended.min(now),
             Status::Firing => (seconds + BELIEVED) * 1_000_000_000,
         };
-        json!({
+        let mut alert = json!({
             "labels": item.labels(sender),
             "annotations": item.annotations(),
             "startsAt": time(item.fired.min(now)),
             "endsAt": time(ended),
-        })
+        });
+        if !sender.link.is_empty() {
+            alert["generatorURL"] = sender.link.as_str().into();
+        }
+        alert
     });
     let url = format!("{}/api/v2/alerts", to.url.expose().trim_end_matches('/'));
     json(&url, bearer(to), &alerts.collect::<Value>())

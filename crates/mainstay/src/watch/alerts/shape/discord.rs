@@ -15,9 +15,12 @@ const FIELD: usize = 1_024;
 pub(super) fn post(letter: &Letter, to: &Receiver, sender: &Sender) -> Post {
     let mut embed = json!({
         "title": clipped(&letter.title(sender), TITLE),
-        "description": clipped(&letter.paragraphs().join("\n"), DESCRIPTION),
+        "description": clipped(&letter.paragraphs(sender).join("\n"), DESCRIPTION),
         "color": colour(letter),
     });
+    if !sender.link.is_empty() {
+        embed["url"] = sender.link.as_str().into();
+    }
     if let [one] = letter.items.as_slice() {
         let each = fields(one, sender).into_iter();
         let each = each.map(|(name, value)| {

@@ -4,6 +4,7 @@ use super::super::letter::{Letter, Sender};
 use super::super::pace::Verdict;
 use super::{Outcome, PATIENCE};
 use crate::config::receivers::{Mail, Receiver};
+use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::extension::ClientId;
@@ -29,20 +30,51 @@ pub(super) fn send(letter: &Letter, to: &Receiver, sender: &Sender) -> Result<Ou
         transport =
             transport.credentials(Credentials::new(user.clone(), password.expose().to_owned()));
     }
-    match transport.build().send(&message) {
-        Ok(response) => Ok((Verdict::Taken, format!("code {}", response.code()))),
-        Err(error) => {
-            let code = error.status().map(|code| format!("code {code}"));
-            match code {
-                Some(code) if error.is_permanent() => Ok((Verdict::Refused, code)),
-                Some(code) => Ok((Verdict::Again(None), code)),
-                // What the server has said is not shown: it may repeat what it was told.
-                None if error.is_timeout() => Err("it did not answer in time".to_owned()),
-                None if is_of_tls(&error) => Err("it cannot be reached over TLS".to_owned()),
-                None if error.is_client() => Err("it does not take what is sent".to_owned()),
-                None => Err("it cannot be reached".to_owned()),
-            }
+    let (transport, text) = (transport.build(), message.formatted());
+    let whole = attempt(&transport, message.envelope(), &text);
+    match whole {
+        // One of them may be why none is taken.
+        Ok((Verdict::Refused, _)) if mail.to.len() > 1 => singly(&transport, &message, &text),
+        whole => whole,
+    }
+}
+
+/// To each recipient by itself, once: those who can be reached are.
+fn singly(transport: &SmtpTransport, message: &Message, text: &[u8]) -> Result<Outcome, String> {
+    let envelope = message.envelope();
+    let (mut taken, mut refused) = (0, Vec::new());
+    for (to, number) in envelope.to().iter().zip(1..) {
+        let one = Envelope::new(envelope.from().cloned(), vec![to.clone()]);
+        let one = one.map_err(|_| "it has no valid mailbox".to_owned())?;
+        match attempt(transport, &one, text) {
+            Ok((Verdict::Taken, _)) => taken += 1,
+            // An address is for nobody's log.
+            Ok((_, how)) => refused.push(format!("recipient {number} was refused with {how}")),
+            Err(why) => refused.push(format!("recipient {number}: {why}")),
         }
+    }
+    let verdict = match (taken, refused.len()) {
+        (0, _) => Verdict::Refused,
+        (_, 0) => Verdict::Taken,
+        _ => Verdict::Partly,
+    };
+    Ok((verdict, refused.join(", ")))
+}
+
+/// What becomes of a message that is sent to these.
+fn attempt(transport: &SmtpTransport, to: &Envelope, text: &[u8]) -> Result<Outcome, String> {
+    let error = match transport.send_raw(to, text) {
+        Ok(response) => return Ok((Verdict::Taken, format!("code {}", response.code()))),
+        Err(error) => error,
+    };
+    match error.status().map(|code| format!("code {code}")) {
+        Some(code) if error.is_permanent() => Ok((Verdict::Refused, code)),
+        Some(code) => Ok((Verdict::Again(None), code)),
+        // What the server has said is not shown: it may repeat what it was told.
+        None if error.is_timeout() => Err("it did not answer in time".to_owned()),
+        None if is_of_tls(&error) => Err("it cannot be reached over TLS".to_owned()),
+        None if error.is_client() => Err("it does not take what is sent".to_owned()),
+        None => Err("it cannot be reached".to_owned()),
     }
 }
 
@@ -91,7 +123,7 @@ fn message(letter: &Letter, mail: &Mail, sender: &Sender) -> Result<Message, Str
         let root = format!("<{}-{:x}@{domain}>", one.fingerprint(), one.fired);
         message = message.in_reply_to(root.clone()).references(root);
     }
-    let mut text = letter.paragraphs().join("\r\n\r\n");
+    let mut text = letter.paragraphs(sender).join("\r\n\r\n");
     text.push_str("\r\n");
     let mut message = message.body(text).map_err(|_| "it is no message".to_owned())?;
     // No holiday answers.
@@ -114,7 +146,8 @@ mod tests {
     use super::super::tests::parse_one;
     use super::*;
     use std::io::{BufRead, BufReader, Write};
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
     use std::thread;
 
     fn mail() -> Mail {
@@ -149,45 +182,73 @@ mod tests {
         assert!(!written(&odd).contains("\r\nBcc"));
     }
 
-    /// A server that answers the command that begins with `at` with `answer`, and all others well.
-    fn served(at: &str, answer: &str) -> Result<Outcome, String> {
+    /// A server that answers the command that begins with `at` with `answer`, and all others well; what comes of a
+    /// letter to these.
+    fn served(at: &str, answer: &str, to: &str) -> Result<Outcome, String> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let place = listener.local_addr().unwrap();
+        let (place, is_over) = (listener.local_addr().unwrap(), AtomicBool::new(false));
         thread::scope(|scope| {
             scope.spawn(|| {
-                let (mut stream, _) = listener.accept().unwrap();
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                stream.write_all(b"220 x\r\n").unwrap();
-                let mut is_data = false;
-                while let Some(Ok(line)) = lines.next() {
-                    let said = match &*line {
-                        "." => {
-                            is_data = false;
-                            "250 taken"
-                        }
-                        _ if is_data => continue,
-                        it if it.starts_with(at) => answer,
-                        "DATA" => {
-                            is_data = true;
-                            "354 go on"
-                        }
-                        "QUIT" => "221 bye",
-                        _ => "250 well",
-                    };
-                    stream.write_all(format!("{said}\r\n").as_bytes()).unwrap();
+                while let Ok((mut stream, _)) = listener.accept()
+                    && stream.write_all(b"220 x\r\n").is_ok()
+                {
+                    talk(stream, at, answer);
+                    if is_over.load(SeqCst) {
+                        return;
+                    }
                 }
             });
-            let to = parse_one(&format!("smtp://{place}?from=shop@a.example&to=ops@b.example"));
-            send(&letter(Kind::Firing), &to, &sender())
+            let to = parse_one(&format!("smtp://{place}?from=shop@a.example&{to}"));
+            let outcome = send(&letter(Kind::Firing), &to, &sender());
+            is_over.store(true, SeqCst);
+            // Whoever waits for a further one has it.
+            TcpStream::connect(place).ok();
+            outcome
         })
+    }
+
+    fn talk(mut stream: TcpStream, at: &str, answer: &str) {
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let mut is_data = false;
+        while let Some(Ok(line)) = lines.next() {
+            let said = match &*line {
+                "." => {
+                    is_data = false;
+                    "250 taken"
+                }
+                _ if is_data => continue,
+                it if it.starts_with(at) => answer,
+                "DATA" => {
+                    is_data = true;
+                    "354 go on"
+                }
+                "QUIT" => "221 bye",
+                _ => "250 well",
+            };
+            stream.write_all(format!("{said}\r\n").as_bytes()).ok();
+        }
     }
 
     #[test]
     fn answers_of_a_server_are_for_now_or_for_good() {
-        assert_eq!(served("nothing", "").unwrap().0, Verdict::Taken);
-        assert_eq!(served("RCPT", "550 no hunter2"), Ok((Verdict::Refused, "code 550".to_owned())));
-        assert_eq!(served("RCPT", "451 later"), Ok((Verdict::Again(None), "code 451".to_owned())));
+        let one = "to=ops@b.example";
+        assert_eq!(served("nothing", "", one).unwrap().0, Verdict::Taken);
+        let refused = Ok((Verdict::Refused, "code 550".to_owned()));
+        assert_eq!(served("RCPT", "550 no hunter2", one), refused);
+        let later = Ok((Verdict::Again(None), "code 451".to_owned()));
+        assert_eq!(served("RCPT", "451 later", one), later);
         let to = parse_one("smtp://127.0.0.1:1?from=a@b.example&to=c@d.example");
         assert!(send(&letter(Kind::Firing), &to, &sender()).is_err());
+    }
+
+    #[test]
+    fn a_bad_recipient_keeps_a_letter_from_nobody_else_and_is_told_by_its_place() {
+        let three = "to=ops@b.example&to=gone@b.example&to=c@b.example";
+        let told = "recipient 2 was refused with code 550".to_owned();
+        let found = served("RCPT TO:<gone@", "550 no gone@b.example", three);
+        assert_eq!(found, Ok((Verdict::Partly, told)));
+        assert_eq!(served("RCPT", "550 no", three).unwrap().0, Verdict::Refused);
+        // Whoever is only busy gets it later, with all others.
+        assert_eq!(served("RCPT TO:<gone@", "451 no", three).unwrap().0, Verdict::Again(None));
     }
 }

@@ -82,9 +82,7 @@ fn posts(letter: &Letter, to: &Receiver, sender: &Sender, seconds: u64) -> Vec<P
             vec![webhook::post(letter, to, sender, seconds)]
         }
         Shape::Alertmanager => vec![alertmanager::post(letter, to, sender, seconds)],
-        Shape::PagerDuty => {
-            letter.items.iter().map(|item| pagerduty::post(item, to, sender)).collect()
-        }
+        Shape::PagerDuty => pagerduty::posts(letter, to, sender),
         Shape::Slack => vec![slack::post(letter, to, sender)],
         Shape::Discord => vec![discord::post(letter, to, sender)],
         Shape::Teams => vec![teams::post(letter, to, sender)],
@@ -206,6 +204,31 @@ mod tests {
         assert_eq!(of(Shape::PagerDuty, 202, "", &[]), Verdict::Taken);
         assert_eq!(of(Shape::Slack, 404, "no_service", &headers), Verdict::Refused);
         assert_eq!(of(Shape::Teams, 429, "", &headers), after(3_000));
+    }
+
+    #[test]
+    fn everybody_is_told_where_to_look_further() {
+        let link = "https://ops.example/shop";
+        let sender = Sender { link: link.to_owned(), ..sender() };
+        for (address, place) in [
+            ("http://h/x", "/externalURL"),
+            ("http://h/x", "/alerts/0/generatorURL"),
+            ("alertmanager+http://h", "/0/generatorURL"),
+            ("pagerduty+http://h/v2/enqueue 0123456789abcdef0123456789abcdef", "/client_url"),
+            ("slack+http://h/x", "/attachments/0/blocks/2/text/text"),
+            ("discord+http://h/x", "/embeds/0/url"),
+            ("teams+http://h/x", "/attachments/0/content/body/2/text"),
+            ("ntfy+http://h/topic", "/click"),
+        ] {
+            let to = parse_one(address);
+            let posts = posts(&letter(Kind::Firing), &to, &sender, 1_795_342_300);
+            let body: Value = serde_json::from_slice(&posts[0].body).unwrap();
+            assert_eq!(
+                body.pointer(place).and_then(Value::as_str),
+                Some(link),
+                "{address}: {body}"
+            );
+        }
     }
 
     #[test]

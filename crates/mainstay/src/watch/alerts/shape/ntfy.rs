@@ -17,13 +17,16 @@ pub(super) fn post(letter: &Letter, to: &Receiver, sender: &Sender) -> Post {
         (Status::Firing, Severity::Warning) => (3, "warning"),
         (Status::Firing, Severity::Critical) => (5, "rotating_light"),
     };
-    let body = json!({
+    let mut body = json!({
         "topic": topic,
         "title": letter.title(sender),
-        "message": clipped(&letter.paragraphs().join("\n"), MESSAGE),
+        "message": clipped(&letter.paragraphs(sender).join("\n"), MESSAGE),
         "priority": priority,
         "tags": [tag],
     });
+    if !sender.link.is_empty() {
+        body["click"] = sender.link.as_str().into();
+    }
     json(server, bearer(to), &body)
 }
 

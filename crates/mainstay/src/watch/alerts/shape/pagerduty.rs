@@ -1,7 +1,7 @@
 //! PagerDuty, Events API v2: an event for each alert, which opens an incident or ends it.
 
 use super::super::super::export::receiver::Post;
-use super::super::letter::{Item, Sender, Status, clipped, time};
+use super::super::letter::{Item, Letter, Sender, Status, clipped, time};
 use super::json;
 use crate::config::receivers::Receiver;
 use serde_json::json;
@@ -12,8 +12,14 @@ const SUMMARY: usize = 1_024;
 /// Whoever is sent away without a time is to come back in minutes.
 pub(super) const BUSY: Duration = Duration::from_secs(60);
 
-pub(super) fn post(item: &Item, to: &Receiver, sender: &Sender) -> Post {
+pub(super) fn posts(letter: &Letter, to: &Receiver, sender: &Sender) -> Vec<Post> {
+    let is_known = letter.known_by.is_some();
+    letter.items.iter().map(|item| post(item, is_known, to, sender)).collect()
+}
+
+fn post(item: &Item, is_known: bool, to: &Receiver, sender: &Sender) -> Post {
     let action = match item.status {
+        Status::Firing if is_known => "acknowledge",
         Status::Firing => "trigger",
         Status::Resolved => "resolve",
     };
@@ -25,7 +31,7 @@ pub(super) fn post(item: &Item, to: &Receiver, sender: &Sender) -> Post {
         "dedup_key": item.key,
         "client": "mainstay",
     });
-    if item.status == Status::Firing {
+    if action == "trigger" {
         body["payload"] = json!({
             "summary": clipped(&summary, SUMMARY),
             "source": sender.host,
@@ -41,6 +47,9 @@ pub(super) fn post(item: &Item, to: &Receiver, sender: &Sender) -> Post {
                 "evidence": item.evidence,
             },
         });
+    }
+    if !sender.link.is_empty() {
+        body["client_url"] = sender.link.as_str().into();
     }
     json(to.url.expose(), Vec::new(), &body)
 }
@@ -95,12 +104,30 @@ mod tests {
     }
 
     #[test]
+    fn who_knows_of_an_incident_stops_its_escalation_under_the_same_key() {
+        let firing = letter(Kind::Firing);
+        let known = Letter::known(firing.items[0].clone(), "anna", FIRED);
+        assert_eq!(known.what(), "knowledge of pool_exhausted{main}");
+        assert!(known.id != firing.id);
+        let (_, body) = posted(ADDRESS, &known);
+        assert_eq!(
+            body,
+            json!({
+                "routing_key": "0123456789abcdef0123456789abcdef",
+                "event_action": "acknowledge",
+                "dedup_key": firing.items[0].key,
+                "client": "mainstay",
+            })
+        );
+    }
+
+    #[test]
     fn a_letter_about_two_is_two_events_and_a_long_summary_is_cut() {
         let to = parse_one(ADDRESS);
         assert_eq!(posts(&pair(), &to, &sender(), 0).len(), 2);
         let long = Item { text: "x".repeat(5_000), ..item(Kind::Firing, "a", "", FIRED) };
         let body: serde_json::Value =
-            serde_json::from_slice(&post(&long, &to, &sender()).body).unwrap();
+            serde_json::from_slice(&post(&long, false, &to, &sender()).body).unwrap();
         assert_eq!(body["payload"]["summary"].as_str().unwrap().chars().count(), SUMMARY);
     }
 }

@@ -13,7 +13,7 @@ const BLOCKS: usize = 50;
 
 pub(super) fn post(letter: &Letter, to: &Receiver, sender: &Sender) -> Post {
     let title = plain(&letter.title(sender));
-    let paragraphs = letter.paragraphs();
+    let paragraphs = letter.paragraphs(sender);
     let text = |text: &str| json!({ "type": "mrkdwn", "text": clipped(text, BLOCK) });
     let mut blocks = vec![json!({ "type": "section", "text": text(&format!("*{title}*")) })];
     let section = |it: &String| json!({ "type": "section", "text": text(&plain(it)) });

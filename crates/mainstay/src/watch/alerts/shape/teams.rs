@@ -21,7 +21,7 @@ pub(super) fn post(letter: &Letter, to: &Receiver, sender: &Sender) -> Post {
         "type": "TextBlock", "text": letter.title(sender), "weight": "Bolder", "size": "Medium",
         "wrap": true, "style": "heading", "color": colour,
     })];
-    let paragraphs = letter.paragraphs();
+    let paragraphs = letter.paragraphs(sender);
     card.extend(paragraphs.iter().take(PARAGRAPHS).map(
         |text| json!({ "type": "TextBlock", "text": clipped(text, PARAGRAPH), "wrap": true }),
     ));

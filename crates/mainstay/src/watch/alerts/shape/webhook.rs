@@ -42,7 +42,7 @@ pub(super) fn body(letter: &Letter, to: &Receiver, sender: &Sender) -> Value {
                 "annotations": item.annotations(),
                 "startsAt": time(item.fired),
                 "endsAt": ended,
-                "generatorURL": "",
+                "generatorURL": sender.link,
                 "fingerprint": item.fingerprint(),
             })
         })
@@ -75,7 +75,7 @@ pub(super) fn body(letter: &Letter, to: &Receiver, sender: &Sender) -> Value {
         "groupLabels": labels,
         "commonLabels": common(&|it| letter.items[it].labels(sender)),
         "commonAnnotations": common(&|it| letter.items[it].annotations()),
-        "externalURL": "",
+        "externalURL": sender.link,
         "alerts": alerts,
         "mainstay": own,
     })
