@@ -32,6 +32,7 @@ mod proxies;
 mod ratelimits;
 mod record;
 mod redis;
+mod redis_groups;
 mod refusals;
 mod regressions;
 mod ship;
