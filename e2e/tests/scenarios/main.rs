@@ -15,6 +15,7 @@ mod errors;
 mod exact;
 mod faults;
 mod figures;
+mod flask;
 mod forgery;
 mod guides;
 mod http2;
