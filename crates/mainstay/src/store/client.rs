@@ -74,7 +74,7 @@ impl fmt::Display for Trouble {
 pub(super) enum Client {
     One(redis::Client),
     Sentinels(Sentinels),
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 impl Client {
@@ -115,7 +115,7 @@ impl Client {
                 });
                 let nodes: Vec<_> = nodes.collect::<Result<_, RedisError>>()?;
                 let builder = ClusterClientBuilder::new(nodes).retries(RETRIES);
-                builder.build().map(Client::Cluster)
+                builder.build().map(|client| Client::Cluster(Box::new(client)))
             }
         }
     }
