@@ -19,6 +19,7 @@ mod prometheus;
 mod protoc;
 mod python;
 mod redis;
+mod redis_groups;
 mod relay;
 mod rsyslog;
 mod statsd;
@@ -41,6 +42,7 @@ pub use prometheus::{Prometheus, Read, openmetrics, promtool, promtool_rules, pr
 pub use protoc::protoc;
 pub use python::python;
 pub use redis::{REDIS_PASSWORD, Redis};
+pub use redis_groups::{RedisCluster, WatchedRedis};
 pub use relay::Relay;
 pub use rsyslog::Rsyslog;
 pub use statsd::{Navdoon, Statsd};

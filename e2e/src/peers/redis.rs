@@ -20,6 +20,7 @@ pub struct Redis {
     program: PathBuf,
     port: u16,
     directory: tempfile::TempDir,
+    more: Vec<String>,
 }
 
 impl Redis {
@@ -29,6 +30,11 @@ impl Redis {
     /// When it does not start.
     #[must_use]
     pub fn start() -> Option<Redis> {
+        Redis::start_with(&[])
+    }
+
+    /// Starts one that is told more.
+    pub(super) fn start_with(more: &[String]) -> Option<Redis> {
         let Some(program) = find("redis-server") else {
             missing("redis-server");
             return None;
@@ -36,18 +42,19 @@ impl Redis {
         let directory = tempfile::Builder::new().prefix("e2e-redis-").tempdir();
         let directory = directory.expect("a temporary directory");
         let port = free_port();
-        let server = Redis::run(&program, directory.path(), port);
-        let mut redis = Redis { server, program, port, directory };
+        let more = more.to_vec();
+        let server = Redis::run(&program, directory.path(), port, &more);
+        let mut redis = Redis { server, program, port, directory, more };
         redis.wait();
         Some(redis)
     }
 
-    fn run(program: &Path, directory: &Path, port: u16) -> Server {
+    fn run(program: &Path, directory: &Path, port: u16, more: &[String]) -> Server {
         let mut command = Command::new(program);
         command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""]);
         command.args(["--appendonly", "no", "--requirepass", REDIS_PASSWORD]);
         command.arg("--unixsocket").arg(directory.join("redis.sock"));
-        command.arg("--dir").arg(directory);
+        command.arg("--dir").arg(directory).args(more);
         Server::start(command, directory.join("redis.log"))
     }
 
@@ -60,6 +67,10 @@ impl Redis {
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://:{REDIS_PASSWORD}@127.0.0.1:{}/1", self.port)
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its address by its socket.
@@ -94,13 +105,13 @@ impl Redis {
 
     /// Starts it again on the same port; what it had counted is gone.
     pub fn start_again(&mut self) {
-        self.server = Redis::run(&self.program, self.directory.path(), self.port);
+        self.server = Redis::run(&self.program, self.directory.path(), self.port, &self.more);
         self.wait();
     }
 }
 
-/// The last line of the answer to a command, in database 1.
-fn ask(port: u16, command: &[&str]) -> Option<String> {
+/// The last line of the answer to a command, in database 1 where there is one.
+pub(super) fn ask(port: u16, command: &[&str]) -> Option<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     let mut text = String::new();

@@ -7,7 +7,9 @@ use e2e::harness::{Service, Status};
 use e2e::load::{Burst, Failure, Response, burst, send};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
-use std::time::Duration;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -139,6 +141,53 @@ fn a_refused_request_keeps_its_connection_unless_its_body_was_not_read() {
     assert_eq!((status, close), (429, false), "the same connection");
     let (status, close, _) = ask("POST /echo HTTP/1.1\r\nHost: e2e\r\nContent-Length: 100\r\n\r\n");
     assert_eq!((status, close), (429, true));
+}
+
+/// Sends requests of ever new clients by one connection until the time is over; how many were refused.
+fn flood(service: &Service, first: usize, time: Duration) -> u64 {
+    const TOGETHER: usize = 64;
+    let mut stream = TcpStream::connect(service.address).expect("the service listens");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a time that there is");
+    let mut answers = BufReader::new(stream.try_clone().expect("a descriptor"));
+    let (begun, mut refused, mut client) = (Instant::now(), 0, 0_u32);
+    while begun.elapsed() < time {
+        let mut text = String::new();
+        for _ in 0..TOGETHER {
+            let [_, a, b, c] = client.to_be_bytes();
+            let who = format!("{}.{a}.{b}.{c}", 11 + first);
+            text += &format!("HEAD / HTTP/1.1\r\nHost: e2e\r\nX-Forwarded-For: {who}\r\n\r\n");
+            client = (client + 1) % 50_000;
+        }
+        stream.write_all(text.as_bytes()).expect("it reads");
+        // An answer to HEAD ends with its head.
+        let (mut ended, mut line) = (0, String::new());
+        while ended < TOGETHER {
+            line.clear();
+            assert!(answers.read_line(&mut line).expect("answers") > 0, "it is closed");
+            ended += usize::from(line == "\r\n");
+            refused += u64::from(line.starts_with("HTTP/1.1 429 "));
+        }
+    }
+    refused
+}
+
+#[test]
+fn a_flood_of_refused_requests_is_counted_to_the_last_and_does_not_fill_the_log() {
+    let _alone = alone();
+    let config = "workers.count = 2\nlimits.default = '0/minute'\nlog.access = ''";
+    let service = service(config);
+    let (service, time) = (&service, Duration::from_secs(5));
+    let refused: u64 = std::thread::scope(|scope| {
+        let both = [0, 1].map(|first| scope.spawn(move || flood(service, first, time)));
+        both.into_iter().map(|it| it.join().expect("it does not panic")).sum()
+    });
+    let line = "mainstay_limit_decisions_total{policy=\"default\",outcome=\"denied\"}";
+    assert_eq!(metric(service, line), Some(refused));
+    let told: usize =
+        service.log_lines(&["ratelimit 0 per 1 minute"]).iter().map(String::len).sum();
+    say(format_args!("{} refused a second, {told} bytes of log", refused / time.as_secs()));
+    // Each minute has its megabyte, and five seconds lie in two of them at most.
+    assert!((1_000..=2_000_000).contains(&told), "{told} bytes of log");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::support::*;
 use e2e::harness::{Service, poll};
 use e2e::load::{Load, Response, burst, send};
 use e2e::peers::{self, REDIS_PASSWORD, Redis};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const STRATEGIES: [&str; 4] = ["fixed-window", "moving-window", "sliding-window-counter", "gcra"];
 
 /// A service whose limits are counted there, with so much time that a busy machine is no outage.
-fn counted_by(url: &str, config: &str) -> Service {
+pub(crate) fn counted_by(url: &str, config: &str) -> Service {
     let timeout =
         if config.contains("storage_timeout") { "" } else { "limits.storage_timeout = '5s'\n" };
     service(&format!("workers.count = 2\nlimits.storage = '{url}'\n{timeout}{config}"))
@@ -27,14 +28,14 @@ fn get_for(service: &Service, client: &str) -> Response {
 }
 
 /// How many of so many requests of a client are admitted; the others are refused.
-fn admitted(service: &Service, client: &str, count: usize) -> usize {
+pub(crate) fn admitted(service: &Service, client: &str, count: usize) -> usize {
     let statuses: Vec<u16> = (0..count).map(|_| get_for(service, client).status).collect();
     assert!(statuses.iter().all(|it| matches!(it, 200 | 429)), "{statuses:?}\n{}", service.log());
     statuses.iter().filter(|it| **it == 200).count()
 }
 
 /// What a metric of the store says.
-fn metric(service: &Service, name: &str) -> u64 {
+pub(crate) fn metric(service: &Service, name: &str) -> u64 {
     let answer = service.get_admin("/metrics").expect("watch answers");
     let (text, begin) = (answer.text(), format!("mainstay_limit_store_{name} "));
     let value = text.lines().find_map(|it| it.strip_prefix(&begin));
@@ -88,22 +89,33 @@ fn two_services_on_one_redis_admit_as_many_together_as_the_limit_says() {
     }
 }
 
+/// How many hits of a limit of 10 an hour Python's `limits` admits a client of the whole application, and what is
+/// left then.
+pub(crate) fn hit(
+    programs: &Path,
+    url: &str,
+    strategy: &str,
+    client: &str,
+    hits: usize,
+) -> (usize, usize) {
+    let hits = hits.to_string();
+    let mut python = Command::new(programs.join("python"));
+    python.args(["-c", include_str!("redis.py"), url, strategy]);
+    let output = python.args(["10 per 1 hour", client, "global", &hits]).output();
+    let output = output.expect("there is a Python");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut words = text.split_whitespace().map(|it| it.parse().expect("a number"));
+    (words.next().expect("admitted"), words.next().expect("left"))
+}
+
 #[test]
 fn a_fleet_of_pythons_limits_and_a_service_share_one_count() {
     let _together = together();
     let Some(redis) = Redis::start() else { return };
     let Some(programs) = peers::python("limits[redis]", "5.8.0") else { return };
-    let hit = |strategy: &str, client: &str, hits: usize| {
-        let hits = hits.to_string();
-        let mut python = Command::new(programs.join("python"));
-        python.args(["-c", include_str!("redis.py"), &redis.url(), strategy]);
-        let output = python.args(["10 per 1 hour", client, "global", &hits]).output();
-        let output = output.expect("there is a Python");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut words = text.split_whitespace().map(|it| it.parse().expect("a number"));
-        (words.next().expect("admitted"), words.next().expect("left"))
-    };
+    let hit =
+        |strategy: &str, client: &str, hits| hit(&programs, &redis.url(), strategy, client, hits);
     for strategy in &STRATEGIES[..3] {
         let config = format!("limits.strategy = '{strategy}'\nlimits.application = '10/hour'");
         let service = counted_by(&redis.url(), &config);
@@ -123,7 +135,7 @@ fn a_fleet_of_pythons_limits_and_a_service_share_one_count() {
 }
 
 /// Waits until so many lines of the log tell that the store went away and came back.
-fn wait_told(service: &Service, away: usize, back: usize) {
+pub(crate) fn wait_told(service: &Service, away: usize, back: usize) {
     let told = || {
         let count = |what| service.log_lines(&["The store of rate limits", what]).len();
         (count(" is away: "), count(" is back after "))

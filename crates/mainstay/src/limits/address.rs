@@ -5,8 +5,10 @@ use std::fmt;
 
 /// The port without another.
 const PORT: u16 = 6_379;
+/// That of a sentinel.
+const SENTINEL_PORT: u16 = 26_379;
 
-/// A Redis or Valkey server. It may hold a password, which nothing shows.
+/// A Redis or Valkey. It may hold a password, which nothing shows.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) place: Place,
@@ -27,6 +29,10 @@ pub(crate) enum Place {
     },
     /// The path of a socket.
     Unix(String),
+    /// Sentinels, who know the server that takes writes.
+    Sentinel { hosts: Vec<(String, u16)>, service: String },
+    /// A cluster, by some of its nodes.
+    Cluster { hosts: Vec<(String, u16)> },
 }
 
 impl Address {
@@ -51,10 +57,8 @@ impl Address {
             "redis" | "valkey" => Address::tcp(rest, false).map(Some),
             "rediss" | "valkeys" => Address::tcp(rest, true).map(Some),
             "unix" | "redis+unix" | "valkey+unix" => Address::unix(rest).map(Some),
-            "redis+sentinel" | "valkey+sentinel" | "redis+cluster" | "valkey+cluster" => {
-                Err("Sentinel and Cluster are not spoken; name the one server that takes writes"
-                    .into())
-            }
+            "redis+sentinel" | "valkey+sentinel" => Address::sentinel(rest).map(Some),
+            "redis+cluster" | "valkey+cluster" => Address::cluster(rest).map(Some),
             // Before "://" no password stands, but who knows what was meant.
             _ => Err("it is of no store that is known".to_owned()),
         }
@@ -64,17 +68,7 @@ impl Address {
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, password, host) = credentials(authority)?;
-        let (host, port) = match host.strip_prefix('[') {
-            Some(host) => match host.split_once(']') {
-                Some((host, port)) => (host, port.strip_prefix(':').unwrap_or(port)),
-                None => return Err("its \"[\" is not closed".to_owned()),
-            },
-            None => host.split_once(':').unwrap_or((host, "")),
-        };
-        let port = match port {
-            "" => PORT,
-            port => port.parse().map_err(|_| "its port is none".to_owned())?,
-        };
+        let (host, port) = host_and_port(host, PORT)?;
         let host = if host.is_empty() { "localhost" } else { host };
         let place = Place::Tcp { host: host.to_owned(), port, tls };
         let address = Address { place, db: 0, user, password };
@@ -90,6 +84,30 @@ impl Address {
         }
         let place = Place::Unix(format!("/{}", decoded(path)?));
         Address { place, db: 0, user, password }.with_all(query)
+    }
+
+    fn sentinel(rest: &str) -> Result<Address, String> {
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, password, hosts) = credentials(authority)?;
+        let service = decoded(path.trim_end_matches('/'))?;
+        if service.is_empty() {
+            return Err("it names no service, as in redis+sentinel://host:26379/mymaster".into());
+        }
+        let place = Place::Sentinel { hosts: all_hosts(hosts, SENTINEL_PORT)?, service };
+        Address { place, db: 0, user, password }.with_all(query)
+    }
+
+    fn cluster(rest: &str) -> Result<Address, String> {
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, password, hosts) = credentials(authority)?;
+        let place = Place::Cluster { hosts: all_hosts(hosts, PORT)? };
+        let address = Address { place, db: 0, user, password };
+        match address.with("db", path)?.with_all(query)? {
+            address if address.db != 0 => Err("a cluster has no databases".to_owned()),
+            address => Ok(address),
+        }
     }
 
     fn with_all(self, query: &str) -> Result<Address, String> {
@@ -122,6 +140,31 @@ impl Address {
     }
 }
 
+/// A host, and its port, or this one.
+fn host_and_port(text: &str, port: u16) -> Result<(&str, u16), String> {
+    let (host, said) = match text.strip_prefix('[') {
+        Some(host) => match host.split_once(']') {
+            Some((host, said)) => (host, said.strip_prefix(':').unwrap_or(said)),
+            None => return Err("its \"[\" is not closed".to_owned()),
+        },
+        None => text.split_once(':').unwrap_or((text, "")),
+    };
+    let port = match said {
+        "" => port,
+        said => said.parse().map_err(|_| "its port is none".to_owned())?,
+    };
+    Ok((host, port))
+}
+
+/// Hosts with commas between them.
+fn all_hosts(text: &str, port: u16) -> Result<Vec<(String, u16)>, String> {
+    let each = text.split(',').map(|it| match host_and_port(it.trim(), port)? {
+        ("", _) => Err("it names no host".to_owned()),
+        (host, port) => Ok((host.to_owned(), port)),
+    });
+    each.collect()
+}
+
 /// User, password, and what stands behind them.
 type Credentials<'a> = (Option<String>, Option<String>, &'a str);
 
@@ -140,10 +183,19 @@ fn decoded(text: &str) -> Result<String, String> {
 /// Without user and password.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |host: &str, port: u16| match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        };
+        let all = |hosts: &[(String, u16)]| {
+            let each = hosts.iter().map(|(host, port)| shown(host, *port));
+            each.collect::<Vec<_>>().join(",")
+        };
         match &self.place {
-            Place::Tcp { host, port, .. } if host.contains(':') => write!(f, "[{host}]:{port}")?,
-            Place::Tcp { host, port, .. } => write!(f, "{host}:{port}")?,
-            Place::Unix(path) => write!(f, "{path}")?,
+            Place::Tcp { host, port, .. } => f.write_str(&shown(host, *port))?,
+            Place::Unix(path) => f.write_str(path)?,
+            Place::Sentinel { hosts, service } => write!(f, "{service} of {}", all(hosts))?,
+            Place::Cluster { hosts } => write!(f, "the cluster of {}", all(hosts))?,
         }
         if self.db == 0 { Ok(()) } else { write!(f, " (database {})", self.db) }
     }
@@ -193,6 +245,23 @@ mod tests {
                 Some("me"),
                 Some("x"),
             ),
+            (
+                "redis+sentinel://:pass@a:1, [::1],c/mymaster?db=2",
+                Place::Sentinel {
+                    hosts: vec![("a".into(), 1), ("::1".into(), 26_379), ("c".into(), 26_379)],
+                    service: "mymaster".into(),
+                },
+                2,
+                None,
+                Some("pass"),
+            ),
+            (
+                "valkey+cluster://me:pass@a:7000,b",
+                Place::Cluster { hosts: vec![("a".into(), 7_000), ("b".into(), 6_379)] },
+                0,
+                Some("me"),
+                Some("pass"),
+            ),
         ];
         for (text, place, db, user, password) in cases {
             let (user, password) = (user.map(str::to_owned), password.map(str::to_owned));
@@ -215,15 +284,17 @@ mod tests {
             "redis+unix://:hunter2@",
             "redis+unix://hunter2/path",
             "mongodb://:hunter2@host",
-            "redis+sentinel://:hunter2@host:26379/mymaster",
-            "redis+cluster://:hunter2@host:7000,host:7001",
+            "redis+sentinel://:hunter2@host:26379",
+            "redis+sentinel://:hunter2@host:26379,/mymaster",
+            "redis+cluster://:hunter2@",
+            "redis+cluster://:hunter2@host:7000,host:7001/1",
             "redis://%ff:hunter2@host",
         ];
         for text in bad {
             let error = Address::parse(text).unwrap_err();
             assert!(!error.contains("hunter2"), "{text}: {error}");
         }
-        assert!(Address::parse(bad[9]).unwrap_err().contains("Sentinel"));
+        assert!(Address::parse(bad[9]).unwrap_err().contains("no service"));
     }
 
     #[test]
@@ -232,6 +303,8 @@ mod tests {
             ("redis://me:hunter2@[::1]/2", "[::1]:6379 (database 2)"),
             ("rediss://:hunter2@host:1", "host:1"),
             ("unix:///r.sock?password=hunter2", "/r.sock"),
+            ("redis+sentinel://:hunter2@a,b:1/m?db=3", "m of a:26379,b:1 (database 3)"),
+            ("redis+cluster://:hunter2@[::1]:7000", "the cluster of [::1]:7000"),
         ];
         for (text, shown) in cases {
             assert_eq!(

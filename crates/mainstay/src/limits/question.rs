@@ -129,6 +129,11 @@ impl Item {
         Item { part, limit: met.index, strategy, amount, window, cost: 1, key }
     }
 
+    /// The same, asked about alone.
+    pub(crate) fn alone(&self) -> Item {
+        Item { part: Part::Enforced, ..self.clone() }
+    }
+
     /// Its keys: the count's, and for a sliding window that of the window before.
     pub(crate) fn keys(&self) -> [String; 2] {
         let key = &self.key;

@@ -1,10 +1,14 @@
 //! The protocol, by the crate `redis`, and what goes wrong with it.
 
+use super::sentinel::Sentinels;
+use super::spread;
 use crate::limits::address::{Address, Place};
-use crate::limits::question::Question;
+use crate::limits::question::{Item, Order, Question, Reply};
 use redis::aio::MultiplexedConnection;
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster_async::ClusterConnection;
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
     RedisConnectionInfo, RedisError, Script, ServerErrorKind,
 };
 use std::fmt;
@@ -18,6 +22,8 @@ const DECIDE_TEXT: &str = include_str!("decide.lua");
 /// Writes and reads, as decisions do: a server that may only be read, or is full, does not count.
 const TRY_OUT: &str = "redis.call('SET', KEYS[1], 1, 'PX', 1000) return redis.call('TIME')[1]";
 const TRY_OUT_KEY: &str = "MAINSTAY:TRY";
+/// How often a cluster is asked again, at a node that it names, or after a moment.
+const RETRIES: u32 = 3;
 
 /// Why the store has not decided.
 #[derive(Clone, Debug)]
@@ -45,6 +51,13 @@ impl From<RedisError> for Trouble {
     }
 }
 
+impl Trouble {
+    /// With who had it.
+    pub(super) fn of(self, who: &str) -> Trouble {
+        Trouble::None(format!("{who}: {self}"))
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -58,7 +71,11 @@ impl fmt::Display for Trouble {
 }
 
 /// Who makes connections.
-pub(super) struct Client(redis::Client);
+pub(super) enum Client {
+    One(redis::Client),
+    Sentinels(Sentinels),
+    Cluster(Box<ClusterClient>),
+}
 
 impl Client {
     /// For the server at this address.
@@ -66,14 +83,10 @@ impl Client {
     /// # Errors
     /// Why it cannot be spoken to.
     pub(super) fn new(address: &Address) -> Result<Client, String> {
-        let place = match &address.place {
-            Place::Tcp { host, port, tls: false } => ConnectionAddr::Tcp(host.clone(), *port),
-            Place::Tcp { host, port, tls: true } => {
-                let (host, port) = (host.clone(), *port);
-                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
-            }
-            Place::Unix(path) => ConnectionAddr::Unix(path.into()),
-        };
+        Client::of(address).map_err(|error| format!("limits.storage cannot be used: {error}"))
+    }
+
+    fn of(address: &Address) -> Result<Client, RedisError> {
         let mut login = RedisConnectionInfo::default().set_db(address.db);
         if let Some(user) = &address.user {
             login = login.set_username(user);
@@ -81,83 +94,110 @@ impl Client {
         if let Some(password) = &address.password {
             login = login.set_password(password);
         }
-        let info = place.into_connection_info().map(|info| info.set_redis_settings(login));
-        let client = info.and_then(redis::Client::open);
-        client.map(Client).map_err(|error| format!("limits.storage cannot be used: {error}"))
+        let one = |place: ConnectionAddr| {
+            let info = place.into_connection_info()?.set_redis_settings(login.clone());
+            redis::Client::open(info).map(Client::One)
+        };
+        match &address.place {
+            Place::Tcp { host, port, tls: false } => one(ConnectionAddr::Tcp(host.clone(), *port)),
+            Place::Tcp { host, port, tls: true } => {
+                let (host, port) = (host.clone(), *port);
+                one(ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None })
+            }
+            Place::Unix(path) => one(ConnectionAddr::Unix(path.into())),
+            Place::Sentinel { hosts, service } => {
+                Ok(Client::Sentinels(Sentinels::new(hosts, service, login)))
+            }
+            Place::Cluster { hosts } => {
+                let nodes = hosts.iter().map(|(host, port)| {
+                    let info = ConnectionAddr::Tcp(host.clone(), *port).into_connection_info()?;
+                    Ok(info.set_redis_settings(login.clone()))
+                });
+                let nodes: Vec<_> = nodes.collect::<Result<_, RedisError>>()?;
+                let builder = ClusterClientBuilder::new(nodes).retries(RETRIES);
+                builder.build().map(|client| Client::Cluster(Box::new(client)))
+            }
+        }
     }
 
     pub(super) async fn connect(&self) -> Result<Connection, Trouble> {
-        // Whoever waits says for how long.
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let connected = self.0.get_multiplexed_async_connection_with_config(&config).await;
-        connected.map(Connection).map_err(Trouble::from)
+        match self {
+            Client::One(client) => open(client).await.map(Connection::One),
+            Client::Sentinels(sentinels) => sentinels.connect().await.map(Connection::One),
+            Client::Cluster(client) => Ok(Connection::Many(client.get_async_connection().await?)),
+        }
     }
+}
 
-    /// A connection for commands, which may wait.
-    pub(super) fn wait(&self, limit: Duration) -> Result<redis::Connection, Trouble> {
-        let connection = self.0.get_connection_with_timeout(limit)?;
-        connection.set_read_timeout(Some(limit))?;
-        connection.set_write_timeout(Some(limit))?;
-        Ok(connection)
-    }
+/// A connection to this server.
+pub(super) async fn open(client: &redis::Client) -> Result<MultiplexedConnection, Trouble> {
+    // Whoever waits says for how long.
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
 }
 
 /// A connection that several use at once.
 #[derive(Clone)]
-pub(super) struct Connection(MultiplexedConnection);
+pub(super) enum Connection {
+    One(MultiplexedConnection),
+    /// Those to the nodes of a cluster.
+    Many(ClusterConnection),
+}
 
 impl Connection {
-    /// The numbers that the script says. A server that does not know it is told it.
-    pub(super) async fn decide(&mut self, question: &Question) -> Result<Vec<i64>, Trouble> {
-        match by_hash(question).query_async(&mut self.0).await {
-            Err(error) if is_unknown(&error) => {
-                Ok(by_text(question).query_async(&mut self.0).await?)
-            }
-            said => Ok(said?),
+    /// What the store decides.
+    pub(super) async fn decide(&self, question: &Question) -> Result<Reply, Trouble> {
+        match self {
+            Connection::Many(_) if question.items.len() > 1 => spread::decide(self, question).await,
+            _ => self.clone().run(question.order, &question.items).await,
         }
+    }
+
+    /// What the script says of these. A server that does not know it is told it.
+    pub(super) async fn run(&mut self, order: Order, items: &[Item]) -> Result<Reply, Trouble> {
+        let by_hash = self.send(&call("EVALSHA", DECIDE.get_hash(), order, items)).await;
+        let numbers: Vec<i64> = match by_hash {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.send(&call("EVAL", DECIDE_TEXT, order, items)).await?
+            }
+            said => said?,
+        };
+        Reply::read(&numbers, items.len()).ok_or(Trouble::NoAnswer)
+    }
+
+    pub(super) async fn send<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, RedisError> {
+        match self {
+            Connection::One(it) => command.query_async(it).await,
+            Connection::Many(it) => command.query_async(it).await,
+        }
+    }
+
+    /// Whether it is there: of a cluster, each node that takes writes.
+    pub(super) async fn ping(&mut self) -> Result<(), Trouble> {
+        let _: redis::Value = self.send(&redis::cmd("PING")).await?;
+        Ok(())
     }
 
     /// Whether it does what decisions need.
     pub(super) async fn try_out(&mut self) -> Result<(), Trouble> {
+        if matches!(self, Connection::Many(_)) {
+            self.ping().await?;
+        }
         let mut command = redis::cmd("EVAL");
         command.arg(TRY_OUT).arg(1).arg(TRY_OUT_KEY);
-        let _: i64 = command.query_async(&mut self.0).await?;
+        let _: i64 = self.send(&command).await?;
         Ok(())
     }
 }
 
-/// As [`Connection::decide`], for commands.
-pub(super) fn decide(
-    connection: &mut redis::Connection,
-    question: &Question,
-) -> Result<Vec<i64>, Trouble> {
-    match by_hash(question).query(connection) {
-        Err(error) if is_unknown(&error) => Ok(by_text(question).query(connection)?),
-        said => Ok(said?),
-    }
-}
-
-fn is_unknown(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
-}
-
-fn by_hash(question: &Question) -> Cmd {
-    call("EVALSHA", DECIDE.get_hash(), question)
-}
-
-fn by_text(question: &Question) -> Cmd {
-    call("EVAL", DECIDE_TEXT, question)
-}
-
-fn call(command: &str, script: &str, question: &Question) -> Cmd {
-    let items = &question.items;
+fn call(command: &str, script: &str, order: Order, items: &[Item]) -> Cmd {
     let mut command = redis::cmd(command);
     command.arg(script).arg(items.len() * 2);
     for item in items {
         command.arg(&item.keys()[..]);
     }
-    command.arg(question.order.as_str());
+    command.arg(order.as_str());
     for item in items {
         command.arg(&item.arguments()[..]);
     }

@@ -1,16 +1,17 @@
 //! What operators ask a store: whether it is there, how a client stands, and to forget what it has used.
 //! Each by a connection of its own, which may wait.
 
-use super::client::{self, Client, Trouble};
+use super::client::{Client, Connection, Trouble};
 use crate::cli::LimitsCommand;
 use crate::limits::address::Address;
 use crate::limits::plan::{Met, Plan};
-use crate::limits::question::{Item, Naming, Order, Part, Question, Reply};
+use crate::limits::question::{Item, Naming, Order, Part, Question};
 use crate::limits::settings::Settings;
 use crate::limits::table;
 use crate::limits::who::Who;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// How long operators wait.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -21,12 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Why not.
 pub(crate) fn reach(settings: &Settings) -> Result<(), String> {
     let Some(address) = &settings.storage else { return Ok(()) };
-    let ping = || {
-        let mut connection = connect(address)?;
-        let _: String = redis::cmd("PING").query(&mut connection).map_err(Trouble::from)?;
-        Ok(())
-    };
-    ping().map_err(|error| away(address, &error))
+    let pinged = wait(async { connect(address).await?.ping().await });
+    pinged.map_err(|error| away(address, &error))
 }
 
 /// What a command about limits is told by the store of these settings, and by this host, which `here` asks. A store
@@ -81,10 +78,8 @@ fn standing(
     let met: Vec<&Met> = plan.met(method, path).chain(&plan.meta).collect();
     let items = items(settings, &met, key)?;
     let question = Question { order: Order::Look, items };
-    let ask = || client::decide(&mut connect(address)?, &question);
-    let numbers = ask().map_err(|error| away(address, &error))?;
-    let reply = Reply::read(&numbers, met.len());
-    let reply = reply.ok_or_else(|| away(address, &Trouble::NoAnswer))?;
+    let reply = wait(async { connect(address).await?.decide(&question).await });
+    let reply = reply.map_err(|error| away(address, &error))?;
     let rows = met.iter().zip(&reply.verdicts);
     let rows: Vec<_> = rows.map(|(met, it)| table::row(met, it.admitted, it)).collect();
     Ok(json!({ "enabled": settings.enabled, "store": address.to_string(), "limits": rows }))
@@ -106,20 +101,20 @@ fn clear(
         None => plan.all().collect(),
     };
     let items = items(settings, &met, key)?;
-    let forget = || {
-        let mut connection = connect(address)?;
+    let forget = async {
+        let mut connection = connect(address).await?;
         let mut cleared = Vec::new();
         for (item, met) in items.iter().zip(&met) {
             let mut command = redis::cmd("DEL");
             command.arg(&item.keys()[..]);
-            let count: i64 = command.query(&mut connection).map_err(Trouble::from)?;
+            let count: i64 = connection.send(&command).await?;
             if count > 0 {
                 cleared.push(&met.name);
             }
         }
         Ok(json!({ "cleared": cleared, "looked_at": met.len(), "store": address.to_string() }))
     };
-    forget().map_err(|error| away(address, &error))
+    wait(forget).map_err(|error| away(address, &error))
 }
 
 fn items(settings: &Settings, met: &[&Met], key: &str) -> Result<Vec<Item>, String> {
@@ -129,8 +124,18 @@ fn items(settings: &Settings, met: &[&Met], key: &str) -> Result<Vec<Item>, Stri
     Ok(met.iter().map(|met| Item::new(Part::Enforced, met, &naming, &who)).collect())
 }
 
-fn connect(address: &Address) -> Result<redis::Connection, Trouble> {
-    Client::new(address).map_err(Trouble::None)?.wait(PATIENCE)
+async fn connect(address: &Address) -> Result<Connection, Trouble> {
+    Client::new(address).map_err(Trouble::None)?.connect().await
+}
+
+/// Waits for what the store says.
+fn wait<T>(work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Trouble::None(error.to_string()))?;
+    let said = runtime.block_on(async { timeout(PATIENCE, work).await });
+    // A name that is still being looked up is not waited for.
+    runtime.shutdown_background();
+    said.unwrap_or(Err(Trouble::Late(PATIENCE)))
 }
 
 fn away(address: &Address, error: &Trouble) -> String {

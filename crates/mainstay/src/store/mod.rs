@@ -1,4 +1,4 @@
-//! A Redis that counts rate limits for several hosts: asked once for all limits of a request, never waited for
+//! A Redis, one that sentinels watch or a cluster, that counts rate limits for several hosts: asked once for all limits of a request, never waited for
 //! longer than configured, and left alone while it does not answer.
 //!
 //! Whether it answers is known to all processes of the service by the breaker in the segment: the first failure
@@ -6,6 +6,8 @@
 
 mod client;
 mod command;
+mod sentinel;
+mod spread;
 
 pub(crate) use command::{reach, told};
 
@@ -129,8 +131,7 @@ impl Store {
             }
             said => said,
         };
-        let numbers = said.map_err(|(trouble, _)| trouble)?;
-        Reply::read(&numbers, question.items.len()).ok_or(Trouble::NoAnswer)
+        said.map_err(|(trouble, _)| trouble)
     }
 
     /// Puts a question; what went wrong, with the number of the connection, where there was one.
@@ -138,12 +139,12 @@ impl Store {
         self: &Arc<Store>,
         question: &Question,
         ends: Mono,
-    ) -> Result<Vec<i64>, (Trouble, Option<u64>)> {
+    ) -> Result<Reply, (Trouble, Option<u64>)> {
         let left = || ends.since(clock::mono());
         let connected = timeout(left(), self.connection()).await;
         // Who is connected late says nothing about how fast it decides.
         let connected = connected.unwrap_or(Err(Trouble::Connecting));
-        let (number, mut open) = connected.map_err(|trouble| (trouble, None))?;
+        let (number, open) = connected.map_err(|trouble| (trouble, None))?;
         let said = timeout(left(), open.decide(question)).await;
         // Who was woken late himself cannot say that it was.
         let is_own = clock::mono().since(ends) > OWN_DELAY;

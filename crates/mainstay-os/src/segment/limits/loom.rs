@@ -41,6 +41,8 @@ fn explore(preemptions: usize, model: impl Fn() -> bool + Sync + Send + 'static)
     let told = PlainArc::clone(&seen);
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
+    // Filling all places takes many steps.
+    builder.max_branches = 20_000;
     builder.check(move || {
         let mine = model();
         told.lock().expect("a model that fails ends the test")[usize::from(mine)] += 1;
@@ -111,5 +113,55 @@ fn whoever_gives_a_place_up_takes_it_from_nobody_who_has_just_come() {
         // Whoever came too early has none, and then the place was free for the third.
         assert!(others.is_some() != third.is_some(), "one of one is admitted");
         others.is_some()
+    });
+}
+
+/// Places and their words, with nobody in them.
+fn places() -> Arc<Vec<AtomicU64>> {
+    let words = 2 * table::LINE_WORDS + 2 * table::LINE_PLACES;
+    Arc::new((0..words).map(|_| AtomicU64::new(0)).collect())
+}
+
+/// The permit of one of one, if nobody has it; none as well where there is no place. Of slot 0 nobody lives.
+fn one_of_one(words: &[AtomicU64], key: Key, slot: usize) -> Option<Permit> {
+    let (holder, lives) = (Holder { slot, epoch: 1 }, |it: Holder| it.slot != 0);
+    permits(words).take(key, 1, holder, 1, &lives, &|| {}).ok().flatten()
+}
+
+#[test]
+fn a_place_of_who_was_killed_is_given_to_one_of_two_who_want_it() {
+    explore(2, || {
+        let (words, key) = (places(), Key::from_hash(0x1234_5678_9abc_def0));
+        one_of_one(&words, key, 0).expect("nobody else is there");
+        for number in 1..8 {
+            let key = Key::from_hash(0x0123_4567_89ab_cdef_u64.wrapping_mul(number * 2 + 3));
+            one_of_one(&words, key, 9).expect("there is room");
+        }
+        // One comes for the same key, another finds all places taken.
+        let shared = Arc::clone(&words);
+        let other = thread::spawn(move || one_of_one(&shared, key, 1));
+        let new = Key::from_hash(0x5555_6666_7777_8888);
+        let mine = one_of_one(&words, new, 2);
+        let others = other.join().expect("it does not panic");
+        assert!(mine.is_some() != others.is_some(), "one place has one");
+        mine.is_some()
+    });
+}
+
+#[test]
+fn of_two_who_ask_while_a_third_gives_the_place_up_none_has_what_the_other_has() {
+    explore(2, || {
+        let (words, key) = (places(), Key::from_hash(0x1234_5678_9abc_def0));
+        let first = one_of_one(&words, key, 1).expect("nobody else is there");
+        let others = [2, 3].map(|slot| {
+            let words = Arc::clone(&words);
+            thread::spawn(move || one_of_one(&words, key, slot))
+        });
+        permits(&words).give_back(&first, &|it: Holder| it.slot != 0);
+        let others = others.map(|it| it.join().expect("it does not panic"));
+        let last = one_of_one(&words, key, 4);
+        let held = others.iter().chain([&last]).flatten().count();
+        assert_eq!(held, 1, "one of one is admitted");
+        others[0].is_some()
     });
 }

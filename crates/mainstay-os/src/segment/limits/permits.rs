@@ -1,6 +1,7 @@
 //! Permits: how many requests of a key may be under way at once. Each is a word of a ring beside the key's
 //! place, which names its holder. Who is killed has given back all of his as soon as his slot is nobody's or
-//! another's: there is nothing to repair.
+//! another's: there is nothing to repair. The place of a key that nobody comes for any more stays taken until
+//! another key finds no room.
 //!
 //! A place is given up when its last permit is given back, unless somebody came meanwhile: whoever takes a word
 //! changes the place's state after it, and whoever gives up reads the state, then the words, and then changes
@@ -25,8 +26,8 @@ const TURN: u64 = 0x1fff;
 const SLOT_SHIFT: u32 = 32;
 /// Of a turn in the count of a state: its bits are the upper ones.
 const COUNT_SHIFT: u32 = 9;
-/// How long a place is kept for permits that nobody gives back, milliseconds: of a request that lasts longer
-/// the place may become another's.
+/// How long a place is kept for permits that are held, milliseconds: of a request that lasts longer the place may
+/// become another's.
 const KEPT: u64 = 24 * 60 * 60 * 1_000;
 
 /// Who holds a permit: a slot, and which of its holders.
@@ -65,6 +66,13 @@ impl Holder {
             | (self.slot as u64 & 0xffff) << SLOT_SHIFT
             | u64::from(self.epoch)
     }
+}
+
+/// Whether it is of who has come since this turn: the place is another's by now, and so is the word. What was left
+/// of a turn so long ago that it looks like one to come is somebody's who is gone.
+fn is_later(word: u64, turn: u64, lives: &impl Fn(Holder) -> bool) -> bool {
+    let ahead = (word >> TURN_SHIFT & TURN).wrapping_sub(turn) & TURN;
+    (1..=TURN / 2).contains(&ahead) && !is_free(word, word >> TURN_SHIFT & TURN, lives)
 }
 
 /// Whether nobody holds it: not of this turn, or of somebody who is gone.
@@ -135,7 +143,10 @@ impl<'a> Rings<'a> {
     ) -> Result<Option<Permit>, Full> {
         let kept = now.saturating_add(KEPT);
         loop {
-            let mut place = self.table.find_or_claim(key, key.tag(), now, evicted)?;
+            let mut place = match self.table.find_or_claim(key, key.tag(), now, evicted) {
+                Err(Full) if self.reclaim(key, lives) => continue,
+                found => found?,
+            };
             if !place.is.is_settled() {
                 // Counts of two turns of a place are far from each other, so that no state is taken for one of
                 // another turn by whoever has read it before.
@@ -164,11 +175,15 @@ impl<'a> Rings<'a> {
 
     pub(super) fn give_back(&self, permit: &Permit, lives: &impl Fn(Holder) -> bool) {
         let Permit { key, most, place, at, word } = *permit;
-        let Some(found) = self.table.find(key, key.tag()) else { return };
+        let found = self.table.find(key, key.tag());
+        // Also where the place is another's by now: nothing of this turn may be left there.
+        let mine = &self.words[place * self.length + at];
+        if mine.compare_exchange(word, 0, AcqRel, Relaxed).is_err() {
+            return;
+        }
+        let Some(found) = found else { return };
         let (words, turn) = (self.of(&found, most), found.by.turn());
-        // Of another turn is another's.
-        let is_it = found.index == place && word >> TURN_SHIFT & TURN == turn;
-        if !is_it || words[at].compare_exchange(word, 0, AcqRel, Relaxed).is_err() {
+        if found.index != place || word >> TURN_SHIFT & TURN != turn {
             return;
         }
         fence(SeqCst);
@@ -176,6 +191,20 @@ impl<'a> Rings<'a> {
         if words.iter().all(|it| is_free(it.load(Acquire), turn, lives)) {
             found.replace(State::freed(found.is));
         }
+    }
+
+    /// Gives up the places where `key` may be that nobody holds: those who held them were killed, and nobody has
+    /// come since. As whoever gives back, it changes no state that somebody has changed who has just come.
+    #[cold]
+    fn reclaim(&self, key: Key, lives: &impl Fn(Holder) -> bool) -> bool {
+        let dead = |found: &Found<'_>| {
+            let words = &self.words[found.index * self.length..][..self.length];
+            // Others count in rings.
+            let is_ours = matches!(found.is.kind(), Kind::Count { .. });
+            is_ours && words.iter().all(|it| is_free(it.load(Acquire), found.by.turn(), lives))
+        };
+        let freed = self.table.of(key).filter(dead);
+        freed.filter(|found| found.replace(State::freed(found.is))).count() > 0
     }
 
     /// The words of a place.
@@ -197,6 +226,7 @@ fn take(
     (first..words.len()).chain(0..first).find_map(|at| {
         let was = words[at].load(Acquire);
         let is_taken = is_free(was, turn, lives)
+            && !is_later(was, turn, lives)
             && words[at].compare_exchange(was, mine, AcqRel, Acquire).is_ok();
         is_taken.then_some((at, mine))
     })
@@ -293,6 +323,44 @@ mod tests {
             limits.give_back(&permit, &all);
         }
         assert_eq!((limits.full(), limits.evicted()), (0, 0));
+    }
+
+    #[test]
+    fn places_of_who_was_killed_are_there_for_other_keys_and_those_of_who_lives_are_not() {
+        // Two lines of places in each of which 129 may be.
+        let segment = Segment::on_heap(Layout { limits: 1 << 19, ..Layout::small(0) });
+        let (limits, all) = (segment.limits(), |_: Holder| true);
+        let key = |number: u64| limits.key(1, b"", &number.to_le_bytes());
+        let take = |number, slot, lives: &dyn Fn(Holder) -> bool| {
+            let lives = |it: Holder| lives(it);
+            limits.permit(key(number), 129, holder(slot, 1), NOW, &lives)
+        };
+        let mut held = Vec::new();
+        while let Entry::Admitted(permit) = take(held.len() as u64, held.len() % 2, &all) {
+            held.push(permit);
+        }
+        assert_eq!(held.len(), 8);
+        assert_eq!((take(10_000, 2, &all), limits.full()), (Entry::Uncounted, 2));
+        let dead = |it: Holder| it.slot != 0;
+        let alive = held.len() as u64 / 2;
+        let again = (10_000..10_100).filter(|it| matches!(take(*it, 2, &dead), Entry::Admitted(_)));
+        assert_eq!(again.count(), held.len() - alive as usize);
+        let of_living = (0..held.len() as u64).filter(|it| it % 2 == 1);
+        assert_eq!(of_living.map(|it| limits.held(key(it), 129, &dead)).sum::<u64>(), alive);
+        // What a dead one would give back is not his any more.
+        limits.give_back(&held[0], &dead);
+        assert_eq!(limits.evicted(), 0);
+    }
+
+    #[test]
+    fn a_word_of_who_has_come_since_is_not_taken_by_who_is_late() {
+        let words = [Plain::new(holder(1, 1).word(5))];
+        let all = |_: Holder| true;
+        assert_eq!(take(&words, 4, holder(2, 1), &all), None);
+        assert_eq!(take(&words, TURN - 5, holder(2, 1), &all), None, "turns go round");
+        assert!(take(&words, 6, holder(2, 1), &all).is_some());
+        let words = [Plain::new(holder(1, 1).word(5))];
+        assert!(take(&words, 4, holder(2, 1), &|_: Holder| false).is_some(), "he is gone");
     }
 
     #[test]

@@ -116,6 +116,12 @@ impl<'a> Table<'a> {
         places.filter_map(move |index| self.read(index).again())
     }
 
+    /// The settled places where a key may be.
+    pub(super) fn of(self, key: Key) -> impl Iterator<Item = Found<'a>> {
+        let places = self.candidates(key).into_iter().flat_map(Candidates::each);
+        places.filter_map(move |index| self.read(index).again())
+    }
+
     fn read(self, index: usize) -> Found<'a> {
         let at = index % LINE_PLACES * 2;
         let line = &self.lines[index / LINE_PLACES];

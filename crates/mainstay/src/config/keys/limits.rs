@@ -117,9 +117,9 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::LimitStorage,
         aliases: &[same("RATELIMIT_STORAGE_URI"), same("RATELIMIT_STORAGE_URL")],
         secret: true,
-        doc: "A Redis or Valkey server that counts for several hosts, as \
-              redis://:PASSWORD@HOST:6379/0, rediss://HOST or redis+unix:///PATH. Empty or \
-              memory://: each host counts for itself.",
+        doc: "A Redis or Valkey that counts for several hosts, as redis://:PASSWORD@HOST:6379/0, \
+              rediss://HOST, redis+unix:///PATH, redis+sentinel://HOST,HOST/SERVICE or \
+              redis+cluster://HOST,HOST. Empty or memory://: each host counts for itself.",
         ..ROW
     },
     Key {

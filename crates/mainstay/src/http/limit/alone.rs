@@ -43,6 +43,11 @@ impl Limiter {
         match *remote {}
     }
 
+    #[expect(clippy::unused_self, reason = "with a store there is something to count")]
+    pub(super) fn count_refused(&self, remote: &Remote, _: &Asked<'_>, _: &Who<'_>) {
+        match *remote {}
+    }
+
     #[expect(clippy::unused_self, reason = "with a store there is something to settle")]
     pub(crate) fn settle(&self, _: &Asked<'_>, waiting: &Waiting, _: Infallible) -> Decided {
         match *waiting {}

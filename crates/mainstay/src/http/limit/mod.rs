@@ -223,7 +223,10 @@ impl Limiter {
         let held = match self.hold_by_settings(who, asked.client, asked.context, asked.now) {
             Ok(held) => held,
             Err(refused) => {
-                self.meta(asked, &who, false);
+                match &self.remote {
+                    Some(remote) => self.count_refused(remote, asked, &who),
+                    None => _ = self.meta(asked, &who, false),
+                }
                 return Entered::Refused(refused);
             }
         };

@@ -94,10 +94,12 @@ impl Limiter {
         }
         let of_path = self.plan.of_path(asked.method.as_str(), asked.path);
         let met = || self.plan.application.iter().chain(of_path);
-        // Each refusal counts for meta limits, so that then only theirs are known here.
-        let known = match self.plan.meta.is_empty() {
-            true => self.known(remote, asked, who, met()),
-            false => self.known(remote, asked, who, self.plan.meta.iter()),
+        // Each refusal counts for meta limits, so that then only theirs are known here; and for Flask-Limiter at
+        // the limits before the one that refuses, so that only the first is.
+        let known = match (self.plan.meta.is_empty(), self.settings.flask) {
+            (true, false) => self.known(remote, asked, who, met()),
+            (true, true) => self.known(remote, asked, who, met().take(1)),
+            (false, _) => self.known(remote, asked, who, self.plan.meta.iter()),
         };
         if let Some((limit, verdict)) = known {
             self.log.slot().add(names::STORE_KNOWN, 1);
@@ -118,6 +120,22 @@ impl Limiter {
         let parts = items.iter().map(|item| (item.limit, item.part)).collect();
         let asking = remote.store.ask(Question { order, items });
         Entered::Waits(Box::new(Waiting { asking, items: parts }), None)
+    }
+
+    /// Counts at the meta limits of the store that a request was refused here. Nobody waits for it.
+    pub(super) fn count_refused(&self, remote: &Remote, asked: &Asked<'_>, who: &Who<'_>) {
+        if self.plan.meta.is_empty() {
+            return;
+        }
+        if !remote.store.is_there(asked.now) {
+            self.meta(asked, who, false);
+            return;
+        }
+        let name = remote.naming.who(who);
+        // Tried, each counts by itself.
+        let item = |met| Item::new(Part::Tried, met, &remote.naming, &name);
+        let items = self.plan.meta.iter().map(item).collect();
+        tokio::spawn(remote.store.ask(Question { order: Order::All, items }));
     }
 
     /// A limit that is known to refuse somebody.
@@ -300,6 +318,20 @@ mod tests {
         assert_eq!(ask(&rig, "/", Some(&[2, 2, 1, 6, 1, 0, 1, 4, 60_000, 0])).2, 2);
         assert_eq!(rig.total("default", Outcome::Denied), 2);
         assert_eq!(rig.total("default", Outcome::Allowed), 2);
+    }
+
+    #[test]
+    fn with_compat_who_is_refused_by_a_later_limit_counts_at_those_before_each_time() {
+        let rig = rig(|it| {
+            it.application = "2/hour".into();
+            it.default = "1/minute".into();
+            it.compat = "flask-limiter".into();
+        });
+        let by_later = [1, 2, 1, 1, 3_600_000, 0, 0, 0, 60_000, 60_000];
+        assert_eq!([(); 2].map(|()| ask(&rig, "/", Some(&by_later)).2), [2, 2], "asked again");
+        let by_first = [1, 1, 0, 0, 9_000, 9_000, 0, 0, 60_000, 60_000];
+        assert_eq!(ask(&rig, "/", Some(&by_first)).2, 2);
+        assert_eq!(ask(&rig, "/", None).2, 0, "nothing stands before that");
     }
 
     #[test]
