@@ -140,3 +140,8 @@ impl Dice {
         Duration::from_millis(self.roll(most + 1))
     }
 }
+
+/// The guide's examples are compiled.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../../../docs/testing.md")]
+struct Guide;

@@ -16,7 +16,8 @@ use crate::http::watched::Watched;
 use crate::log::{LINE, Log, Stream, level_word};
 use crate::metrics::names;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use mainstay_os::segment::{Layout, Segment};
 use std::convert::Infallible;
@@ -226,6 +227,7 @@ where
         let shared = Arc::clone(&self.shared);
         let now = shared.recorder.look_at_clocks();
         let peer = request.extensions().get::<SocketAddr>().copied();
+        let is_head = request.method() == Method::HEAD;
         // Connections are the server's affair: to the stack each request is the only one of its own.
         let recorder = Arc::clone(&shared.recorder);
         let conn = Arc::new(Watched::new(recorder, peer, None, false, -1, now));
@@ -242,7 +244,17 @@ where
             });
             let Ok(response) = response.await;
             drop(answer);
-            Ok(response.map(|body| EmbeddedBody { body: Some(Box::pin(body)), conn, _open: open }))
+            let left = response.headers().get(CONTENT_LENGTH);
+            let left = left.and_then(|it| it.to_str().ok()?.parse().ok());
+            // Of an answer to HEAD the server takes no body.
+            let left = if is_head { Some(0) } else { left };
+            Ok(response.map(|body| EmbeddedBody {
+                body: Some(Box::pin(body)),
+                left,
+                is_over: false,
+                conn,
+                _open: open,
+            }))
         })
     }
 }
@@ -270,6 +282,10 @@ impl Drop for Open {
 pub struct EmbeddedBody {
     /// There until this is dropped.
     body: Option<Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>>,
+    /// Bytes that the server still wants, where it knows.
+    left: Option<u64>,
+    /// The body has said that it is over.
+    is_over: bool,
     conn: Arc<Watched>,
     _open: Open,
 }
@@ -288,10 +304,18 @@ impl HttpBody for EmbeddedBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.get_mut().body {
-            Some(body) => body.as_mut().poll_frame(cx),
-            None => Poll::Ready(None),
+        let this = self.get_mut();
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        let polled = body.as_mut().poll_frame(cx);
+        match &polled {
+            Poll::Ready(None) => this.is_over = true,
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.left = this.left.map(|left| left.saturating_sub(bytes));
+            }
+            _ => {}
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -306,7 +330,7 @@ impl HttpBody for EmbeddedBody {
 impl Drop for EmbeddedBody {
     fn drop(&mut self) {
         // All of it was handed to the server, or the client went first.
-        let whole = self.is_end_stream();
+        let whole = self.is_over || self.left == Some(0) || self.is_end_stream();
         drop(self.body.take());
         self.conn.settle(whole);
     }

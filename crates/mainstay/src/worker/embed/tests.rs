@@ -1,10 +1,14 @@
 //! The stack in a program that has a server of its own.
 
+use super::Embedded;
 use crate::testing::{Tested, start};
 use axum::Router;
 use axum::routing::{get, post};
 use http::Request;
+use http_body_util::BodyExt;
 use std::time::Duration;
+use tower_layer::Layer;
+use tower_service::Service;
 
 async fn echo(text: String) -> String {
     text
@@ -44,6 +48,30 @@ fn a_request_has_an_id_a_line_and_its_answer() {
         assert!(lines[0].starts_with("127.0.0.1 - - ["), "{lines:?}");
         assert!(lines[0].contains("\"GET /?a=1 HTTP/1.1\" 200 6 "), "{lines:?}");
         assert!(app.take_lines().is_empty());
+    });
+}
+
+#[test]
+fn an_answer_that_the_server_took_is_whole_and_one_that_it_dropped_is_not() {
+    run(async {
+        let stack = Embedded::start("shop", "").await.unwrap();
+        let frames = || futures_util::stream::iter(["a", "b"].map(Ok::<_, std::io::Error>));
+        let streamed = async move || axum::body::Body::from_stream(frames());
+        let app = Router::new().route("/", get(async || "hello\n")).route("/stream", get(streamed));
+        let app = stack.layer(app);
+        let ask = async |method: &str, path: &str| {
+            let request = Request::builder().method(method).uri(path);
+            app.clone().call(request.body(crate::Body::default()).unwrap()).await.unwrap()
+        };
+        // A server takes no body of an answer to HEAD.
+        drop(ask("HEAD", "/").await);
+        let streamed = ask("GET", "/stream").await.into_body();
+        assert_eq!(streamed.collect().await.unwrap().to_bytes(), "ab");
+        drop(ask("GET", "/").await);
+        let lines = stack.take_lines();
+        let status = |line: &String| line.split("\" ").nth(1).unwrap()[..3].to_owned();
+        let all: Vec<_> = lines.iter().map(status).collect();
+        assert_eq!(all, ["200", "200", "499"], "{lines:#?}");
     });
 }
 
@@ -107,6 +135,6 @@ fn the_application_has_its_worker() {
 
 #[test]
 fn a_setting_that_is_wrong_is_told() {
-    let told = run(async { super::Embedded::start("shop", "limits.defualt = \"1/hour\"").await });
+    let told = run(async { Embedded::start("shop", "limits.defualt = \"1/hour\"").await });
     assert!(told.unwrap_err().to_string().contains("limits.defualt"));
 }
