@@ -7,6 +7,7 @@
 mod alerts;
 mod app_log;
 mod bans;
+mod commands;
 mod control;
 mod corpus;
 mod databases;
@@ -34,6 +35,7 @@ mod record;
 mod redis;
 mod refusals;
 mod regressions;
+mod rollout;
 mod ship;
 mod shippers;
 mod signals;
