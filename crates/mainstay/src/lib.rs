@@ -64,8 +64,7 @@ mod watch;
 #[doc(hidden)]
 pub mod inside;
 
-#[cfg(test)]
-mod testing;
+pub mod testing;
 
 pub use crate::http::Body;
 pub use crate::http::body::BoxError;
@@ -93,4 +92,4 @@ pub use serve::{Builder, builder, serve};
 #[cfg(feature = "database")]
 pub use sqlx;
 pub use status::{CheckStatus, ProbeStatus, Status, WorkerStatus};
-pub use worker::{App, Check, Worker};
+pub use worker::{App, Check, Embedded, EmbeddedBody, EmbeddedFuture, Under, Worker};

@@ -4,6 +4,7 @@
 //! One that is not installed is a skip that is printed, and a failure where `CI` is set.
 
 mod alertmanager;
+mod balancer;
 mod collector;
 mod fail2ban;
 mod hook;
@@ -28,6 +29,7 @@ mod tls;
 mod world;
 
 pub use alertmanager::Alertmanager;
+pub use balancer::{Balancer, Follows};
 pub use collector::{Collector, SILENCE, Total};
 pub use fail2ban::fail2ban;
 pub use hook::{Hook, Message};

@@ -7,6 +7,7 @@
 mod alerts;
 mod app_log;
 mod bans;
+mod commands;
 mod control;
 mod corpus;
 mod databases;
@@ -36,6 +37,7 @@ mod redis;
 mod redis_groups;
 mod refusals;
 mod regressions;
+mod rollout;
 mod ship;
 mod shippers;
 mod signals;

@@ -5,8 +5,10 @@ use crate::support::*;
 use e2e::harness::{Launch, poll};
 use e2e::peers::{Rsyslog, find, missing};
 use rustix::process::Signal;
-use std::collections::BTreeMap;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -86,4 +88,107 @@ fn goaccess_reads_every_line_of_the_default_access_log() {
     let general = &report["general"];
     assert!(general["valid_requests"].as_u64().is_some_and(|it| it >= 4), "{general}");
     assert_eq!(general["failed_requests"], 0, "{general}");
+}
+
+/// The fields of a mapping by their whole names, with their types.
+fn types(properties: &Value, path: &str, into: &mut BTreeMap<String, String>) {
+    for (name, field) in properties.as_object().expect("properties") {
+        let name = format!("{path}{name}");
+        if let Some(kind) = field["type"].as_str() {
+            into.insert(name, kind.to_owned());
+        } else {
+            types(&field["properties"], &format!("{name}."), into);
+        }
+    }
+}
+
+/// Whether a field of this type takes the value as it is; more than that Elasticsearch would turn or refuse.
+fn takes(kind: &str, value: &Value) -> bool {
+    match (kind, value) {
+        (_, Value::Array(all)) => all.iter().all(|it| takes(kind, it)),
+        ("keyword" | "wildcard" | "match_only_text", it) => it.is_string(),
+        ("long", it) => it.as_i64().is_some(),
+        ("ip", Value::String(it)) => it.parse::<IpAddr>().is_ok(),
+        // 2026-11-22T10:10:52.123Z
+        ("date", Value::String(it)) => it.len() == 24 && it.ends_with('Z') && &it[10..11] == "T",
+        _ => false,
+    }
+}
+
+#[test]
+fn elasticsearch_s_index_template_has_each_field_of_our_lines_with_its_type() {
+    let _together = together();
+    let contrib = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib/elasticsearch");
+    let template = fs::read_to_string(contrib.join("index-template.json")).expect("a template");
+    let template: Value = serde_json::from_str(&template).expect("JSON");
+    let mappings = &template["template"]["mappings"];
+    let mut known = BTreeMap::new();
+    types(&mappings["properties"], "", &mut known);
+    assert_eq!(known["labels"], "object", "what applications add is kept under it");
+    assert_eq!(mappings["dynamic_templates"][0]["labels"]["path_match"], "labels.*");
+    // What the guide says there may be.
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/access-log.md");
+    let guide = fs::read_to_string(guide).expect("the guide");
+    let (_, fields) = guide.split_once("\n| fields | of |\n").expect("its table of fields");
+    let rows = fields.lines().skip(1).take_while(|it| it.starts_with('|'));
+    let cells: Vec<_> = rows.filter_map(|row| row.split('|').nth(1)).collect();
+    let names = cells.iter().flat_map(|it| it.split('`')).filter(|it| it.contains('.'));
+    for name in names {
+        assert!(name.starts_with("labels.") || known.contains_key(name), "{name} has no mapping");
+    }
+    // What there is.
+    let config = "workers.count = 1\nlog.error = \"{dir}/error.log\"\nlog.format = \"ecs\"\n\
+                  log.access_format = \"ecs\"\nserver.environment = \"test\"\nlimits.routes = [\"/count: 1/hour\"]";
+    let service = service(config);
+    for path in ["/", "/a%20b?c=d", "/panic", "/causes", "/log", "/count", "/count"] {
+        service.get(path).expect("an answer");
+    }
+    service.wait_access(&["GET /count 429"], START);
+    let errors = service.directory().join("error.log");
+    let read = || fs::read_to_string(&errors).unwrap_or_default();
+    let text = || Some(read()).filter(|it| it.contains("request.panicked"));
+    let errors = poll(START, text).unwrap_or_else(|| panic!("{}", read()));
+    let access = fs::read_to_string(service.access_path()).expect("the access log");
+    let mut seen = BTreeSet::new();
+    for line in access.lines().chain(errors.lines()) {
+        let line: Value = serde_json::from_str(line).expect("one object a line");
+        for (name, value) in line.as_object().expect("an object") {
+            let kind = if name.starts_with("labels.") {
+                Some("keyword")
+            } else {
+                known.get(name).map(|it| &**it)
+            };
+            let kind = kind.unwrap_or_else(|| panic!("{name} has no mapping: {line}"));
+            assert!(takes(kind, value), "{name} is {kind}: {value}");
+            seen.insert(name.clone());
+        }
+    }
+    say(format_args!("{} fields seen of {} with a mapping", seen.len(), known.len()));
+    assert!(seen.len() >= 30, "{seen:?}");
+}
+
+#[test]
+fn the_compose_file_has_no_fault_that_docker_compose_knows() {
+    let _together = together();
+    let Some(program) = find("docker-compose") else { return missing("docker-compose") };
+    let contrib = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib/docker");
+    let file = fs::read_to_string(contrib.join("compose.yaml")).expect("the compose file");
+    // As the first lines of the file say.
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let read = |text: &str| {
+        fs::write(place.path().join("compose.yaml"), text).expect("a file of ours");
+        let mut command = Command::new(&program);
+        command.args(["-f", "compose.yaml", "config"]).current_dir(&place);
+        command.output().expect("a program that was found can be started")
+    };
+    for secret in ["database-url", "password"] {
+        fs::write(place.path().join(secret), "x").expect("a file of ours");
+    }
+    let good = read(&file);
+    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
+    let text = String::from_utf8_lossy(&good.stdout);
+    for service in file.lines().filter_map(|it| it.strip_prefix("  ")?.strip_suffix(':')) {
+        assert!(service.starts_with(' ') || text.contains(service), "{service}: {text}");
+    }
+    assert!(!read(&file.replace("restart:", "restarts:")).status.success(), "it judges");
 }

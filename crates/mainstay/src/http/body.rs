@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 /// The body of a request, as the application gets it.
@@ -19,7 +19,11 @@ pub struct Body {
 enum Inner {
     Full(Option<Bytes>),
     Incoming { body: hyper::body::Incoming, conn: Arc<Watched>, wait: Arc<BodyWait> },
+    Foreign { body: Mutex<Foreign>, conn: Arc<Watched>, wait: Arc<BodyWait> },
 }
+
+/// A body of somebody else's server. Within a lock that is never waited for, so that all bodies are `Sync`.
+type Foreign = Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>;
 
 /// Any error of reading a body; boxed, because its source is nobody's contract.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -34,11 +38,23 @@ impl Body {
         Body { inner: Inner::Incoming { body, conn: Arc::clone(conn), wait } }
     }
 
+    /// A body that somebody else's server reads.
+    pub(crate) fn foreign<B>(body: B, conn: &Arc<Watched>) -> Body
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        if body.is_end_stream() {
+            return Body { inner: Inner::Full(None) };
+        }
+        let body = Mutex::new(Box::pin(Errors { body }) as Foreign);
+        Body { inner: Inner::Foreign { body, conn: Arc::clone(conn), wait: conn.watch_body() } }
+    }
+
     /// The watch of a body that is still coming.
     pub(crate) fn wait(&self) -> Option<Arc<BodyWait>> {
         match &self.inner {
             Inner::Full(_) => None,
-            Inner::Incoming { wait, .. } => Some(Arc::clone(wait)),
+            Inner::Incoming { wait, .. } | Inner::Foreign { wait, .. } => Some(Arc::clone(wait)),
         }
     }
 }
@@ -75,27 +91,14 @@ impl HttpBody for Body {
                 if wait.is_expired() {
                     return Poll::Ready(Some(Err(Box::new(BodyTimeout))));
                 }
-                match Pin::new(body).poll_frame(cx) {
-                    Poll::Ready(frame) => {
-                        wait.moved();
-                        if let Some(Ok(data)) =
-                            frame.as_ref().map(|it| it.as_ref().map(Frame::data_ref))
-                            && let Some(data) = data
-                        {
-                            let (received, most) =
-                                (wait.count(data.len()), conn.recorder().book().max_body);
-                            if most != 0 && received > most {
-                                wait.exceed();
-                                return Poll::Ready(Some(Err(Box::new(BodyTooLarge))));
-                            }
-                        }
-                        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-                    }
-                    Poll::Pending => {
-                        wait.awaited(conn.recorder().coarse(), cx.waker());
-                        Poll::Pending
-                    }
+                passed(Pin::new(body).poll_frame(cx), conn, wait, cx)
+            }
+            Inner::Foreign { body, conn, wait } => {
+                if wait.is_expired() {
+                    return Poll::Ready(Some(Err(Box::new(BodyTimeout))));
                 }
+                let body = body.get_mut().unwrap_or_else(PoisonError::into_inner);
+                passed(body.as_mut().poll_frame(cx), conn, wait, cx)
             }
         }
     }
@@ -104,6 +107,7 @@ impl HttpBody for Body {
         match &self.inner {
             Inner::Full(bytes) => bytes.is_none(),
             Inner::Incoming { body, .. } => body.is_end_stream(),
+            Inner::Foreign { body, .. } => lock(body).is_end_stream(),
         }
     }
 
@@ -113,14 +117,72 @@ impl HttpBody for Body {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Inner::Incoming { body, .. } => body.size_hint(),
+            Inner::Foreign { body, .. } => lock(body).size_hint(),
         }
+    }
+}
+
+fn lock(body: &Mutex<Foreign>) -> MutexGuard<'_, Foreign> {
+    body.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes that a frame has come, or is waited for, and counts it.
+#[inline]
+fn passed<E: Into<BoxError>>(
+    polled: Poll<Option<Result<Frame<Bytes>, E>>>,
+    conn: &Watched,
+    wait: &BodyWait,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    let Poll::Ready(frame) = polled else {
+        wait.awaited(conn.recorder().coarse(), cx.waker());
+        return Poll::Pending;
+    };
+    wait.moved();
+    if let Some(Ok(frame)) = &frame
+        && let Some(data) = frame.data_ref()
+    {
+        let (received, most) = (wait.count(data.len()), conn.recorder().book().max_body);
+        if most != 0 && received > most {
+            wait.exceed();
+            return Poll::Ready(Some(Err(Box::new(BodyTooLarge))));
+        }
+    }
+    Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+}
+
+pin_project_lite::pin_project! {
+    /// A body whose errors are boxed.
+    struct Errors<B> { #[pin] body: B }
+}
+
+impl<B> HttpBody for Errors<B>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.project().body.poll_frame(cx).map(|it| it.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
         // Whoever waited for this body waits no more.
-        if let Inner::Incoming { wait, .. } = &self.inner {
+        if let Inner::Incoming { wait, .. } | Inner::Foreign { wait, .. } = &self.inner {
             wait.moved();
         }
     }

@@ -2,10 +2,12 @@
 //! leave. Writes nothing but its own slot.
 
 mod accept;
+mod assemble;
 mod checks;
 mod conn;
 mod connections;
 mod drain;
+mod embed;
 mod handle;
 mod io;
 #[cfg(feature = "database")]
@@ -17,6 +19,7 @@ mod run;
 
 pub use checks::Check;
 pub use conn::App;
+pub use embed::{Embedded, EmbeddedBody, EmbeddedFuture, Under};
 pub use handle::Worker;
 pub(crate) use run::{Outcome, Plan, run};
 

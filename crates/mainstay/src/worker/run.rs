@@ -1,13 +1,9 @@
 //! A worker's life: boot the application, say READY, serve, drain, leave.
 
 use super::accept::{Listener, accept};
-use super::checks::Checks;
+use super::assemble::{Parts, assemble};
 use super::conn::App;
-use super::connections::Connections;
-use super::drain::Drain;
 use super::minder::Minder;
-#[cfg(feature = "database")]
-use super::pools::Pools;
 use super::{Shared, Worker};
 use crate::clock;
 use crate::config::{Config, QUICK_GRACE};
@@ -17,23 +13,11 @@ use crate::db::Foreign;
 use crate::db::Migrations;
 use crate::event::{Event, Time};
 use crate::http::body::BoxError;
-use crate::http::book::{Book, Recorder};
-use crate::http::client::Trust;
-use crate::http::context::RequestId;
-use crate::http::errors::{OwnPage, Pages, Stage};
-use crate::http::limit::ban::{self, Warden};
-use crate::http::limit::{Limiter, route};
-use crate::http::probes::Paths;
-use crate::http::stack::Layers;
-use crate::limits::jails::Jails;
-use crate::limits::settings::Settings as Limits;
+use crate::http::errors::OwnPage;
 use crate::log::bridge;
-use crate::log::{Log, Look};
-use crate::metrics::registry::Metrics;
 use crate::panics;
 use crate::passport::{Passed, Passport};
 use crate::telemetry::Settings;
-use crate::telemetry::sentry::Reports;
 use crate::voice::{Voice, Word};
 use mainstay_os::signals::SignalSource;
 use std::io;
@@ -112,83 +96,20 @@ fn start(
     // Before records are taken in: whether spans are wanted is asked once.
     log.set_telemetry(&Settings::of(&config));
     bridge::install(&log);
-    let look = Look::of(&config, &name, &version);
-    let access = look.access(&config).map_err(io::Error::other)?;
-    let reports = Reports::of(&config.sentry, &look.service, log.slot_index(), passport.generation);
-    log.set_reports(reports);
-    log.set_look(look);
-    let paths =
-        Paths { live: config.health.live_path.clone(), ready: config.health.ready_path.clone() };
-    let paths = Arc::new(paths);
-    let format = &config.log.access_format;
-    let book = Book {
-        access,
-        shows_trace: ["ecs", "trace", "span"].iter().any(|it| format.contains(it)),
-        shows_first_byte: format.contains("^FB") || format.contains("first_byte"),
-        quiet: (!config.log.probes).then(|| Arc::clone(&paths)),
-        ignores_trace: !config.otel.propagates,
-        generation: passport.generation,
-        limit: request_limit(&config),
-        per_connection: config.http.keep_alive_requests.unwrap_or(0),
-        max_body: config.http.max_body.unwrap_or(0),
-        detach: config.http.detach.then(|| config.http.request_timeout.unwrap_or_default()),
-        trust: Trust::of(&config.proxy).map_err(io::Error::other)?,
-    };
     let says = Arc::clone(voice);
-    let recorder = Recorder::new(log.clone(), book, move |served| {
-        let reason = format!("max_requests {served} reached");
-        says.say(&Word::Recycle { reason, broken: false });
-    });
-    let pages = Pages::load(config.http.error_pages.as_deref(), pages).map_err(io::Error::other)?;
-    let error_id = || RequestId::new(clock::wall()).to_string();
-    let stage = Stage::new(pages, name.clone(), log.clone(), error_id);
-    #[cfg(feature = "database")]
-    let replace = {
-        let says = Arc::clone(voice);
-        move |reason| says.say(&Word::Recycle { reason, broken: true })
-    };
-    let checks = Arc::new(Checks::new(log.clone(), passport.generation, &config.health));
-    let asked = {
-        let checks = Arc::clone(&checks);
-        Box::new(move || checks.ask())
-    };
-    let metrics = Metrics::new(log.segment().clone(), log.slot_index(), log.teller());
+    let generation = passport.generation;
+    let parts = Parts { log, config, name, version, generation, pages };
+    let shared = assemble(parts, move |word| says.say(&word))?;
+    // For the limits and bans that the application brings.
+    shared.layers.limiter.install();
     #[cfg(feature = "metrics")]
-    crate::metrics::facade::install(&metrics);
-    let limiter = limiter(&config, &log, &metrics).map_err(io::Error::other)?;
-    let shared = Arc::new(Shared {
-        name,
-        version,
-        generation: passport.generation,
-        log,
-        recorder,
-        connections: Connections::default(),
-        drain: Drain::default(),
-        checks,
-        metrics,
-        #[cfg(feature = "database")]
-        pools: Pools::new(replace),
-        layers: Arc::new(Layers { paths, stage, limiter, asked }),
-        config,
-    });
+    crate::metrics::facade::install(&shared.metrics);
     let runtime = runtime(&shared)?;
     let entered = runtime.enter();
     let minder = Minder::new(source, Arc::clone(&shared))?;
     drop(entered);
     runtime.spawn(minder.run());
     Ok((shared, runtime, listeners))
-}
-
-/// The limits and bans, for requests and for what the application brings.
-fn limiter(config: &Config, log: &Log, metrics: &Arc<Metrics>) -> Result<Arc<Limiter>, String> {
-    let jails = Jails::of(config).map_err(|(key, reason)| format!("{key}: {reason}"))?;
-    let warden = Warden::new(jails, log.clone());
-    ban::install(&warden);
-    let limits = Limits::of(&config.limits)?;
-    let workers = usize::try_from(log.segment().header().target()).unwrap_or(1);
-    let limiter = Limiter::new(limits, warden, log.clone(), metrics, workers)?;
-    route::install(&limiter);
-    Ok(limiter)
 }
 
 /// The runtime that serves: on this thread alone, or on as many as configured.
@@ -205,18 +126,6 @@ fn runtime(shared: &Shared) -> io::Result<Runtime> {
     };
     builder.enable_all().on_thread_start(panics::serve_here);
     builder.on_thread_park(move || panics::tell_uncaught(&log)).build()
-}
-
-/// `max_requests` plus a share of the jitter that differs between workers, so that they do not all
-/// recycle at once; 0 for never.
-fn request_limit(config: &Config) -> u64 {
-    let workers = &config.workers;
-    let Some(limit) = workers.max_requests else { return 0 };
-    // The low bits of start time and pid are as good as dice here.
-    let seed = clock::mono().0 ^ u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    limit
-        + seed.wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(31)
-            % (workers.max_requests_jitter + 1)
 }
 
 fn live<F, Fut, A>(

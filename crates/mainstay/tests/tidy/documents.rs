@@ -95,6 +95,28 @@ pub(crate) fn dead_links(tree: &Tree) -> Vec<Finding> {
     found
 }
 
+/// Rows of the table of proofs without a test: `[its name](its file)`.
+pub(crate) fn missing_proofs(tree: &Tree) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for page in tree.files.iter().filter(|file| file.path == "docs/proofs.md") {
+        let rows = lines(page).filter(|(_, text)| text.starts_with("| "));
+        for (line, row) in rows.filter(|(_, row)| !row.ends_with("| the test |")) {
+            let link = row.rsplit_once("](").and_then(|(before, target)| {
+                let name = before.rsplit_once('[')?.1;
+                Some((name, resolved(&page.path, target.split(')').next()?)))
+            });
+            let is_there = link.as_ref().is_some_and(|(name, path)| {
+                let test = format!("#[test]\nfn {name}(");
+                tree.files.iter().any(|file| file.path == *path && file.text.contains(&test))
+            });
+            if !is_there {
+                found.push(page.finding(line, "no test shows it"));
+            }
+        }
+    }
+    found
+}
+
 /// The targets of a line's relative links, without their anchors.
 fn links(line: &str) -> impl Iterator<Item = &str> {
     // What stands between backquotes is no link.

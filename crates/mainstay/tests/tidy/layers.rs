@@ -353,6 +353,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         may: &["crate::config", "crate::event"],
         never: IMPURE,
     },
+    // An application in a test is a worker without a service.
+    Layer {
+        part: "crates/mainstay/src/testing.rs",
+        may: &["crate::http::body", "crate::Body", "crate::testing", "crate::worker"],
+        never: PROCESS,
+    },
     // The three readers of the configuration; all else of it is pure.
     Layer {
         part: "crates/mainstay/src/config/env.rs",

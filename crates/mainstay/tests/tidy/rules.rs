@@ -209,4 +209,18 @@ pub(crate) const RULES: &[Rule] = &[
         ],
         bad: &[("docs/a.md", "[b](b.md)\n"), ("docs/a.md", "[c](a.md) and [a](/docs/c.md)\n")],
     },
+    Rule {
+        name: "each proof is a test that exists",
+        find: documents::missing_proofs,
+        good: &[
+            ("docs/proofs.md", "| a | the test |\n|---|---|\n"),
+            ("docs/proofs.md", "| what | [links](proofs.md) |\n\n#[test]\nfn links() {}\n"),
+        ],
+        bad: &[
+            ("docs/proofs.md", "| what | nothing |\n"),
+            ("docs/proofs.md", "| what | [links](proofs.md) |\n\n#[test]\nfn link() {}\n"),
+            ("docs/proofs.md", "| what | [links](proofs.md) |\n\nfn links() {}\n"),
+            ("docs/proofs.md", "| what | [links](other.rs) |\n\n#[test]\nfn links() {}\n"),
+        ],
+    },
 ];

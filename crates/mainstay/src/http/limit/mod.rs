@@ -204,6 +204,13 @@ impl Limiter {
         Ok(Arc::new(limiter))
     }
 
+    /// Lets what the application brings count here: limits of its routes, and what it bans for. A process has
+    /// one; the first stands.
+    pub(crate) fn install(self: &Arc<Self>) {
+        ban::install(&self.warden);
+        route::install(self);
+    }
+
     /// Counts a request that begins, unless its client is banned.
     #[inline(always)]
     pub(crate) fn enter(&self, asked: &Asked<'_>) -> Entered {

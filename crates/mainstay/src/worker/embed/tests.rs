@@ -1,0 +1,140 @@
+//! The stack in a program that has a server of its own.
+
+use super::Embedded;
+use crate::testing::{Tested, start};
+use axum::Router;
+use axum::routing::{get, post};
+use http::Request;
+use http_body_util::BodyExt;
+use std::time::Duration;
+use tower_layer::Layer;
+use tower_service::Service;
+
+async fn echo(text: String) -> String {
+    text
+}
+
+async fn broken() -> &'static str {
+    panic!("as told")
+}
+
+async fn stuck() -> &'static str {
+    std::future::pending().await
+}
+
+async fn tested(toml: &str) -> Tested<Router> {
+    let router = Router::new()
+        .route("/", get(async || "hello\n"))
+        .route("/echo", post(echo))
+        .route("/broken", get(broken))
+        .route("/stuck", get(stuck));
+    start(toml, async |_| Ok(router)).await.unwrap()
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(work)
+}
+
+#[test]
+fn a_request_has_an_id_a_line_and_its_answer() {
+    run(async {
+        let app = tested("").await;
+        let answer = app.get("/?a=1").await;
+        assert_eq!((answer.status().as_u16(), &answer.body()[..]), (200, &b"hello\n"[..]));
+        assert!(answer.headers().contains_key("x-request-id"));
+        let lines = app.take_lines();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].starts_with("127.0.0.1 - - ["), "{lines:?}");
+        assert!(lines[0].contains("\"GET /?a=1 HTTP/1.1\" 200 6 "), "{lines:?}");
+        assert!(app.take_lines().is_empty());
+    });
+}
+
+#[test]
+fn an_answer_that_the_server_took_is_whole_and_one_that_it_dropped_is_not() {
+    run(async {
+        let stack = Embedded::start("shop", "").await.unwrap();
+        let frames = || futures_util::stream::iter(["a", "b"].map(Ok::<_, std::io::Error>));
+        let streamed = async move || axum::body::Body::from_stream(frames());
+        let app = Router::new().route("/", get(async || "hello\n")).route("/stream", get(streamed));
+        let app = stack.layer(app);
+        let ask = async |method: &str, path: &str| {
+            let request = Request::builder().method(method).uri(path);
+            app.clone().call(request.body(crate::Body::default()).unwrap()).await.unwrap()
+        };
+        // A server takes no body of an answer to HEAD.
+        drop(ask("HEAD", "/").await);
+        let streamed = ask("GET", "/stream").await.into_body();
+        assert_eq!(streamed.collect().await.unwrap().to_bytes(), "ab");
+        drop(ask("GET", "/").await);
+        let lines = stack.take_lines();
+        let status = |line: &String| line.split("\" ").nth(1).unwrap()[..3].to_owned();
+        let all: Vec<_> = lines.iter().map(status).collect();
+        assert_eq!(all, ["200", "200", "499"], "{lines:#?}");
+    });
+}
+
+#[test]
+fn limits_refuse_what_comes_too_often_and_probes_are_not_counted() {
+    run(async {
+        let app = tested("limits.default = \"2/hour\"").await;
+        for status in [200, 200, 429] {
+            assert_eq!(app.get("/").await.status(), status);
+        }
+        assert_eq!(app.get("/readyz").await.status(), 200);
+    });
+}
+
+#[test]
+fn a_panic_is_an_error_page_and_a_body_too_large_is_refused() {
+    run(async {
+        let app = tested("http.max_body = \"1KiB\"").await;
+        assert_eq!(app.get("/broken").await.status(), 500);
+        let post = |length: usize| Request::post("/echo").body(vec![b'a'; length]).unwrap();
+        assert_eq!(app.send(post(1_000)).await.body().len(), 1_000);
+        assert_eq!(app.send(post(2_000)).await.status(), 413);
+        assert!(app.take_lines().iter().any(|it| it.contains("as told")));
+    });
+}
+
+#[test]
+fn a_request_that_takes_too_long_is_answered_with_504() {
+    run(async {
+        let app = tested("http.request_timeout = \"200ms\"").await;
+        let answer = tokio::time::timeout(Duration::from_secs(20), app.get("/stuck")).await;
+        assert_eq!(answer.expect("an answer in time").status(), 504);
+    });
+}
+
+#[test]
+fn the_application_has_its_worker() {
+    run(async {
+        let app = start("app.greeting = \"hi\"", async |worker| {
+            let settings: std::collections::BTreeMap<String, String> = worker.app_config()?;
+            let orders = worker.counter("shop_orders_total", "Orders.")?;
+            worker.ready("stock", || async { Err("none left".into()) })?;
+            Ok(Router::new().route(
+                "/",
+                get(async move || {
+                    orders.add(1);
+                    settings["greeting"].clone()
+                }),
+            ))
+        });
+        let app = app.await.unwrap();
+        assert_eq!(&app.get("/").await.body()[..], b"hi");
+        let end = tokio::time::timeout(Duration::from_secs(20), async {
+            while app.get("/readyz").await.status() != 503 {
+                tokio::task::yield_now().await;
+            }
+        });
+        end.await.expect("the check is made");
+    });
+}
+
+#[test]
+fn a_setting_that_is_wrong_is_told() {
+    let told = run(async { Embedded::start("shop", "limits.defualt = \"1/hour\"").await });
+    assert!(told.unwrap_err().to_string().contains("limits.defualt"));
+}
