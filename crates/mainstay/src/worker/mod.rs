@@ -7,6 +7,7 @@ mod conn;
 mod connections;
 mod drain;
 mod handle;
+mod history;
 mod io;
 #[cfg(feature = "database")]
 mod migrate;
@@ -18,6 +19,7 @@ mod run;
 pub use checks::Check;
 pub use conn::App;
 pub use handle::Worker;
+pub use history::{HistoryPoint, SeriesHistory};
 pub(crate) use run::{Outcome, Plan, run};
 
 use crate::clock::Mono;

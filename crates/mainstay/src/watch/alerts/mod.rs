@@ -16,6 +16,7 @@ mod show;
 mod wishes;
 
 use super::directories::Directories;
+use super::history::Intake;
 use super::probes::Board;
 use super::rules::builtin::rules;
 use super::rules::engine::{Engine, Kind, Notice};
@@ -77,7 +78,7 @@ impl Alerts {
     pub(crate) fn start(
         log: &Log,
         config: &Config,
-        (directories, probes): (&Arc<Directories>, Arc<Board>),
+        (directories, probes, intake): (&Arc<Directories>, Arc<Board>, &Arc<Intake>),
         (name, version): (&str, &str),
     ) -> io::Result<Alerts> {
         let shown = Arc::new(Shown::default());
@@ -96,6 +97,7 @@ impl Alerts {
             sender: sender(name, version),
             directories: Arc::clone(directories),
             probes,
+            intake: Arc::clone(intake),
             office: Arc::clone(&office),
             shown: Arc::clone(&shown),
         };
@@ -171,6 +173,7 @@ struct Looker {
     sender: Sender,
     directories: Arc<Directories>,
     probes: Arc<Board>,
+    intake: Arc<Intake>,
     office: Arc<Office>,
     shown: Arc<Shown>,
 }
@@ -400,6 +403,8 @@ impl Looker {
         let why = notice.reason.as_ref().map_or(String::new(), |it| format!(" ({it})"));
         let what = format!("{}{why}", notice.text);
         let severity = notice.severity.as_str();
+        let kind = format!("{:?}", notice.kind).to_lowercase();
+        self.intake.happened("alert", &rule, format!("{kind}, {severity}: {what}"));
         match notice.kind {
             Kind::Firing => {
                 let what = format!("{what}{}", evidence::words(evidence));
