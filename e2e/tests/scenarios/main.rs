@@ -17,6 +17,7 @@ mod faults;
 mod figures;
 mod forgery;
 mod guides;
+mod history;
 mod http2;
 mod http_floor;
 mod lifecycle;

@@ -290,9 +290,9 @@ pub(super) fn history() -> clap::Command {
     let points = Arg::new("points")
         .long("points")
         .value_name("NUMBER")
-        .default_value("48")
+        .default_value("100")
         .value_parser(clap::value_parser!(u16).range(3..=10_000))
-        .help("At most so many lines [default: 48]");
+        .help("At most so many lines [default: 100]");
     let format = Arg::new("format")
         .long("format")
         .value_name("FORMAT")

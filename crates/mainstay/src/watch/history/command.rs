@@ -25,7 +25,7 @@ pub(crate) fn list(config: &Config, json: bool) -> Asked {
     let mut rows = vec![["SERIES", "SINCE", "LEVELS"].map(str::to_owned).to_vec()];
     for series in each(&told["series"]) {
         let levels = each(&series["levels"]);
-        let first = levels.iter().filter_map(|it| it["first"].as_i64()).min();
+        let first = beginning(levels);
         let words: Vec<_> = levels.iter().map(|it| width(&it["seconds"])).collect();
         rows.push(vec![
             text(&series["series"]),
@@ -132,6 +132,16 @@ pub(crate) fn export(config: &Config, only: Option<&str>, csv: bool) -> Asked {
     Ok(exported)
 }
 
+/// When a series began, as exactly as its levels say: a finer one does where it goes back as far as a coarser one.
+fn beginning(levels: &[Value]) -> Option<i64> {
+    let of = |level: &Value| Some((level["first"].as_i64()?, level["seconds"].as_i64()?));
+    let levels = levels.iter().rev().filter_map(of);
+    let closer = |(first, width): (i64, i64), (finer, narrow): (i64, i64)| {
+        if finer < first + width { (finer, narrow) } else { (first, width) }
+    };
+    levels.reduce(closer).map(|(first, _)| first)
+}
+
 fn each(value: &Value) -> &[Value] {
     value.as_array().map_or(&[][..], Vec::as_slice)
 }
@@ -204,6 +214,15 @@ mod tests {
         assert_eq!(told.each_ref().map(number), ["7", "7", "1234.6", "0.250", "0.000061", ""]);
         let widths = [10, 60, 900, 3_600, 21_600, 86_400].map(|it| width(&json!(it)));
         assert_eq!(widths, ["10 s", "1 min", "15 min", "1 h", "6 h", "1 d"]);
+    }
+
+    #[test]
+    fn a_series_begins_when_the_finest_level_says_that_still_goes_back_so_far() {
+        let level = |first: i64, seconds: i64| json!({ "first": first, "seconds": seconds });
+        let young = [level(1_000_050, 10), level(1_000_020, 60), level(993_600, 21_600)];
+        assert_eq!(beginning(&young), Some(1_000_050));
+        let old = [level(9_000_000, 10), level(1_000_020, 60), level(993_600, 21_600)];
+        assert_eq!((beginning(&old), beginning(&[])), (Some(1_000_020), None));
     }
 
     #[test]

@@ -152,8 +152,9 @@ async fn connect(options: SqliteConnectOptions, room: Room) -> sqlx::Result<Sqli
 async fn prepare(connection: &mut SqliteConnection, room: Room) -> sqlx::Result<()> {
     let (pages, log) = (room.pages(), room.log);
     let checkpoint = (log / PAGE / 4).max(1);
+    // First of all that nobody else has it: no memory is shared with others then, and none is left behind.
     let settings = format!(
-        "PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA locking_mode = EXCLUSIVE; \
+        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL; \
          PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -1024; \
          PRAGMA max_page_count = {pages}; PRAGMA wal_autocheckpoint = {checkpoint}; \
          PRAGMA journal_size_limit = {log}"

@@ -1,6 +1,6 @@
 //! What is asked of the store, and the answers.
 
-use super::roll::{Bucket, Kind, Level, STEP};
+use super::roll::{Bucket, Kind, LONGEST, Level, STEP};
 use super::store::{Columns, Store, row};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -202,12 +202,13 @@ pub(crate) fn question(path: &str, query: &str, now: i64) -> Option<Question> {
             Some(Question::Points { series: of("series")?.to_owned(), since, until, most })
         }
         "/events" => Some(Question::Events { since, until }),
-        "/rows" => Some(Question::Rows {
-            series: of("series")?.to_owned(),
-            width: of("seconds")?.parse().ok().filter(|it| *it > 0)?,
-            since: time("since", 0)?,
-            csv: of("format") == Some("csv"),
-        }),
+        "/rows" => {
+            let width: i64 = of("seconds")?.parse().ok().filter(|it| (1..=LONGEST).contains(it))?;
+            // All up to now, if there are not too many of them.
+            let since = time("since", now - width * (MOST as i64 - 1))?;
+            let csv = of("format") == Some("csv");
+            Some(Question::Rows { series: of("series")?.to_owned(), width, since, csv })
+        }
         _ => None,
     }
 }

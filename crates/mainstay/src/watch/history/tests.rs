@@ -55,6 +55,7 @@ fn what_was_written_is_there_after_a_kill_and_the_open_minute_goes_on() {
         }
         let (mut again, forgotten) = open(&copy).await;
         assert_eq!(forgotten, None);
+        assert!(!copy.path().join("history.db-shm").exists(), "nobody shares it");
         again.take(batch(BEGIN + 3 * STEP, &["a"]), None).await.1.unwrap();
         assert_eq!(counts(&mut again, "a", 60).await, [(BEGIN, 4)]);
         assert_eq!(counts(&mut again, "a", STEP).await.len(), 4);

@@ -74,16 +74,21 @@ impl Totals {
     /// What happened since `before`.
     pub(crate) fn happenings_since(&self, before: Option<&Totals>, at: i64) -> Vec<Happening> {
         let tell = |kind, what: &str, text| Happening { at, kind, what: what.to_owned(), text };
+        let version = if self.version.is_empty() {
+            String::new()
+        } else {
+            format!("version {}", self.version)
+        };
         let Some(before) = self.base(before, at) else {
-            return vec![tell("deployment", "start", format!("version {}", self.version))];
+            return vec![tell("deployment", "start", version)];
         };
         let mut found = Vec::new();
         if self.upgrades > before.upgrades {
-            found.push(tell("deployment", "upgrade", format!("version {}", self.version)));
+            found.push(tell("deployment", "upgrade", version.clone()));
         }
         if self.generation > before.generation {
-            let text = format!("generation {}, version {}", self.generation, self.version);
-            found.push(tell("deployment", "reload", text));
+            let text = format!("generation {} {version}", self.generation);
+            found.push(tell("deployment", "reload", text.trim_end().to_owned()));
         }
         for (row, (now, then)) in exits::TABLE.iter().zip(self.exits.iter().zip(&before.exits)) {
             if now > then {
