@@ -481,6 +481,12 @@ events! {
     /// row, and then each time that they are twice as many.
     WatchCrashLoop { deaths: u32, delay: Time } "watch.crash_loop" Critical
         "Watch died {deaths} times in a row: nobody looks after the service; next start in {delay}";
+    /// The file of the history could not be read, so a new one was begun; the old one is there with `.bad` behind its name.
+    HistoryForgotten { reason: String } "history.forgotten" Error
+        "The history begins anew, what there was is put aside: {reason}";
+    /// The history cannot be written down; it is in the memory of watch. Told once, until it can.
+    HistoryUnsaved { reason: String } "history.unsaved" Error
+        "The history is in memory only: {reason}";
 }
 
 impl Event {

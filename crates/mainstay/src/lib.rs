@@ -82,8 +82,8 @@ pub use crate::http::limit::route::{Asking, Limit, Limited, LimitedFuture, limit
 pub use crate::log::bridge::log_layer;
 pub use command::Call;
 pub use config::{
-    Alerts, AutoDuration, Bans, Bind, Config, Count, Database, Health, Heartbeat, Http, Level,
-    Limits, Log, LogTarget, Metrics, Probing, Proxy, Secret, Sentry, Server, Telemetry,
+    Alerts, AutoDuration, Bans, Bind, Config, Count, Database, Health, Heartbeat, History, Http,
+    Level, Limits, Log, LogTarget, Metrics, Probing, Proxy, Secret, Sentry, Server, Telemetry,
     UnknownLevel, Workers,
 };
 pub use mainstay_os::segment::Strategy;
@@ -92,4 +92,6 @@ pub use serve::{Builder, builder, serve};
 #[cfg(feature = "database")]
 pub use sqlx;
 pub use status::{CheckStatus, ProbeStatus, Status, WorkerStatus};
-pub use worker::{App, Check, Embedded, EmbeddedBody, EmbeddedFuture, Under, Worker};
+pub use worker::{
+    App, Check, Embedded, EmbeddedBody, EmbeddedFuture, HistoryPoint, SeriesHistory, Under, Worker,
+};

@@ -298,6 +298,25 @@ impl Builder {
             Command::ExportRules { format } => Ok(watch::export(&config, format)),
             Command::Alerts { json } => watch::list(&config, *json),
             Command::Probes { json } => watch::list_probes(&config, *json),
+            #[cfg(feature = "sqlite")]
+            Command::History(asked) => match asked {
+                cli::HistoryCommand::List { json } => watch::list_history(&config, *json),
+                cli::HistoryCommand::Show { series, since, points, json } => {
+                    watch::show_history(&config, (series, *since), *points, *json)
+                }
+                cli::HistoryCommand::Events { since, json } => {
+                    watch::list_events(&config, *since, *json)
+                }
+                cli::HistoryCommand::Export { series, csv } => {
+                    watch::export_history(&config, series.as_deref(), *csv)
+                }
+            },
+            #[cfg(not(feature = "sqlite"))]
+            Command::History(_) => {
+                let told =
+                    "error: history needs the feature sqlite, which this program was built without";
+                Err((FAILED, format!("{told}\n")))
+            }
             Command::ProbeOnce { what, json } => watch::probe_once(&config, what, *json),
             Command::NotifyTest { receiver } => {
                 watch::test(&config, (&identity.name, &identity.version), receiver)

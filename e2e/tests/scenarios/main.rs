@@ -19,6 +19,7 @@ mod figures;
 mod flask;
 mod forgery;
 mod guides;
+mod history;
 mod http2;
 mod http_floor;
 mod lifecycle;

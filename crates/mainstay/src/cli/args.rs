@@ -1,6 +1,6 @@
 //! The arguments of single commands, each with its help.
 
-use super::{COMMANDS, common, described, switch};
+use super::{COMMANDS, HISTORY, common, described, switch};
 use crate::config::{Level, units};
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction};
@@ -271,6 +271,41 @@ pub(super) fn silence() -> clap::Command {
 
 pub(super) fn probes() -> clap::Command {
     common(described(COMMANDS, "probes"), false).arg(switch("json", "Print JSON"))
+}
+
+pub(super) fn history() -> clap::Command {
+    let json = || switch("json", "Print JSON");
+    let since = || {
+        Arg::new("since")
+            .long("since")
+            .value_name("DURATION")
+            .default_value("1d")
+            .value_parser(units::duration)
+            .help("From so long ago until now [default: 1d]")
+    };
+    let series = |is_required| {
+        let help = "As `history` lists it";
+        Arg::new("series").value_name("SERIES").required(is_required).help(help)
+    };
+    let points = Arg::new("points")
+        .long("points")
+        .value_name("NUMBER")
+        .default_value("100")
+        .value_parser(clap::value_parser!(u16).range(3..=10_000))
+        .help("At most so many lines [default: 100]");
+    let format = Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .default_value("ndjson")
+        .value_parser(["ndjson", "csv"])
+        .help("ndjson or csv [default: ndjson]");
+    let show = common(described(HISTORY, "show"), false);
+    common(described(COMMANDS, "history"), false)
+        .arg(json())
+        .subcommand(common(described(HISTORY, "list"), false).arg(json()))
+        .subcommand(show.args([series(true), since(), points, json()]))
+        .subcommand(common(described(HISTORY, "events"), false).args([since(), json()]))
+        .subcommand(common(described(HISTORY, "export"), false).args([series(false), format]))
 }
 
 pub(super) fn probe() -> clap::Command {

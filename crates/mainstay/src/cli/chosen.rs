@@ -1,8 +1,8 @@
 //! From what clap has matched to the command that was chosen.
 
 use super::{
-    BansCommand, Case, Command, HEALTH_PATIENCE, HushCommand, Inspection, LimitsCommand,
-    MigrateCommand, Only, WorkersCommand,
+    BansCommand, Case, Command, HEALTH_PATIENCE, HistoryCommand, HushCommand, Inspection,
+    LimitsCommand, MigrateCommand, Only, WorkersCommand,
 };
 use clap::ArgMatches;
 use http::{HeaderName, HeaderValue};
@@ -44,6 +44,7 @@ pub(super) fn chosen(matches: &ArgMatches, own: &[(&'static str, &'static str)])
         "alerts" => chosen_of_alerts(inner),
         "silence" => Command::Hush(chosen_of_silence(inner)),
         "probes" => Command::Probes { json: inner.get_flag("json") },
+        "history" => Command::History(chosen_of_history(inner)),
         "probe" => {
             let what = inner.get_one::<String>("what").cloned().unwrap_or_default();
             Command::ProbeOnce { what, json: inner.get_flag("json") }
@@ -103,6 +104,26 @@ fn chosen_of_alerts(matches: &ArgMatches) -> Command {
             Command::Hush(HushCommand::Acknowledge { alert, by: text(inner, "by") })
         }
         Some(_) => Command::ExplainAlerts,
+    }
+}
+
+fn chosen_of_history(matches: &ArgMatches) -> HistoryCommand {
+    let json = matches.get_flag("json");
+    let Some((name, inner)) = matches.subcommand() else { return HistoryCommand::List { json } };
+    let since = || inner.get_one("since").copied().unwrap_or_default();
+    match name {
+        "show" => HistoryCommand::Show {
+            series: inner.get_one("series").cloned().unwrap_or_default(),
+            since: since(),
+            points: inner.get_one("points").map_or(0, |it: &u16| usize::from(*it)),
+            json: json || inner.get_flag("json"),
+        },
+        "events" => HistoryCommand::Events { since: since(), json: json || inner.get_flag("json") },
+        "export" => HistoryCommand::Export {
+            series: inner.get_one("series").cloned(),
+            csv: inner.get_one::<String>("format").is_some_and(|it| it == "csv"),
+        },
+        _ => HistoryCommand::List { json: json || inner.get_flag("json") },
     }
 }
 

@@ -15,8 +15,8 @@ use clap::{Arg, ArgAction, ArgMatches, builder::OsStringValueParser, error::Erro
 use chosen::chosen;
 
 use args::{
-    alerts, bans, doctor, health, import, limits, log_level, migrate, notify, pid, probe, probes,
-    rest, rules, silence,
+    alerts, bans, doctor, health, history, import, limits, log_level, migrate, notify, pid, probe,
+    probes, rest, rules, silence,
 };
 
 use crate::config::{
@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Alerts { json: bool },
     /// Print what the running service's probes have found.
     Probes { json: bool },
+    /// Print what was.
+    History(HistoryCommand),
     /// Ask once, as a probe does: an address, or the name of a probe.
     ProbeOnce { what: String, json: bool },
     /// Print the alert rules that are in force, in words.
@@ -89,6 +91,19 @@ pub(crate) struct Inspection {
     pub json: bool,
     /// Whether what is doubtful ends it with 1, too.
     pub strict: bool,
+}
+
+/// What is asked of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HistoryCommand {
+    /// Which series there are.
+    List { json: bool },
+    /// One of them, from so long ago.
+    Show { series: String, since: Duration, points: usize, json: bool },
+    /// What happened, from so long ago.
+    Events { since: Duration, json: bool },
+    /// All of it, or of one series.
+    Export { series: Option<String>, csv: bool },
 }
 
 /// What is to be quiet.
@@ -230,10 +245,19 @@ const COMMANDS: &[(&str, &str)] = &[
     ("alerts", "Print the alerts of the running service, or explain the rules"),
     ("silence", "Keep alerts quiet for a while, list what is quiet, or end that"),
     ("probes", "Print what the running service's probes have found"),
+    ("history", "Print what was: requests, times, memory, probes, events, for 400 days"),
     ("probe", "Ask once, as a probe does, and print how long each phase took"),
     ("rules", "Print the alert rules as another program takes them"),
     ("notify", "Show that whoever is told of alerts can be reached"),
     ("log-level", "Print the log level, or change it for a while or until the next reload"),
+];
+
+/// What `history` can do.
+const HISTORY: &[(&str, &str)] = &[
+    ("list", "Print which series there are (this is what happens without a command)"),
+    ("show", "Print what one of them was"),
+    ("events", "Print what happened: alerts, probes, starts, reloads, ends of workers"),
+    ("export", "Print all of it, or one series, as it is kept"),
 ];
 
 /// What `workers` can do.
@@ -341,7 +365,7 @@ fn command(program: &str, own: &[(&'static str, &'static str)]) -> clap::Command
         .subcommand(limits())
         .subcommand(bans())
         .subcommand(migrate())
-        .subcommands([alerts(), silence(), probes(), probe(), rules(), notify()])
+        .subcommands([alerts(), silence(), probes(), history(), probe(), rules(), notify()])
         .subcommands(own.iter().map(|(name, about)| {
             common(clap::Command::new(*name).about(*about), false).arg(rest())
         }))
@@ -513,6 +537,27 @@ mod tests {
             ),
             ("bans del --all", Command::Bans(BansCommand::Del { client: None })),
             ("probes --json", Command::Probes { json: true }),
+            ("history", Command::History(HistoryCommand::List { json: false })),
+            (
+                "history show requests --since 30d --points 60",
+                Command::History(HistoryCommand::Show {
+                    series: "requests".into(),
+                    since: Duration::from_secs(30 * 86_400),
+                    points: 60,
+                    json: false,
+                }),
+            ),
+            (
+                "history events --json",
+                Command::History(HistoryCommand::Events {
+                    since: Duration::from_secs(86_400),
+                    json: true,
+                }),
+            ),
+            (
+                "history export --format csv",
+                Command::History(HistoryCommand::Export { series: None, csv: true }),
+            ),
             ("probe tcp://a:1", Command::ProbeOnce { what: "tcp://a:1".into(), json: false }),
             (
                 "rules export --format grafana",

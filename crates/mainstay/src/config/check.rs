@@ -55,6 +55,10 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
         let message = "is out of range".to_owned();
         found.push(about(config, "telemetry.spool_size", message, "use 1 MiB to 64 GiB"));
     }
+    if good(&["history.max_bytes"]) && !(16 << 20..=64 << 30).contains(&config.history.max_bytes) {
+        let message = "is out of range".to_owned();
+        found.push(about(config, "history.max_bytes", message, "use 16 MiB to 64 GiB"));
+    }
     let dsn = config.sentry.dsn.as_ref().filter(|it| it.expose().starts_with("https:"));
     if good(&["sentry.dsn"]) && dsn.is_some() && !cfg!(feature = "tls") {
         let message = "needs the feature tls, which this program was built without".to_owned();

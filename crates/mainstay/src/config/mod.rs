@@ -12,6 +12,7 @@ mod document;
 pub(crate) mod env;
 mod error;
 pub(crate) mod file;
+mod history;
 pub(crate) mod keys;
 mod kind;
 mod layers;
@@ -36,6 +37,7 @@ use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 pub use alerts::Alerts;
 pub use bans::Bans;
 pub(crate) use error::{ConfigError, Origin};
+pub use history::History;
 use keys::Key;
 pub use probes::{Heartbeat, Probing};
 use sections::Values;
@@ -97,6 +99,8 @@ pub struct Config {
     pub probing: Probing,
     /// Who is told that all is well.
     pub heartbeat: Heartbeat,
+    /// What was.
+    pub history: History,
     /// What is asked from outside.
     pub(crate) probes: Vec<probes::Probe>,
     /// The application's own table. It may hold secrets, so `Debug` shows its names alone.
@@ -176,6 +180,7 @@ impl Config {
             alerts: values.alerts(),
             probing: values.probing(),
             heartbeat: values.heartbeat(),
+            history: values.history(),
             probes: probes::read(&layers.rows, &mut problems),
             rows: layers.rows,
             app: layers.app,
@@ -238,6 +243,7 @@ impl fmt::Debug for Config {
             .field("alerts", &self.alerts)
             .field("probing", &self.probing)
             .field("heartbeat", &self.heartbeat)
+            .field("history", &self.history)
             .field("probes", &self.probes)
             .field("app", &self.app.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()

@@ -136,6 +136,8 @@ counters! {
     HEARTBEATS_FAILED "mainstay_heartbeats_failed_total";
     /// Heartbeats that were not sent, as the service was not well.
     HEARTBEATS_WITHHELD "mainstay_heartbeats_withheld_total";
+    /// Samples and happenings that are missing in the history, since its file could not take them in time.
+    HISTORY_LOST "mainstay_history_lost_total";
 }
 
 /// The client went away before it had its answer; nginx's number.

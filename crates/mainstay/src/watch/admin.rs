@@ -4,6 +4,8 @@
 use super::alerts::Shown;
 use super::detail::Question;
 use super::directories::Directories;
+#[cfg(feature = "sqlite")]
+use super::history::{self, Door};
 use super::metrics;
 use super::probes::Board;
 use crate::clock;
@@ -49,6 +51,8 @@ pub(crate) struct Admin {
     directories: Arc<Directories>,
     alerts: Arc<Shown>,
     probes: Arc<Board>,
+    #[cfg(feature = "sqlite")]
+    history: Door,
 }
 
 impl Admin {
@@ -61,7 +65,52 @@ impl Admin {
     ) -> Admin {
         let (live, ready) = (config.health.live_path.clone(), config.health.ready_path.clone());
         let places = Semaphore::new(CONNECTIONS);
-        Admin { log, name, version, live, ready, places, directories, alerts, probes }
+        Admin {
+            log,
+            name,
+            version,
+            live,
+            ready,
+            places,
+            directories,
+            alerts,
+            probes,
+            #[cfg(feature = "sqlite")]
+            history: Door::default(),
+        }
+    }
+
+    /// With a history that can be asked.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn with_history(self, history: Door) -> Admin {
+        Admin { history, ..self }
+    }
+
+    /// The answer. All but history is there at once, so that what was asked is answered also when watch ends.
+    async fn respond(&self, request: Request<Incoming>) -> Response<Bytes> {
+        #[cfg(feature = "sqlite")]
+        if let Some(rest) = request.uri().path().strip_prefix("/history")
+            && request.method() == Method::GET
+            && self.history.is_open()
+        {
+            let query = request.uri().query().unwrap_or_default();
+            let now = (clock::wall() / 1_000_000_000) as i64;
+            let question = history::question(rest, query, now);
+            return self.of_history(question).await;
+        }
+        self.answer(&request)
+    }
+
+    #[cfg(feature = "sqlite")]
+    async fn of_history(&self, question: Option<history::Question>) -> Response<Bytes> {
+        let Some(question) = question else {
+            return plain(StatusCode::BAD_REQUEST, "Bad Request\n");
+        };
+        match self.history.ask(question).await {
+            Ok(Some((text, kind))) => typed(text, kind),
+            Ok(None) => plain(StatusCode::NOT_FOUND, "There is no such series\n"),
+            Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "The history is busy\n"),
+        }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Bytes> {
@@ -104,9 +153,7 @@ impl Admin {
         if path == "/probes" && method == Method::GET {
             return json(format!("{}\n", self.probes.text()));
         }
-        let mut response = Response::new(Bytes::from_static(b"Not Found\n"));
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        response
+        plain(StatusCode::NOT_FOUND, "Not Found\n")
     }
 
     /// An answer to a request for readiness, which is counted.
@@ -120,10 +167,20 @@ impl Admin {
     }
 }
 
+fn plain(status: StatusCode, text: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(text.as_bytes()));
+    *response.status_mut() = status;
+    response
+}
+
 fn json(text: String) -> Response<Bytes> {
+    typed(text, "application/json")
+}
+
+fn typed(text: String, kind: &'static str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(text));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -167,10 +224,8 @@ where
     let admin = Arc::clone(admin);
     tokio::spawn(async move {
         let Ok(_place) = admin.places.try_acquire() else { return };
-        let service = service_fn(|request: Request<Incoming>| {
-            // At once, so that what was asked is answered also when watch ends.
-            let response = admin.answer(&request).map(Whole);
-            std::future::ready(Ok::<_, Infallible>(response))
+        let service = service_fn(|request: Request<Incoming>| async {
+            Ok::<_, Infallible>(admin.respond(request).await.map(Whole))
         });
         let mut server = http1::Builder::new();
         server.timer(TokioTimer::new()).header_read_timeout(HEADER).half_close(true);

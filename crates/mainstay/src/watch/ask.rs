@@ -20,15 +20,25 @@ pub(super) type Asked = Result<String, (u8, String)>;
 /// # Errors
 /// Text for standard error and the exit code: 2 when no service answers.
 pub(super) fn ask(config: &Config, path: &str, what: &str) -> Result<Value, (u8, String)> {
+    let answer = ask_text(config, path, what)?;
+    serde_json::from_str(&answer).map_err(|_| {
+        let bind = config.server.admin.as_ref().map_or_else(String::new, ToString::to_string);
+        (NOBODY, format!("error: what answers on {bind} shows no {what}\n"))
+    })
+}
+
+/// The text at a path, which shows `what`.
+///
+/// # Errors
+/// Text for standard error and the exit code: 2 when no service answers.
+pub(super) fn ask_text(config: &Config, path: &str, what: &str) -> Asked {
     let Some(bind) = &config.server.admin else {
         let text = format!("error: server.admin is empty, and {what} are shown there\n");
         return Err((NOBODY, text));
     };
-    let answer = fetch(bind, path).map_err(|error| {
+    fetch(bind, path).map_err(|error| {
         (NOBODY, format!("error: no running service answers on {bind}: {error}\n"))
-    })?;
-    serde_json::from_str(&answer)
-        .map_err(|_| (NOBODY, format!("error: what answers on {bind} shows no {what}\n")))
+    })
 }
 
 fn fetch(bind: &Bind, path: &str) -> io::Result<String> {

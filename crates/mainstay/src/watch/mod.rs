@@ -12,6 +12,11 @@ mod detail;
 mod directories;
 mod export;
 mod heartbeat;
+#[cfg_attr(
+    not(feature = "sqlite"),
+    allow(dead_code, reason = "what is found is kept by SQLite alone")
+)]
+mod history;
 mod logs;
 mod metrics;
 mod probes;
@@ -23,5 +28,9 @@ mod statsd;
 mod threads;
 
 pub(crate) use alerts::{Wish, ask, explain, export, list, test};
+#[cfg(feature = "sqlite")]
+pub(crate) use history::{
+    events as list_events, export as export_history, list as list_history, show as show_history,
+};
 pub(crate) use probes::{list as list_probes, once as probe_once};
 pub(crate) use run::run;

@@ -5,6 +5,10 @@ use super::alerts::Alerts;
 use super::directories::Directories;
 use super::export::Exporters;
 use super::heartbeat::Heartbeat;
+#[cfg(feature = "sqlite")]
+use super::history::History;
+#[cfg(not(feature = "sqlite"))]
+use super::history::Intake;
 use super::logs::LogWriters;
 use super::probes::Probes;
 use super::statsd;
@@ -60,22 +64,42 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     let directories = Arc::new(Directories::new(config.server.uploads.as_deref()));
     let exporters = Exporters::start(&log, config, &directories, (&name, &version))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let probes = Probes::start(&log, config, &passport.serving)?;
-    let found = (&directories, probes.board());
+    #[cfg(feature = "sqlite")]
+    let history = History::start(&log, config, &directories, (&name, &version))?;
+    #[cfg(feature = "sqlite")]
+    let intake = history.intake();
+    // Nobody takes what is put there.
+    #[cfg(not(feature = "sqlite"))]
+    let intake = Arc::new(Intake::default());
+    let probes = Probes::start(&log, config, &passport.serving, &intake)?;
+    let found = (&directories, probes.board(), &intake);
     let alerts = Alerts::start(&log, config, found, (&name, &version))?;
     let heartbeat = Heartbeat::start(&log, config, alerts.shown())?;
     let shown = (Arc::clone(&directories), alerts.shown(), probes.board());
     let admin = Admin::new(log.clone(), name, version, config, shown);
+    #[cfg(feature = "sqlite")]
+    let admin = admin.with_history(history.door());
     runtime.block_on(async {
         let (leave, told) = oneshot::channel();
         let push = tokio::spawn(statsd::run(log.clone(), config.metrics.clone(), told));
-        let threads = (&writers, &exporters, &alerts, &probes, &heartbeat);
+        let threads = Threads {
+            writers: &writers,
+            exporters: &exporters,
+            alerts: &alerts,
+            probes: &probes,
+            heartbeat: &heartbeat,
+            #[cfg(feature = "sqlite")]
+            history: &history,
+        };
         attend(listeners, Arc::new(admin), &directories, &log, &stop, threads).await?;
         // The last telemetry and the last lines take a while, and probes and scrapers are answered meanwhile.
         let end = move || {
             heartbeat.finish();
             probes.finish();
             alerts.finish();
+            // What those have found last is in it.
+            #[cfg(feature = "sqlite")]
+            history.finish();
             exporters.finish();
             writers.finish();
         };
@@ -87,7 +111,15 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
 }
 
 /// What has threads that must not end by themselves.
-type Threads<'a> = (&'a LogWriters, &'a Exporters, &'a Alerts, &'a Probes, &'a Heartbeat);
+struct Threads<'a> {
+    writers: &'a LogWriters,
+    exporters: &'a Exporters,
+    alerts: &'a Alerts,
+    probes: &'a Probes,
+    heartbeat: &'a Heartbeat,
+    #[cfg(feature = "sqlite")]
+    history: &'a History,
+}
 
 async fn attend(
     listeners: Vec<(OwnedFd, Passed)>,
@@ -95,7 +127,7 @@ async fn attend(
     directories: &Directories,
     log: &Log,
     stop: &Notify,
-    (writers, exporters, alerts, probes, heartbeat): Threads<'_>,
+    threads: Threads<'_>,
 ) -> io::Result<()> {
     for (fd, _) in listeners {
         admin::listen(fd, Arc::clone(&admin))?;
@@ -117,23 +149,25 @@ async fn attend(
         if over.await {
             return Ok(());
         }
-        if writers.has_failed() {
+        if threads.writers.has_failed() {
             return Err(io::Error::other("a log's thread has failed"));
         }
         // What found no room for a thread is tried again at the next tick.
         directories.settle(log.segment()).ok();
-        if exporters.has_failed() {
+        if threads.exporters.has_failed() {
             return Err(io::Error::other("a thread of telemetry has failed"));
         }
-        if alerts.has_failed() {
+        if threads.alerts.has_failed() {
             return Err(io::Error::other("a thread of alerts has failed"));
         }
-        if probes.has_failed() {
+        if threads.probes.has_failed() {
             return Err(io::Error::other("a thread of a probe has failed"));
         }
-        if heartbeat.has_failed() {
+        if threads.heartbeat.has_failed() {
             return Err(io::Error::other("the thread of the heartbeat has failed"));
         }
+        #[cfg(feature = "sqlite")]
+        threads.history.tick();
         log.slot().beat(clock::mono().0, crate::memory::resident());
     }
 }

@@ -1,6 +1,8 @@
 //! What the application is given: its worker.
 
+use super::history::SeriesHistory;
 use super::{Check, Shared};
+use crate::clock;
 use crate::config::Config;
 #[cfg(feature = "database")]
 use crate::db::{Open, Pool};
@@ -12,6 +14,7 @@ use serde::de::DeserializeOwned;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The worker that runs the application: its configuration, its service, its end. Cloning is
 /// cheap.
@@ -63,6 +66,23 @@ impl Worker {
     #[must_use]
     pub fn status(&self) -> Status {
         Status::read(self.shared.log.segment(), &self.shared.name, &self.shared.version)
+    }
+
+    /// What a series of the history was, from so long ago until now, in at most so many spans; the command
+    /// `history` lists the series. Nothing while watch is away, where `history.enabled` or `server.admin` is off,
+    /// or where nothing of that name was ever seen.
+    pub async fn history(
+        &self,
+        series: &str,
+        ago: Duration,
+        points: usize,
+    ) -> Option<SeriesHistory> {
+        let (bind, series) = (self.shared.config.server.admin.clone()?, series.to_owned());
+        let now = clock::wall() / 1_000_000_000;
+        let since = i64::try_from(now.saturating_sub(ago.as_secs())).ok()?;
+        // It waits for another process, and this one's other requests do not.
+        let asked = move || super::history::ask(&bind, &series, since, points);
+        tokio::task::spawn_blocking(asked).await.ok()?
     }
 
     /// A counter without labels, such as `shop_orders_total`. It is there, at 0, from now on, and over

@@ -9,6 +9,7 @@ mod connections;
 mod drain;
 mod embed;
 mod handle;
+mod history;
 mod io;
 #[cfg(feature = "database")]
 mod migrate;
@@ -21,6 +22,7 @@ pub use checks::Check;
 pub use conn::App;
 pub use embed::{Embedded, EmbeddedBody, EmbeddedFuture, Under};
 pub use handle::Worker;
+pub use history::{HistoryPoint, SeriesHistory};
 pub(crate) use run::{Outcome, Plan, run};
 
 use crate::clock::Mono;

@@ -139,6 +139,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         part: "crates/mainstay/src/worker/",
         may: &[
+            "crate::ask",
             "crate::clock",
             "crate::config",
             "crate::db",
@@ -238,6 +239,22 @@ pub(crate) const LAYERS: &[Layer] = &[
         part: "crates/mainstay/src/watch/alerts/letter.rs",
         may: &["crate::clock::Civil", "crate::watch"],
         never: IMPURE,
+    },
+    // Rollups are given what was found and when.
+    Layer {
+        part: "crates/mainstay/src/watch/history/roll.rs",
+        may: &["crate::watch::history"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/watch/history/shape.rs",
+        may: &["crate::watch::history"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/watch/history/totals.rs",
+        may: &["crate::metrics", "crate::watch::history"],
+        never: SERVING,
     },
     // What attempts mean is decided without making any.
     Layer {

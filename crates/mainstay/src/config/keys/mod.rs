@@ -5,6 +5,7 @@ mod alerts;
 mod bans;
 mod database;
 mod health;
+mod history;
 mod http;
 mod limits;
 mod log;
@@ -192,6 +193,11 @@ pub(crate) static SECTIONS: &[Section] = &[
         name: "heartbeat",
         about: "Who is told again and again that the service is well.",
         keys: probes::HEARTBEAT,
+    },
+    Section {
+        name: "history",
+        about: "What was, for 400 days; docs/history.md is the guide.",
+        keys: history::KEYS,
     },
 ];
 

@@ -69,6 +69,7 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
         | cli::Command::Hush(_)
         | cli::Command::ExportRules { .. }
         | cli::Command::Probes { .. }
+        | cli::Command::History(_)
         | cli::Command::ProbeOnce { .. }
         | cli::Command::NotifyTest { .. }
         | cli::Command::Own { .. } => return None,

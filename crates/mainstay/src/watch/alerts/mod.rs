@@ -19,6 +19,7 @@ mod show;
 mod wishes;
 
 use super::directories::Directories;
+use super::history::Intake;
 use super::probes::Board;
 use super::rules::builtin::rules;
 use super::rules::engine::{Engine, Kind, Notice};
@@ -80,7 +81,7 @@ impl Alerts {
     pub(crate) fn start(
         log: &Log,
         config: &Config,
-        (directories, probes): (&Arc<Directories>, Arc<Board>),
+        (directories, probes, intake): (&Arc<Directories>, Arc<Board>, &Arc<Intake>),
         (name, version): (&str, &str),
     ) -> io::Result<Alerts> {
         let shown = Arc::new(Shown::default());
@@ -99,6 +100,7 @@ impl Alerts {
             sender: sender(name, version, &config.alerts),
             directories: Arc::clone(directories),
             probes,
+            intake: Arc::clone(intake),
             office: Arc::clone(&office),
             shown: Arc::clone(&shown),
         };
@@ -175,6 +177,7 @@ struct Looker {
     sender: Sender,
     directories: Arc<Directories>,
     probes: Arc<Board>,
+    intake: Arc<Intake>,
     office: Arc<Office>,
     shown: Arc<Shown>,
 }
@@ -424,6 +427,8 @@ impl Looker {
         let why = notice.reason.as_ref().map_or(String::new(), |it| format!(" ({it})"));
         let what = format!("{}{why}", notice.text);
         let severity = notice.severity.as_str();
+        let kind = format!("{:?}", notice.kind).to_lowercase();
+        self.intake.happened("alert", &rule, format!("{kind}, {severity}: {what}"));
         match notice.kind {
             Kind::Firing => {
                 let what = format!("{what}{}", evidence::words(evidence));

@@ -25,6 +25,7 @@ mod tls;
 mod vantage;
 mod verdict;
 
+use super::history::Intake;
 use super::rules::facts;
 use super::threads;
 use crate::clock::{self, Mono};
@@ -111,7 +112,12 @@ impl Probes {
     ///
     /// # Errors
     /// When the system has no room for a thread.
-    pub(crate) fn start(log: &Log, config: &Config, serving: &[String]) -> io::Result<Probes> {
+    pub(crate) fn start(
+        log: &Log,
+        config: &Config,
+        serving: &[String],
+        intake: &Arc<Intake>,
+    ) -> io::Result<Probes> {
         let now = clock::mono();
         let own = own::probes(config, serving).into_iter().map(|probe| (probe, true));
         let all = own.chain(config.probes.iter().map(|probe| (probe.clone(), false)));
@@ -130,6 +136,7 @@ impl Probes {
                 vantage: Arc::clone(&vantage),
                 gauges: Gauges::new(log, name),
                 log: log.clone(),
+                intake: Arc::clone(intake),
             };
             let thread = thread::Builder::new().name("probe".into()).stack_size(STACK);
             threads.push(thread.spawn(move || prober.run())?);
@@ -168,6 +175,7 @@ struct Prober {
     vantage: Arc<Vantage>,
     gauges: Gauges,
     log: Log,
+    intake: Arc<Intake>,
 }
 
 impl Prober {
@@ -209,6 +217,11 @@ impl Prober {
         if outcome != Outcome::Paused {
             self.gauges.count(outcome, &found);
         }
+        // What says nothing of the target is no attempt on it.
+        if matches!(outcome, Outcome::Good | Outcome::Bad) {
+            let seconds = found.total.as_secs_f64();
+            self.intake.attempt(&probe.name, seconds, outcome == Outcome::Bad);
+        }
         let why = found.why();
         let mut entries = self.board.entries();
         let entry = &mut entries[self.index];
@@ -220,6 +233,11 @@ impl Prober {
         drop(entries);
         self.gauges.set(state);
         let name = || probe.name.clone();
+        if let Some(change) = &change {
+            let why = if change.to == State::Down { format!(": {why}") } else { String::new() };
+            let text = format!("{:?} after {}{why}", change.to, Time(change.after));
+            self.intake.happened("probe", &probe.name, text.to_lowercase());
+        }
         match change.map(|change| (change.from, change.to, Time(change.after))) {
             Some((_, State::Down, _)) => {
                 self.log.event(&Event::ProbeDown {

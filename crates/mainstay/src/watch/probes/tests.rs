@@ -221,7 +221,7 @@ fn what_stops_answering_is_down_and_up_again_when_it_is_back() {
         recover: votes(2),
         ..Probe::usual("some", target)
     }];
-    let probes = Probes::start(&log, &config, &[]).unwrap();
+    let probes = Probes::start(&log, &config, &[], &Arc::default()).unwrap();
     let board = probes.board();
     let wait = |is_up: Option<bool>| {
         let deadline = clock::mono() + Duration::from_secs(20);
@@ -255,7 +255,7 @@ fn a_service_that_ends_is_not_down() {
         assert!(!is_judged(log.segment(), clock::mono()));
     }
     let config = Config::resolve(&Sources::default()).unwrap();
-    let probes = Probes::start(&log, &config, &serving).unwrap();
+    let probes = Probes::start(&log, &config, &serving, &Arc::default()).unwrap();
     let board = probes.board();
     let deadline = clock::mono() + Duration::from_secs(20);
     while board.text().contains("\"last\":null") {

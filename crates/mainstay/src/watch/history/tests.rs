@@ -1,0 +1,318 @@
+//! The store with its file: what it keeps, what it lets go, and what it does with a file that is of no use.
+
+use super::file::{self, FILE};
+use super::intake::Happening;
+use super::read::Question;
+use super::recorder::put;
+use super::roll::{Bucket, Kind, STEP};
+use super::store::{Batch, Store};
+use super::totals::Totals;
+use crate::clock;
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+use tempfile::{TempDir, tempdir};
+
+const BEGIN: i64 = 1_800_000_000;
+const MIB: u64 = 1 << 20;
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+fn run<T>(what: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(what)
+}
+
+fn batch(at: i64, names: &[&str]) -> Batch {
+    let mut bucket = Bucket::default();
+    bucket.add_time(0.25, false);
+    let parts = names.iter().map(|it| ((*it).to_owned(), Kind::Metric, bucket.clone())).collect();
+    Batch { at, end: at + STEP, parts, happenings: Vec::new() }
+}
+
+async fn open(directory: &TempDir) -> (Store, Option<String>) {
+    Store::open(directory.path(), 64 * MIB).await.unwrap()
+}
+
+/// Counts of all buckets of a level.
+async fn counts(store: &mut Store, name: &str, width: i64) -> Vec<(i64, u64)> {
+    let (id, _) = store.series[name];
+    let found = store.buckets(id, width, (0, i64::MAX)).await.unwrap();
+    found.into_iter().map(|(at, bucket)| (at, bucket.n)).collect()
+}
+
+#[test]
+fn what_was_written_is_there_after_a_kill_and_the_open_minute_goes_on() {
+    run(async {
+        let directory = tempdir().unwrap();
+        let (mut store, _) = open(&directory).await;
+        for step in 0..3 {
+            let (lost, written) = store.take(batch(BEGIN + step * STEP, &["a"]), None).await;
+            assert!(lost == 0 && written.is_ok(), "{written:?}");
+        }
+        // As after kill -9: nothing of it is tidied up.
+        let copy = tempdir().unwrap();
+        for name in [FILE, "history.db-wal"] {
+            fs::copy(directory.path().join(name), copy.path().join(name)).unwrap();
+        }
+        let (mut again, forgotten) = open(&copy).await;
+        assert_eq!(forgotten, None);
+        assert!(!copy.path().join("history.db-shm").exists(), "nobody shares it");
+        again.take(batch(BEGIN + 3 * STEP, &["a"]), None).await.1.unwrap();
+        assert_eq!(counts(&mut again, "a", 60).await, [(BEGIN, 4)]);
+        assert_eq!(counts(&mut again, "a", STEP).await.len(), 4);
+        again.close().await.unwrap();
+        assert!(!copy.path().join("history.db-wal").exists(), "the log is gone with the end");
+        let mode = fs::metadata(copy.path().join(FILE)).unwrap();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o600);
+    });
+}
+
+#[test]
+fn requests_are_counted_once_over_the_deaths_of_watch() {
+    let totals = |requests| Totals {
+        birth: BEGIN as u64 * 1_000_000_000,
+        requests,
+        bins: vec![requests],
+        ..Totals::default()
+    };
+    run(async {
+        let directory = tempdir().unwrap();
+        let mut expected = 0;
+        for life in 1..4_i64 {
+            let (mut store, _) = open(&directory).await;
+            for step in 0..3 {
+                expected += 7;
+                let at = BEGIN + (life - 1) * 100 + step * STEP;
+                let batch = Batch { at, end: at + STEP, ..Batch::default() };
+                let (_, written, next) = put(store, batch, totals(expected)).await;
+                written.unwrap();
+                store = next;
+            }
+            let all = counts(&mut store, "requests", STEP).await;
+            assert_eq!(all.iter().map(|(_, n)| n).sum::<u64>(), expected);
+            store.close().await.unwrap();
+        }
+    });
+}
+
+fn spoil(path: &Path, how: &str) {
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    match how {
+        "garbage" => fs::write(path, "This is no database. ".repeat(1_000)).unwrap(),
+        "truncated" => file.set_len(file.metadata().unwrap().len() / 2).unwrap(),
+        "torn" => file.set_len(5_000).unwrap(),
+        _ => std::os::unix::fs::FileExt::write_all_at(&file, &[0x5a; 4096], 8 * 4096).unwrap(),
+    }
+}
+
+#[test]
+fn a_file_that_is_of_no_use_is_put_aside_and_a_fresh_one_begun() {
+    run(async {
+        for how in ["garbage", "truncated", "torn", "overwritten"] {
+            let directory = tempdir().unwrap();
+            let (mut store, _) = open(&directory).await;
+            let names: Vec<_> = (0..40).map(|it| format!("series-{it}")).collect();
+            let names: Vec<_> = names.iter().map(|it| &**it).collect();
+            for step in 0..20 {
+                store.take(batch(BEGIN + step * STEP, &names), None).await.1.unwrap();
+            }
+            store.close().await.unwrap();
+            let path = directory.path().join(FILE);
+            spoil(&path, how);
+            let spoilt = fs::metadata(&path).unwrap().len();
+            let (mut store, forgotten) = open(&directory).await;
+            assert!(forgotten.is_some_and(|it| !it.is_empty()), "{how}");
+            // Opening it may have counted in its head.
+            let kept = fs::metadata(directory.path().join("history.db.bad")).unwrap().len();
+            assert_eq!(kept, spoilt, "{how}");
+            store.take(batch(BEGIN, &["a"]), None).await.1.unwrap();
+            assert_eq!(store.series.len(), 1);
+            store.close().await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_file_of_somebody_else_is_put_aside_and_one_that_another_process_has_is_left_alone() {
+    run(async {
+        let directory = tempdir().unwrap();
+        let (store, _) = open(&directory).await;
+        let taken = Store::open(directory.path(), 64 * MIB).await.unwrap_err();
+        assert!(!file::is_damaged(&taken), "{taken}");
+        store.close().await.unwrap();
+        let path = directory.path().join(FILE);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[68..72].copy_from_slice(b"else");
+        fs::write(&path, bytes).unwrap();
+        let (_, forgotten) = open(&directory).await;
+        assert!(forgotten.unwrap().contains("no history of this version"));
+    });
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_an_error_and_not_a_damage() {
+    run(async {
+        let directory = tempdir().unwrap();
+        let file = directory.path().join("a file");
+        fs::write(&file, "").unwrap();
+        let error = Store::open(&file.join("below"), 64 * MIB).await.unwrap_err();
+        assert!(!file::is_damaged(&error), "{error}");
+        let mut store = Store::in_memory(64 * MIB).await.unwrap();
+        store.take(batch(BEGIN, &["a"]), None).await.1.unwrap();
+        assert_eq!(counts(&mut store, "a", STEP).await, [(BEGIN, 1)]);
+    });
+}
+
+fn size(directory: &Path) -> u64 {
+    let files = fs::read_dir(directory).unwrap().map(|it| it.unwrap().metadata().unwrap().len());
+    files.sum()
+}
+
+#[test]
+fn the_cap_is_never_exceeded_and_the_finest_goes_first() {
+    run(async {
+        let directory = tempdir().unwrap();
+        let most = MIB * 3 / 2;
+        let (mut store, _) = Store::open(directory.path(), most).await.unwrap();
+        let names: Vec<_> = (0..12).map(|it| format!("series-{it}")).collect();
+        let mut wide = Bucket::default();
+        (0..60).for_each(|it| wide.add_time(0.000_07 * 1.27_f64.powi(it), false));
+        let steps = 700;
+        for at in (0..steps).map(|step| BEGIN + step * STEP) {
+            let part = |name: &String| (name.clone(), Kind::Metric, wide.clone());
+            let parts = names.iter().map(part).collect();
+            let batch = Batch { at, end: at + STEP, parts, happenings: Vec::new() };
+            let (lost, written) = store.take(batch, None).await;
+            assert!(lost == 0 && written.is_ok(), "{at}: {written:?}");
+            assert!(size(directory.path()) <= most, "{at}: {}", size(directory.path()));
+        }
+        let fine = counts(&mut store, &names[0], STEP).await;
+        assert!((1..steps as usize).contains(&fine.len()), "{} of {steps}", fine.len());
+        assert_eq!(fine.last().unwrap().0, BEGIN + (steps - 1) * STEP, "the newest is there");
+        let minutes = counts(&mut store, &names[0], 60).await;
+        let all = steps as u64 * 60;
+        assert_eq!(minutes.iter().map(|(_, n)| n).sum::<u64>(), all, "the minutes are all there");
+    });
+}
+
+#[test]
+fn a_file_that_is_damaged_while_it_is_used_is_put_aside_and_nothing_of_memory_is_lost() {
+    run(async {
+        let directory = tempdir().unwrap();
+        let (mut store, _) = open(&directory).await;
+        store.take(batch(BEGIN, &["a"]), None).await.1.unwrap();
+        let (mut store, why) = store.renew(directory.path(), 64 * MIB).await.unwrap();
+        assert!(why.is_none() && directory.path().join("history.db.bad").exists());
+        store.take(batch(BEGIN + STEP, &["a"]), None).await.1.unwrap();
+        assert_eq!(counts(&mut store, "a", 60).await, [(BEGIN, 2)], "the open minute goes on");
+        store.close().await.unwrap();
+        let (mut store, forgotten) = open(&directory).await;
+        assert_eq!((forgotten, counts(&mut store, "a", 60).await), (None, vec![(BEGIN, 2)]));
+    });
+}
+
+#[test]
+fn what_is_too_old_goes_level_by_level_and_events_with_it() {
+    run(async {
+        let mut store = Store::in_memory(64 * MIB).await.unwrap();
+        let happening = |at| Happening { at, kind: "alert", what: "a".into(), text: "b".into() };
+        let first = Batch { happenings: vec![happening(BEGIN)], ..batch(BEGIN, &["a", "gone"]) };
+        store.take(first, None).await.1.unwrap();
+        for (later, levels) in
+            [(HOUR, 4), (3 * HOUR, 3), (3 * DAY, 2), (31 * DAY, 1), (401 * DAY, 0)]
+        {
+            store.take(batch(BEGIN + later, &["a"]), None).await.1.unwrap();
+            let mut left = 0;
+            for width in [STEP, 60, 900, 21_600] {
+                left += usize::from(counts(&mut store, "a", width).await[0].0 <= BEGIN);
+            }
+            assert_eq!(left, levels, "after {later} s");
+        }
+        assert!(!store.series.contains_key("gone"), "a series without rows is none");
+        let question = Question::Events { since: 0, until: i64::MAX };
+        let (told, _) = store.answer(question, BEGIN).await.unwrap().unwrap();
+        assert_eq!(told, "{\"events\":[]}\n");
+    });
+}
+
+#[test]
+fn four_hundred_days_stay_small_and_ninety_are_read_at_once() {
+    // Each part of the past is fed as finely as what is left of it: what is finer is gone in the end in any case.
+    let is_whole = std::env::var_os("MAINSTAY_HISTORY_DAYS").is_some();
+    let times = if is_whole { 10 } else { 1 };
+    let probes: Vec<_> = (0..times).map(|it| format!("probe:{it}")).collect();
+    let metrics: Vec<_> = (0..6 * times).map(|it| format!("metric-{it}")).collect();
+    let end = BEGIN + 400 * DAY;
+    run(async {
+        let directory = tempdir().unwrap();
+        let (mut store, _) = Store::open(directory.path(), 256 * MIB).await.unwrap();
+        let mut at = BEGIN;
+        while at < end {
+            let left = end - at;
+            let step = match left {
+                ..=7_200 => STEP,
+                ..=172_800 => 60,
+                ..=2_592_000 => 900,
+                _ => 21_600,
+            };
+            let part = |name: &String, kind, seed: i64| {
+                let mut bucket = Bucket::default();
+                for it in 0..3_i64 {
+                    let value = ((at / STEP + seed * 7 + it * 13) % 97) as f64 / 50.0 + 0.001;
+                    if kind == Kind::Probe {
+                        bucket.add_time(value, it == 2)
+                    } else {
+                        bucket.add(value, false)
+                    }
+                }
+                (name.clone(), kind, bucket)
+            };
+            let of_probes = probes.iter().zip(0..).map(|(name, it)| part(name, Kind::Probe, it));
+            // Probes are kept by the hour for 90 days.
+            let hours = if left > 90 * DAY || left <= 30 * DAY { 1 } else { 6 };
+            let mut parts: Vec<_> = of_probes.collect();
+            for hour in 1..hours {
+                let more = Batch {
+                    at: at + hour * HOUR,
+                    end: at + hour * HOUR,
+                    parts: parts.clone(),
+                    happenings: Vec::new(),
+                };
+                store.take(more, None).await.1.unwrap();
+            }
+            parts.extend(metrics.iter().zip(0..).map(|(name, it)| part(name, Kind::Metric, it)));
+            let batch = Batch { at, end: at + step, parts, happenings: Vec::new() };
+            store.take(batch, None).await.1.unwrap();
+            at += step;
+        }
+        let begun = clock::mono();
+        for name in &probes {
+            let question = Question::Points {
+                series: name.clone(),
+                since: end - 90 * DAY,
+                until: end,
+                most: 100,
+            };
+            let (told, _) = store.answer(question, end).await.unwrap().unwrap();
+            let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+            assert!((89..=91).contains(&told["points"].as_array().unwrap().len()), "{told}");
+        }
+        let bars = clock::mono().since(begun);
+        let begun = clock::mono();
+        let question = Question::Points {
+            series: metrics[0].clone(),
+            since: end - 30 * DAY,
+            until: end,
+            most: 3_000,
+        };
+        let (told, _) = store.answer(question, end).await.unwrap().unwrap();
+        let chart = clock::mono().since(begun);
+        assert!(told.matches("\"at\"").count() > 2_800, "{}", told.matches("\"at\"").count());
+        store.close().await.unwrap();
+        let bytes = size(directory.path());
+        eprintln!("{} series: {bytes} bytes, 90 days {bars:?}, 30 days {chart:?}", 7 * times);
+        assert!(bytes <= 3_000_000 * times as u64, "{bytes}");
+        if is_whole && !cfg!(debug_assertions) {
+            assert!(bars.as_millis() <= 50 && chart.as_millis() <= 50, "{bars:?} {chart:?}");
+        }
+    });
+}
