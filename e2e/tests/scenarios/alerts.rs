@@ -221,7 +221,7 @@ fn a_pool_that_gives_no_connection_is_told_with_its_figures() {
     let _together = together();
     let hook = Hook::start();
     let config = "workers.count = 1\ndatabase.pool = 1\ndatabase.acquire_timeout = \"300ms\"\n\
-                  alerts.interval = \"100ms\"";
+                  alerts.interval = \"1s\"";
     let ward = Ward::with(&hook, 1, config);
     ward.wait_alert("pool_exhausted", "silent", |it| it["state"] == "inactive");
     thread::scope(|scope| {

@@ -32,12 +32,26 @@ enum Step {
     Place(usize),
 }
 
+/// What it is compared with: `"1.10"` is that text, and no number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wanted {
+    text: String,
+    is_quoted: bool,
+}
+
+impl Wanted {
+    fn number(&self) -> Option<f64> {
+        let number: f64 = self.text.parse().ok()?;
+        (!self.is_quoted && number.is_finite()).then_some(number)
+    }
+}
+
 /// The condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Condition {
     path: Vec<Step>,
     /// None: it is to be there, and not null.
-    wanted: Option<(Relation, String)>,
+    wanted: Option<(Relation, Wanted)>,
 }
 
 impl Condition {
@@ -64,10 +78,11 @@ impl Condition {
             None => value,
         };
         let is_ordering = !matches!(relation, Relation::Equal | Relation::Unequal);
-        if is_ordering && value.parse::<f64>().is_err() {
+        let wanted = Wanted { text: value.to_owned(), is_quoted: quoted.is_some() };
+        if is_ordering && wanted.number().is_none() {
             return Err("compares with what is no number");
         }
-        let wanted = Some((relation, value.to_owned()));
+        let wanted = Some((relation, wanted));
         Ok(Condition { path: steps(text[..at].trim())?, wanted })
     }
 
@@ -111,13 +126,14 @@ fn steps(path: &str) -> Result<Vec<Step>, &'static str> {
     Ok(steps)
 }
 
-fn compare(found: &Value, relation: Relation, wanted: &str) -> bool {
+fn compare(found: &Value, relation: Relation, wanted: &Wanted) -> bool {
     let number = match found {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.parse().ok(),
         _ => None,
     };
-    let order = number.zip(wanted.parse::<f64>().ok()).and_then(|(a, b)| a.partial_cmp(&b));
+    let order = number.zip(wanted.number()).and_then(|(a, b)| a.partial_cmp(&b));
+    let wanted = &*wanted.text;
     let is_equal = order == Some(Ordering::Equal)
         || match found {
             Value::String(text) => text == wanted,

@@ -134,7 +134,9 @@ impl Book {
     ) -> (usize, usize) {
         let letters = self.kept.outbox.get_mut(receiver).into_iter().flatten();
         let mut handed = Vec::new();
-        for letter in letters.filter(|it| !it.is_handed && is_one(it)) {
+        // That somebody knows of an alert is for who was told of it, and would be news to another.
+        let may = |it: &&mut Letter| !it.is_handed && it.known_by.is_none();
+        for letter in letters.filter(may).filter(|it| is_one(it)) {
             letter.is_handed = true;
             handed.push(letter.clone());
         }

@@ -53,6 +53,7 @@ fn looker(log: &Log) -> (Looker, Work) {
         own: own::named(&config.alerts),
         sender: sender("shop", "1", &config.alerts),
         directories: Arc::default(),
+        intake: Arc::default(),
         probes: Arc::default(),
         office: Arc::new(Office::new(Book::default())),
         shown: Arc::default(),

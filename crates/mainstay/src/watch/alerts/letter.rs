@@ -222,7 +222,8 @@ impl Letter {
         }
     }
 
-    /// What it says below the title, for people: a paragraph for each alert, the note and the link.
+    /// What it says below the title, for people: the link, so that no channel's limit cuts it off, a paragraph for
+    /// each alert, and the note.
     pub(super) fn paragraphs(&self, sender: &Sender) -> Vec<String> {
         let is_one = self.items.len() == 1;
         let each = self.items.iter().map(|it| {
@@ -233,8 +234,10 @@ impl Letter {
             }
         });
         let note = self.note.iter().map(|it| format!("({it})"));
-        let link = Some(sender.link.clone()).filter(|it| !it.is_empty());
-        each.chain(note).chain(link).collect()
+        let is_many = self.items.len() > 1;
+        let link = || Some(sender.link.clone()).filter(|it| !it.is_empty()).into_iter();
+        let (first, last) = (link().filter(|_| is_many), link().filter(|_| !is_many));
+        first.chain(each).chain(note).chain(last).collect()
     }
 }
 

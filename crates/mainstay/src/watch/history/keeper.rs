@@ -16,6 +16,7 @@ use crate::status::Status;
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -23,8 +24,10 @@ use tokio::sync::oneshot;
 
 /// Messages that wait for the thread: about ten minutes of batches.
 const WAITING: usize = 64;
+/// How many may ask at once.
+const ASKING: usize = 8;
 /// How long the last batch may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// SQLite's and sqlx's frames are large where nothing is optimized.
@@ -32,19 +35,37 @@ const STACK: usize = 1 << 20;
 
 /// The way to the thread.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Door(Option<SyncSender<Message>>);
+pub(crate) struct Door {
+    way: Option<SyncSender<Message>>,
+    /// How many ask.
+    asking: Arc<AtomicUsize>,
+}
+
+/// One who asks. Dropped, he does no more.
+struct Asking<'a>(&'a AtomicUsize);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
 
 impl Door {
     /// Whether there is a history.
     pub(crate) fn is_open(&self) -> bool {
-        self.0.is_some()
+        self.way.is_some()
     }
 
     /// Asks; an error when there is no answer in time.
     pub(crate) async fn ask(&self, question: Question) -> io::Result<Answer> {
         let busy = || io::Error::other("the history is busy");
         let (answer, answered) = oneshot::channel();
-        let door = self.0.as_ref().ok_or_else(busy)?;
+        let door = self.way.as_ref().ok_or_else(busy)?;
+        // Questions must not take the place of batches.
+        let _asking = Asking(&self.asking);
+        if self.asking.fetch_add(1, Relaxed) >= ASKING {
+            return Err(busy());
+        }
         door.try_send(Message::Ask(question, answer)).map_err(|_| busy())?;
         tokio::time::timeout(ANSWER, answered).await.map_err(|_| busy())?.map_err(|_| busy())
     }
@@ -105,7 +126,7 @@ impl History {
             recorder.run(&told, &runtime).ok();
         };
         history.thread = Some(thread.spawn(run)?);
-        history.door = Door(Some(door));
+        history.door = Door { way: Some(door), ..Door::default() };
         history.intake.open();
         Ok(history)
     }
@@ -136,7 +157,7 @@ impl History {
 
     /// What there was from then on, and what is over.
     fn hand_over(&self, status: &Status, at: i64, end: i64) {
-        let Some(door) = &self.door.0 else { return };
+        let Some(door) = &self.door.way else { return };
         let (segment, now) = (self.log.segment(), clock::mono());
         let cpu = look::processes(&self.intake, segment);
         if let Some((then, before)) = self.cpu.replace(Some((now, cpu))) {
@@ -164,7 +185,7 @@ impl History {
             self.hand_over(&status, step * STEP, seconds());
         }
         // One that is behind ends when nobody can tell it anything more, or with the process.
-        if let Some(door) = &self.door.0 {
+        if let Some(door) = &self.door.way {
             door.try_send(Message::End).ok();
         }
         threads::end(self.thread.into_iter().collect(), deadline);

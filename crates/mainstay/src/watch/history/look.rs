@@ -37,9 +37,9 @@ pub(super) fn gauges(
         intake.look(&format!("pool_used:{}", pool.name), pool.in_use as f64);
         intake.look(&format!("pool_waiting:{}", pool.name), pool.waiting as f64);
     }
-    for (path, used) in directories.used() {
-        if let Some((part, _)) = used {
-            intake.look(&format!("directory_used:{path}"), part);
+    for directory in directories.used() {
+        if let Some((part, _)) = directory.used {
+            intake.look(&format!("directory_used:{}", directory.path), part);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is asked of the store, and the answers.
 
 use super::roll::{Bucket, Kind, LONGEST, Level, STEP};
-use super::store::{Columns, Store, row};
+use super::store::{Columns, Row, Store, row};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -38,7 +38,7 @@ impl Store {
             Question::Series => self.list().await.map(|it| Some((format!("{it}\n"), JSON))),
             Question::Points { series, since, until, most } => {
                 let Some((id, kind)) = self.series.get(&series).copied() else { return Ok(None) };
-                let level = level(kind, (since, until), now, most);
+                let level = self.level((id, kind), (since, until), now, most).await?;
                 let points = self.buckets(id, level.width, (since, until)).await?;
                 let (width, points) = thinned(points, level.width, (since, until), most);
                 let points: Vec<_> = points.iter().map(|(at, it)| point(*at, it)).collect();
@@ -93,7 +93,44 @@ impl Store {
         let found = sqlx::query_as::<_, Columns>(found).bind(id).bind(width);
         let found = found.bind(since.saturating_sub(width)).bind(until);
         let rows = found.fetch_all(&mut self.connection).await?.into_iter().map(row);
-        Ok(rows.map(|row| (row.at, row.bucket)).collect())
+        let mut buckets: Vec<(i64, Bucket)> = Vec::new();
+        for Row { at, bucket, .. } in rows {
+            match buckets.last_mut().filter(|(last, _)| *last == at) {
+                // A clock that was set back has opened one again that was closed.
+                Some((_, known)) => known.merge(&bucket),
+                None => buckets.push((at, bucket)),
+            }
+        }
+        Ok(buckets)
+    }
+
+    /// The level to read: the finest that is meant to go back so far, does so where any does, and gives no more
+    /// points than that; else the coarsest.
+    async fn level(
+        &mut self,
+        (id, kind): (i64, Kind),
+        (since, until): (i64, i64),
+        now: i64,
+        most: usize,
+    ) -> sqlx::Result<Level> {
+        let levels = kind.levels();
+        let coarsest = &levels[levels.len() - 1];
+        let begin = self.begin(id, coarsest).await?.unwrap_or(i64::MAX);
+        for level in levels.iter().skip_while(|it| !fits(it, (since, until), now, most)) {
+            // Where room was short its older half is gone.
+            if self.begin(id, level).await?.is_some_and(|it| it <= since.max(begin + coarsest.width)) {
+                return Ok(level.to_owned());
+            }
+        }
+        Ok(coarsest.to_owned())
+    }
+
+    /// When what there is of a level begins.
+    async fn begin(&mut self, id: i64, level: &Level) -> sqlx::Result<Option<i64>> {
+        let first = "SELECT min(ts) FROM (SELECT ts FROM roll WHERE series = ?1 AND res = ?2 \
+                     UNION ALL SELECT ts FROM open WHERE series = ?1 AND res = ?2)";
+        let first = sqlx::query_scalar(first).bind(id).bind(level.width);
+        first.fetch_one(&mut self.connection).await
     }
 
     async fn events(&mut self, since: i64, until: i64) -> sqlx::Result<Value> {
@@ -110,12 +147,9 @@ impl Store {
     }
 }
 
-/// The finest level that goes back so far and gives no more points than that; else the coarsest.
-fn level(kind: Kind, (since, until): (i64, i64), now: i64, most: usize) -> Level {
-    let levels = kind.levels();
-    let fits =
-        |it: &&Level| now - since <= it.keep && (until - since) / it.width.max(1) <= most as i64;
-    levels.iter().find(fits).unwrap_or(&levels[levels.len() - 1]).to_owned()
+/// Whether a level is kept for so long, and has no more points than that.
+fn fits(level: &Level, (since, until): (i64, i64), now: i64, most: usize) -> bool {
+    now - since <= level.keep && (until - since) / level.width.max(1) <= most as i64
 }
 
 /// Neighbours added up, until there are few enough of them.
@@ -232,7 +266,10 @@ mod tests {
             (Kind::Probe, 90 * DAY, 3_000, 3_600),
             (Kind::Probe, 90 * DAY, 90, 86_400),
         ] {
-            assert_eq!(level(kind, (now - back, now), now, most).width, width, "{back} {most}");
+            let levels = kind.levels();
+            let finest = levels.iter().find(|it| fits(it, (now - back, now), now, most));
+            let found = finest.unwrap_or(&levels[levels.len() - 1]);
+            assert_eq!(found.width, width, "{back} {most}");
         }
     }
 

@@ -46,6 +46,8 @@ impl Recorder {
                     let (batch, totals) = *batch;
                     store = runtime.block_on(self.take(store, batch, totals))?;
                 }
+                // Who asked has left.
+                Message::Ask(_, answer) if answer.is_closed() => {}
                 Message::Ask(question, answer) => {
                     let now = (clock::wall() / 1_000_000_000) as i64;
                     if let Ok(found) = runtime.block_on(store.answer(question, now)) {

@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
-/// A clock that was set back by less goes on in the open bucket, seconds.
-const SLACK: i64 = HOUR;
 
 /// Time that one batch covers, and the finest level, seconds.
 pub(crate) const STEP: i64 = 10;
@@ -159,7 +157,8 @@ impl Rollup {
             let begin = at - at.rem_euclid(*width);
             let open = self.open.remove(&(series, *width));
             let open = match open {
-                Some(mut open) if open.at - begin <= SLACK && begin <= open.at => {
+                // A clock that was set back a little goes on in the open one.
+                Some(mut open) if open.at - begin <= *width && begin <= open.at => {
                     open.bucket.merge(bucket);
                     Open { is_new: true, ..open }
                 }

@@ -12,6 +12,10 @@ use std::path::Path;
 
 /// So often is looked for what is too old, seconds.
 const TIDY: i64 = 300;
+/// A clock that moves by more at once has leapt, seconds.
+const LEAP: i64 = 24 * 3_600;
+/// After so many batches without a leap it is believed.
+const STEADY: u32 = 30;
 /// Rows that wait while nothing can be written; more are lost.
 const WAITING: usize = 20_000;
 /// Happenings that are kept.
@@ -46,6 +50,9 @@ pub(crate) struct Store {
     happenings: Vec<Happening>,
     totals: Option<Totals>,
     tidied: i64,
+    /// End of the last batch, and batches since the clock leapt.
+    end: i64,
+    steady: u32,
 }
 
 impl Store {
@@ -86,6 +93,8 @@ impl Store {
             happenings: Vec::new(),
             totals: None,
             tidied: 0,
+            end: 0,
+            steady: 0,
         };
         match store.resume().await {
             Ok(()) => Ok(store),
@@ -150,6 +159,8 @@ impl Store {
         totals: Option<Totals>,
     ) -> (usize, sqlx::Result<()>) {
         let (at, end) = (batch.at, batch.end);
+        self.steady = if (end - self.end).abs() > LEAP { 0 } else { self.steady + 1 };
+        self.end = end;
         for (name, kind, bucket) in batch.parts {
             let id = self.id(name, kind);
             self.rollup.note(id, at, &bucket, &mut self.closed);
@@ -192,11 +203,19 @@ impl Store {
             insert.bind(name).bind(kind.as_str()).execute(&mut *writing).await?;
         }
         for row in &self.closed {
-            // A clock that was set back comes by the same bucket again: the times stay those of the first.
-            let insert = "INSERT INTO roll VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET \
-                          n = n + excluded.n, bad = bad + excluded.bad, sum = sum + excluded.sum, \
-                          mn = min(mn, excluded.mn), mx = max(mx, excluded.mx)";
-            insert_row(insert, row, &mut writing).await?;
+            // A clock that was set back comes by the same bucket again.
+            let known = "SELECT series, res, ts, n, bad, sum, mn, mx, shape FROM roll \
+                         WHERE series = ? AND res = ? AND ts = ?";
+            let known = sqlx::query_as::<_, Columns>(known).bind(row.series).bind(row.width);
+            let known = known.bind(row.at).fetch_optional(&mut *writing).await?;
+            let insert = "INSERT OR REPLACE INTO roll VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            match known.map(self::row) {
+                Some(mut whole) => {
+                    whole.bucket.merge(&row.bucket);
+                    insert_row(insert, &whole, &mut writing).await?;
+                }
+                None => insert_row(insert, row, &mut writing).await?,
+            }
             sqlx::query("DELETE FROM open WHERE series = ? AND res = ? AND ts = ?")
                 .bind(row.series)
                 .bind(row.width)
@@ -229,7 +248,8 @@ impl Store {
 
     /// Lets go what is too old, and what is too much.
     async fn tidy(&mut self, now: i64) -> sqlx::Result<()> {
-        if (now - self.tidied).abs() >= TIDY {
+        // A clock that has leapt may be wrong, and would let go everything.
+        if self.steady >= STEADY && (now - self.tidied).abs() >= TIDY {
             self.tidied = now;
             let mut writing = self.connection.begin().await?;
             for (id, kind) in self.series.values() {

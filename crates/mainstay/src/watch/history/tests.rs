@@ -220,7 +220,11 @@ fn what_is_too_old_goes_level_by_level_and_events_with_it() {
         for (later, levels) in
             [(HOUR, 4), (3 * HOUR, 3), (3 * DAY, 2), (31 * DAY, 1), (401 * DAY, 0)]
         {
+            // A clock that leaps is not believed at once: it would erase all if it was wrong.
             store.take(batch(BEGIN + later, &["a"]), None).await.1.unwrap();
+            for next in 1..=30 {
+                store.take(batch(BEGIN + later + next * STEP, &["a"]), None).await.1.unwrap();
+            }
             let mut left = 0;
             for width in [STEP, 60, 900, 21_600] {
                 left += usize::from(counts(&mut store, "a", width).await[0].0 <= BEGIN);
@@ -231,6 +235,18 @@ fn what_is_too_old_goes_level_by_level_and_events_with_it() {
         let question = Question::Events { since: 0, until: i64::MAX };
         let (told, _) = store.answer(question, BEGIN).await.unwrap().unwrap();
         assert_eq!(told, "{\"events\":[]}\n");
+    });
+}
+
+#[test]
+fn a_clock_that_leaps_and_comes_back_lets_nothing_go() {
+    run(async {
+        let mut store = Store::in_memory(64 * MIB).await.unwrap();
+        for at in [BEGIN, BEGIN + 500 * DAY, BEGIN + STEP, BEGIN + 2 * STEP] {
+            store.take(batch(at, &["a"]), None).await.1.unwrap();
+        }
+        let minutes = counts(&mut store, "a", 60).await;
+        assert_eq!(minutes, [(BEGIN, 3), (BEGIN + 500 * DAY, 1)], "each sample once, none twice");
     });
 }
 

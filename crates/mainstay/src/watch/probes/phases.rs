@@ -182,19 +182,27 @@ fn is_found_in_about(
     plain: impl Fn() -> Attempt,
     ask: impl Fn() -> (Attempt, Duration),
 ) {
-    let bare = (0..TRIES).map(|_| phase(&plain(), name)).min().unwrap_or_default();
+    let mut bare: Vec<_> = (0..TRIES).map(|_| phase(&plain(), name)).collect();
+    bare.sort_unstable();
+    let (least, middle) = (bare[0], bare[TRIES / 2]);
     let offs = (0..TRIES).map(|_| {
         let (found, injected) = ask();
-        phase(&found, name).abs_diff(injected + bare)
+        phase(&found, name).abs_diff(injected + least)
     });
     let best = offs.into_iter().min().unwrap_or(Duration::MAX);
-    assert!(best <= EXACT, "{name} is off by {best:?}");
+    assert!(best <= EXACT + (middle - least), "{name} is off by {best:?}");
 }
 
 #[test]
 fn a_name_server_that_takes_its_time_is_so_in_the_phase_of_names() {
-    // Who is not root has no such port.
-    let Ok(socket) = UdpSocket::bind("127.0.0.77:53") else { return };
+    // Who is not root has no such port; whoever holds everything to all tests is.
+    let socket = match UdpSocket::bind("127.0.0.77:53") {
+        Ok(socket) => socket,
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "no port for a name server: {error}");
+            return;
+        }
+    };
     let (tell, told) = channel();
     let is_slow = Arc::new(AtomicBool::new(false));
     let slow = Arc::clone(&is_slow);

@@ -47,9 +47,13 @@ impl Vantage {
         let can = match known.looked {
             _ if self.references.is_empty() => failure != Failure::NoWay,
             Some((at, can)) if now.since(at) < FRESH => can,
-            _ => self.references.iter().any(|(host, port)| answers(host, *port)),
+            _ => {
+                let can = self.references.iter().any(|(host, port)| answers(host, *port));
+                // Only what has just been seen is fresh.
+                known.looked = Some((clock::mono(), can));
+                can
+            }
         };
-        known.looked = Some((clock::mono(), can));
         match (can, known.lost) {
             (false, None) => {
                 known.lost = Some(now);

@@ -34,7 +34,9 @@ pub(super) fn send(letter: &Letter, to: &Receiver, sender: &Sender) -> Result<Ou
     let whole = attempt(&transport, message.envelope(), &text);
     match whole {
         // One of them may be why none is taken.
-        Ok((Verdict::Refused, _)) if mail.to.len() > 1 => singly(&transport, &message, &text),
+        Ok((Verdict::Refused | Verdict::Again(_), _)) if mail.to.len() > 1 => {
+            singly(&transport, &message, &text)
+        }
         whole => whole,
     }
 }
@@ -42,23 +44,31 @@ pub(super) fn send(letter: &Letter, to: &Receiver, sender: &Sender) -> Result<Ou
 /// To each recipient by itself, once: those who can be reached are.
 fn singly(transport: &SmtpTransport, message: &Message, text: &[u8]) -> Result<Outcome, String> {
     let envelope = message.envelope();
-    let (mut taken, mut refused) = (0, Vec::new());
+    let (mut taken, mut may_come, mut left) = (0, false, Vec::new());
     for (to, number) in envelope.to().iter().zip(1..) {
         let one = Envelope::new(envelope.from().cloned(), vec![to.clone()]);
         let one = one.map_err(|_| "it has no valid mailbox".to_owned())?;
         match attempt(transport, &one, text) {
             Ok((Verdict::Taken, _)) => taken += 1,
             // An address is for nobody's log.
-            Ok((_, how)) => refused.push(format!("recipient {number} was refused with {how}")),
-            Err(why) => refused.push(format!("recipient {number}: {why}")),
+            Ok((verdict, how)) => {
+                may_come |= matches!(verdict, Verdict::Again(_));
+                left.push(format!("recipient {number} was refused with {how}"));
+            }
+            Err(why) => {
+                may_come = true;
+                left.push(format!("recipient {number}: {why}"));
+            }
         }
     }
-    let verdict = match (taken, refused.len()) {
-        (0, _) => Verdict::Refused,
+    let verdict = match (taken, left.len()) {
+        // Who has it is not sent it again and again for the sake of one whose box is full.
+        (1.., 1..) => Verdict::Partly,
         (_, 0) => Verdict::Taken,
-        _ => Verdict::Partly,
+        _ if may_come => Verdict::Again(None),
+        _ => Verdict::Refused,
     };
-    Ok((verdict, refused.join(", ")))
+    Ok((verdict, left.join(", ")))
 }
 
 /// What becomes of a message that is sent to these.
@@ -248,7 +258,8 @@ mod tests {
         let found = served("RCPT TO:<gone@", "550 no gone@b.example", three);
         assert_eq!(found, Ok((Verdict::Partly, told)));
         assert_eq!(served("RCPT", "550 no", three).unwrap().0, Verdict::Refused);
-        // Whoever is only busy gets it later, with all others.
-        assert_eq!(served("RCPT TO:<gone@", "451 no", three).unwrap().0, Verdict::Again(None));
+        // One whose box is full holds it back from nobody; where nobody takes it now it comes again.
+        assert_eq!(served("RCPT TO:<gone@", "452 full", three).unwrap().0, Verdict::Partly);
+        assert_eq!(served("RCPT", "451 later", three).unwrap().0, Verdict::Again(None));
     }
 }
