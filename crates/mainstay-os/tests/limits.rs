@@ -137,6 +137,15 @@ fn how_many(name: &str, otherwise: u64) -> u64 {
     variable(name).map_or(otherwise, |many| many.parse().expect("a number"))
 }
 
+/// Dropped, it is over.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 #[test]
 fn no_limit_is_exceeded_whoever_is_killed() {
     alone("limits::no_limit_is_exceeded_whoever_is_killed", || {
@@ -147,6 +156,8 @@ fn no_limit_is_exceeded_whoever_is_killed() {
         let is_over = AtomicBool::new(false);
         let stall = std::thread::scope(|scope| {
             let survivor = scope.spawn(|| survives(&segment, &is_over));
+            // Also when what follows fails: the scope waits for it.
+            let _over = Over(&is_over);
             kill_many("hitter", &segment, &fd, kills, |round| {
                 segment.header().set_generation(round);
             });
@@ -154,7 +165,8 @@ fn no_limit_is_exceeded_whoever_is_killed() {
             survivor.join().expect("it does not panic")
         });
         eprintln!("no decision beside {kills} kills took more than {stall:.1?} of the processor");
-        assert!(stall < Duration::from_millis(1), "{stall:?}");
+        // Interrupts and first touches of memory are in it; whoever spun for a dead one would take far longer.
+        assert!(stall < Duration::from_millis(50), "{stall:?}");
 
         let limits = segment.limits();
         assert_eq!((limits.evicted(), limits.full()), (0, 0), "there was room");

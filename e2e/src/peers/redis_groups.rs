@@ -73,7 +73,7 @@ fn sentinel(directory: &std::path::Path, server: u16) -> (u16, Server) {
     let text = format!(
         "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor mymaster 127.0.0.1 {server} 2\n\
          sentinel auth-pass mymaster {REDIS_PASSWORD}\n\
-         sentinel down-after-milliseconds mymaster 500\n\
+         sentinel down-after-milliseconds mymaster 2000\n\
          sentinel failover-timeout mymaster 3000\n",
         directory.display()
     );

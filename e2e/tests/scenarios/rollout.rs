@@ -14,7 +14,7 @@ const FOLLOWS: Follows =
     Follows { period: Duration::from_millis(500), failures: 2, lag: Duration::from_secs(1) };
 
 /// What an instance has: a drain delay longer than it takes until nobody is sent to it any more.
-const PATIENT: &str = "workers.count = 1\nhealth.drain_delay = \"4s\"\nworkers.grace = \"10s\"";
+const PATIENT: &str = "workers.count = 1\nhealth.drain_delay = \"6s\"\nworkers.grace = \"10s\"";
 /// The same without.
 const HASTY: &str = "workers.count = 1\nhealth.drain_delay = \"0s\"\nworkers.grace = \"10s\"";
 

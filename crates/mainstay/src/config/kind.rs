@@ -238,7 +238,8 @@ impl Kind {
                 "use paths, addresses and networks such as \"/static/*, 10.0.0.0/8\"".to_owned()
             }
             Self::LimitStorage => {
-                "use redis://HOST:PORT/DB, rediss://HOST, redis+unix:///PATH, or \"\" for none".to_owned()
+                "use redis://HOST:PORT/DB, rediss://HOST, redis+unix:///PATH, \
+                 redis+sentinel://HOST,HOST/SERVICE, redis+cluster://HOST,HOST, or \"\" for none".to_owned()
             }
             Self::OwnRules => {
                 "use rules such as \"slow: p95(mainstay_http_request_duration_seconds, 5m) > 800ms for 3m\""

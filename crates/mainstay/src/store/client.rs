@@ -23,7 +23,7 @@ const DECIDE_TEXT: &str = include_str!("decide.lua");
 const TRY_OUT: &str = "redis.call('SET', KEYS[1], 1, 'PX', 1000) return redis.call('TIME')[1]";
 const TRY_OUT_KEY: &str = "MAINSTAY:TRY";
 /// How often a cluster is asked again, at a node that it names, or after a moment.
-const RETRIES: u32 = 3;
+const RETRIES: u32 = 1;
 
 /// Why the store has not decided.
 #[derive(Clone, Debug)]

@@ -177,6 +177,13 @@ pub(crate) fn sweep(shared: &Shared, now: Mono) {
     let (mut passed, mut long) = (Vec::new(), Vec::new());
     for conn in shared.connections.lock().all.values() {
         let verdict = conn.judge(now, &deadlines, draining);
+        if conn.socket() < 0 {
+            // A connection that another server has is for it to close; its requests are judged all the same.
+            if !matches!(verdict, Verdict::Abort(_)) {
+                conn.order(verdict, now);
+            }
+            continue;
+        }
         conn.order(verdict, now);
         if let Verdict::Abort(which) = verdict {
             passed.push((conn.peer(), which));

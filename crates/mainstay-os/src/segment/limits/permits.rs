@@ -348,8 +348,11 @@ mod tests {
         let of_living = (0..held.len() as u64).filter(|it| it % 2 == 1);
         assert_eq!(of_living.map(|it| limits.held(key(it), 129, &dead)).sum::<u64>(), alive);
         // What a dead one would give back is not his any more.
+        let of_new = || (10_000..10_100).map(|it| limits.held(key(it), 129, &dead)).sum::<u64>();
+        let before = of_new();
         limits.give_back(&held[0], &dead);
-        assert_eq!(limits.evicted(), 0);
+        assert_eq!((of_new(), limits.evicted()), (before, 0));
+        assert!(before > 0);
     }
 
     #[test]

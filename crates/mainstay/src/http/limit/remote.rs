@@ -18,6 +18,7 @@ use http::{Response, StatusCode};
 use mainstay_os::segment::{Scope, Verdict};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 /// The store of this process.
@@ -46,6 +47,27 @@ impl Waiting {
     /// What the store says; `None` where it does not.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Reply>> {
         self.asking.as_mut().poll(cx)
+    }
+}
+
+/// Questions that nobody waits for.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+/// How many of them there may be.
+const MOST_UNDER_WAY: usize = 1_024;
+
+/// One of them. Dropped, it is over.
+struct UnderWay;
+
+impl UnderWay {
+    fn enter() -> Option<UnderWay> {
+        let one = UnderWay;
+        (UNDER_WAY.fetch_add(1, Relaxed) < MOST_UNDER_WAY).then_some(one)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        UNDER_WAY.fetch_sub(1, Relaxed);
     }
 }
 
@@ -132,10 +154,19 @@ impl Limiter {
             return;
         }
         let name = remote.naming.who(who);
+        // While the store lets others wait, this host counts for itself.
+        let Some(under_way) = UnderWay::enter() else {
+            self.meta(asked, who, false);
+            return;
+        };
         // Tried, each counts by itself.
         let item = |met| Item::new(Part::Tried, met, &remote.naming, &name);
         let items = self.plan.meta.iter().map(item).collect();
-        tokio::spawn(remote.store.ask(Question { order: Order::All, items }));
+        let asking = remote.store.ask(Question { order: Order::All, items });
+        tokio::spawn(async move {
+            asking.await;
+            drop(under_way);
+        });
     }
 
     /// A limit that is known to refuse somebody.

@@ -35,6 +35,11 @@ impl log::Log for Facade {
 }
 
 fn level_of(metadata: &Metadata<'_>) -> (Level, bool) {
+    // What the store of limits finds out at each attempt to reach a node is told once, by itself.
+    let is_retold = ["redis::cluster", "redis::sentinel"];
+    if is_retold.iter().any(|it| metadata.target().starts_with(it)) {
+        return (Level::Debug, metadata.level() == log::Level::Trace);
+    }
     match metadata.level() {
         log::Level::Trace => (Level::Debug, true),
         log::Level::Debug => (Level::Debug, false),

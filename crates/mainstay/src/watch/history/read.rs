@@ -1,7 +1,7 @@
 //! What is asked of the store, and the answers.
 
-use super::roll::{Bucket, Kind, LONGEST, Level, STEP};
-use super::store::{Columns, Row, Store, row};
+use super::roll::{Bucket, Kind, LONGEST, Level, Row, STEP};
+use super::store::{Columns, Store, row};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -118,7 +118,11 @@ impl Store {
         let begin = self.begin(id, coarsest).await?.unwrap_or(i64::MAX);
         for level in levels.iter().skip_while(|it| !fits(it, (since, until), now, most)) {
             // Where room was short its older half is gone.
-            if self.begin(id, level).await?.is_some_and(|it| it <= since.max(begin + coarsest.width)) {
+            if self
+                .begin(id, level)
+                .await?
+                .is_some_and(|it| it <= since.max(begin + coarsest.width))
+            {
                 return Ok(level.to_owned());
             }
         }

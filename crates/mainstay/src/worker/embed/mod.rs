@@ -47,7 +47,7 @@ const LIMITS: usize = 16 << 20;
 /// # async fn router() -> Result<axum::Router, mainstay::BoxError> {
 /// use axum::{Router, routing::get};
 ///
-/// let stack = mainstay::Embedded::start("shop", "limits.default = \"100/minute\"").await?;
+/// let stack = mainstay::Embedded::start("shop", "http.request_timeout = \"10s\"").await?;
 /// let router = Router::new().route("/", get(|| async { "hello" })).layer(stack.clone());
 /// # Ok(router)
 /// # }
@@ -55,7 +55,8 @@ const LIMITS: usize = 16 << 20;
 ///
 /// What makes a service is not there: workers and their replacement, reload, strict parsing, deadlines of
 /// connections, `/metrics`, alerts, and sending anything anywhere. Lines wait for [`Embedded::take_lines`]. The
-/// client's address is that in an extension of type `SocketAddr`, where the server has put one.
+/// client's address is that in an extension of type `SocketAddr`, where the server has put one; requests without
+/// it are those of one client, as of one UNIX socket, and share one count of each limit.
 /// Records of `tracing` and panics outside of handlers remain the program's own.
 #[derive(Clone)]
 pub struct Embedded {
@@ -82,6 +83,8 @@ impl Embedded {
         let mut config = Config::resolve(&sources)?;
         // Nobody is there who would send reports.
         config.sentry.dsn = None;
+        // Whoever has the connection knows whether its client takes anything.
+        config.http.write_timeout = Duration::from_secs(u32::MAX.into());
         let log = Log::new(segment(&config)?, 0);
         log.slot().hand_out(1, clock::mono().0, 0);
         log.slot().set_pid(std::process::id());

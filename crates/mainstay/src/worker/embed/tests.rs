@@ -127,6 +127,17 @@ fn a_request_that_takes_too_long_is_answered_with_504() {
 }
 
 #[test]
+fn a_request_that_is_long_under_way_is_left_alone_and_those_after_it_are_still_judged() {
+    run(async {
+        let app = tested("http.request_timeout = \"1500ms\"").await;
+        for _ in 0..2 {
+            let answer = tokio::time::timeout(Duration::from_secs(20), app.get("/stuck")).await;
+            assert_eq!(answer.expect("an answer in time").status(), 504);
+        }
+    });
+}
+
+#[test]
 fn the_application_has_its_worker() {
     run(async {
         let app = start("app.greeting = \"hi\"", async |worker| {
