@@ -113,6 +113,9 @@ mod tests {
         PARTS.map(item).into()
     }
 
+    /// In which order, which limits refuse, and then what became, of how many that were asked, and which are taken.
+    type Case = (Order, &'static [usize], Outcome, usize, &'static [usize]);
+
     /// What becomes of a request that these limits refuse.
     fn judged(order: Order, refusing: &[usize]) -> (Outcome, usize, Vec<usize>) {
         let verdict = |at| Verdict { admitted: !refusing.contains(&at), ..Verdict::default() };
@@ -125,7 +128,7 @@ mod tests {
     fn limits_on_several_servers_count_where_the_script_would_count() {
         use Order::{All, Each, Look};
         use Outcome::{Admitted, Banned, Refused};
-        let cases: [(Order, &[usize], Outcome, usize, &[usize]); 9] = [
+        let cases: [Case; 9] = [
             (All, &[], Admitted, 2, &[2, 3, 4]),
             (Each, &[], Admitted, 2, &[2, 3, 4]),
             (All, &[1, 4], Admitted, 2, &[2, 3]),
