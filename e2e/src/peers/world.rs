@@ -3,6 +3,7 @@
 
 use super::{find, missing};
 use crate::harness::poll;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -77,6 +78,8 @@ impl World {
         world.ip_there("link set there up");
         world.ip_there("link set lo up");
         world.mend();
+        let serves = || TcpStream::connect((THERE, PORT)).ok();
+        assert!(poll(PATIENCE, serves).is_some(), "the other host does not serve");
         world
     }
 
