@@ -79,10 +79,7 @@ impl World {
         world.ip_there("link set lo up");
         world.mend();
         let serves = || TcpStream::connect((THERE, PORT)).ok();
-        assert!(
-            poll(PATIENCE, serves).is_some(),
-            "the web server of the other host does not listen"
-        );
+        assert!(poll(PATIENCE, serves).is_some(), "the other host does not serve");
         world
     }
 
