@@ -537,27 +537,6 @@ mod tests {
             ),
             ("bans del --all", Command::Bans(BansCommand::Del { client: None })),
             ("probes --json", Command::Probes { json: true }),
-            ("history", Command::History(HistoryCommand::List { json: false })),
-            (
-                "history show requests --since 30d --points 60",
-                Command::History(HistoryCommand::Show {
-                    series: "requests".into(),
-                    since: Duration::from_secs(30 * 86_400),
-                    points: 60,
-                    json: false,
-                }),
-            ),
-            (
-                "history events --json",
-                Command::History(HistoryCommand::Events {
-                    since: Duration::from_secs(86_400),
-                    json: true,
-                }),
-            ),
-            (
-                "history export --format csv",
-                Command::History(HistoryCommand::Export { series: None, csv: true }),
-            ),
             ("probe tcp://a:1", Command::ProbeOnce { what: "tcp://a:1".into(), json: false }),
             (
                 "rules export --format grafana",
@@ -588,6 +567,36 @@ mod tests {
                     duration: None,
                     only: Some(Only::Request("abc".into())),
                 },
+            ),
+        ];
+        for (line, command) in cases {
+            assert_eq!(command_of(line), command, "{line}");
+        }
+    }
+
+    #[test]
+    fn commands_of_history_are_understood() {
+        let cases = [
+            ("history", Command::History(HistoryCommand::List { json: false })),
+            (
+                "history show requests --since 30d --points 60",
+                Command::History(HistoryCommand::Show {
+                    series: "requests".into(),
+                    since: Duration::from_secs(30 * 86_400),
+                    points: 60,
+                    json: false,
+                }),
+            ),
+            (
+                "history events --json",
+                Command::History(HistoryCommand::Events {
+                    since: Duration::from_secs(86_400),
+                    json: true,
+                }),
+            ),
+            (
+                "history export --format csv",
+                Command::History(HistoryCommand::Export { series: None, csv: true }),
             ),
         ];
         for (line, command) in cases {

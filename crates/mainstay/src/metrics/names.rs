@@ -40,10 +40,16 @@ pub(crate) const CAPACITY: Capacity =
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident $text:literal;)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "named as the constants that it numbers")]
-        #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "of a store"))]
+        #[cfg_attr(
+            not(all(feature = "redis", feature = "sqlite")),
+            allow(dead_code, reason = "of a store")
+        )]
         enum Index { $($name),* }
         $($(#[doc = $doc])+
-        #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "of a store"))]
+        #[cfg_attr(
+            not(all(feature = "redis", feature = "sqlite")),
+            allow(dead_code, reason = "of a store")
+        )]
         pub(crate) const $name: usize = Index::$name as usize;)*
         /// Name and help of each counter, in the order of the cells.
         pub(crate) const TABLE: &[(&str, &str)] = &[$(($text, concat!($($doc),+))),*];

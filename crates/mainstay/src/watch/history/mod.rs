@@ -18,7 +18,8 @@ mod roll;
 mod shape;
 #[cfg(feature = "sqlite")]
 mod store;
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(feature = "sqlite")]
+#[cfg(test)]
 mod tests;
 #[cfg(feature = "sqlite")]
 mod totals;

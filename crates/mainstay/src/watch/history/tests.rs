@@ -253,6 +253,7 @@ fn a_clock_that_leaps_and_comes_back_lets_nothing_go() {
 #[test]
 fn four_hundred_days_stay_small_and_ninety_are_read_at_once() {
     // Each part of the past is fed as finely as what is left of it: what is finer is gone in the end in any case.
+    #[expect(clippy::disallowed_methods, reason = "how long a test is, is no setting")]
     let is_whole = std::env::var_os("MAINSTAY_HISTORY_DAYS").is_some();
     let times = if is_whole { 10 } else { 1 };
     let probes: Vec<_> = (0..times).map(|it| format!("probe:{it}")).collect();
@@ -266,8 +267,8 @@ fn four_hundred_days_stay_small_and_ninety_are_read_at_once() {
             let left = end - at;
             let step = match left {
                 ..=7_200 => STEP,
-                ..=172_800 => 60,
-                ..=2_592_000 => 900,
+                7_201..=172_800 => 60,
+                172_801..=2_592_000 => 900,
                 _ => 21_600,
             };
             let part = |name: &String, kind, seed: i64| {
@@ -275,9 +276,9 @@ fn four_hundred_days_stay_small_and_ninety_are_read_at_once() {
                 for it in 0..3_i64 {
                     let value = ((at / STEP + seed * 7 + it * 13) % 97) as f64 / 50.0 + 0.001;
                     if kind == Kind::Probe {
-                        bucket.add_time(value, it == 2)
+                        bucket.add_time(value, it == 2);
                     } else {
-                        bucket.add(value, false)
+                        bucket.add(value, false);
                     }
                 }
                 (name.clone(), kind, bucket)
