@@ -121,7 +121,7 @@ impl Store {
             if self
                 .begin(id, level)
                 .await?
-                .is_some_and(|it| it <= since.max(begin + coarsest.width))
+                .is_some_and(|it| it <= since.max(begin.saturating_add(coarsest.width)))
             {
                 return Ok(level.to_owned());
             }
