@@ -106,7 +106,7 @@ impl Desk<'_> {
     fn tidy(&self) {
         let config = self.service.directory().join("mainstay.toml");
         let put = |name: &str, text: &str| {
-            fs::write(self.place.path().join(name), text).expect("a file of ours")
+            fs::write(self.place.path().join(name), text).expect("a file of ours");
         };
         let config = fs::read_to_string(config).expect("the service's configuration");
         put("mainstay.toml", &config);
