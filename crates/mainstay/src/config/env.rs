@@ -69,6 +69,12 @@ pub(crate) fn blessed() -> bool {
     env::var_os("MAINSTAY_BLESS").is_some()
 }
 
+/// Whether tests run where everything that they need must be there.
+#[cfg(test)]
+pub(crate) fn is_ci() -> bool {
+    env::var_os("CI").is_some()
+}
+
 fn pick(
     all: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<(String, String)>, ConfigError> {
