@@ -13,6 +13,7 @@
 mod asset;
 mod auth;
 mod board;
+mod chart;
 mod form;
 mod format;
 mod live;

@@ -10,7 +10,7 @@ use super::auth::Operator;
 use super::store::incident::{self, Incident, Phase};
 use super::store::{attachment, component as components};
 use super::view::{self, IncidentView};
-use super::{format, time};
+use super::{chart, format, time};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, OriginalUri, State};
 use axum::http::StatusCode;
@@ -94,7 +94,8 @@ async fn overview(
 
 /// `GET /operate/service`: the processes of the service, live.
 async fn service(State(site): State<Site>, operator: Operator) -> Response {
-    let context = json!({ "status": site.worker.status() });
+    let charts = chart::all(&site.worker, time::now() / 1_000).await;
+    let context = json!({ "status": site.worker.status(), "charts": charts });
     site.page(StatusCode::OK, "service.html", Some(&operator.0), context)
 }
 
