@@ -27,20 +27,20 @@ pub(crate) struct Chart {
 
 /// The charts of the service; none while there is no history.
 pub(crate) async fn all(worker: &Worker, now: i64) -> Vec<Chart> {
-    let requests = worker.history("requests", DAY, POINTS).await;
+    // Whoever does not answer the first is not asked again: a person waits.
+    let Some(requests) = worker.history("requests", DAY, POINTS).await else { return Vec::new() };
     let times = worker.history("request_seconds", DAY, POINTS).await;
     let since = now - DAY.as_secs() as i64;
     let mut charts = Vec::new();
-    if let Some(requests) = &requests {
-        let total = |of: fn(&HistoryPoint) -> u64| requests.points.iter().map(of).sum::<u64>();
-        let count = |value: f64| format::count(value as u64);
-        for (title, of) in [
-            ("Requests", (|it: &HistoryPoint| it.count) as fn(&HistoryPoint) -> u64),
-            ("Answered with 5xx", |it| it.bad),
-        ] {
-            let of_day = format!("{} in 24 hours", format::count(total(of)));
-            charts.push(chart(title, requests, since, |it| Some(of(it) as f64), count, of_day));
-        }
+    // A span that began before the day is drawn, and not counted.
+    let of_day = || requests.points.iter().filter(|it| it.at >= since);
+    let count = |value: f64| format::count(value as u64);
+    for (title, of) in [
+        ("Requests", (|it: &HistoryPoint| it.count) as fn(&HistoryPoint) -> u64),
+        ("Answered with 5xx", |it| it.bad),
+    ] {
+        let total = format!("{} in 24 hours", format::count(of_day().map(of).sum()));
+        charts.push(chart(title, &requests, since, |it| Some(of(it) as f64), count, total));
     }
     if let Some(times) = times {
         let last = times.points.iter().rev().find_map(|it| it.p95);

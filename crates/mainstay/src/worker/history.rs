@@ -6,7 +6,7 @@ use serde::Deserialize;
 use std::time::Duration;
 
 /// Watch answers at once, or is not there.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a series was in one span of time.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
