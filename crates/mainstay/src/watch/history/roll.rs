@@ -278,7 +278,7 @@ mod tests {
         let mut one = Bucket::default();
         one.add(1.0, false);
         let now = 1_000_000_000;
-        for at in [now, now - 30, now - 30 * DAY] {
+        for at in [now, now - 10, now - 30 * DAY] {
             rollup.note((1, Kind::Metric), at, &one, &mut closed);
         }
         assert!(closed.iter().all(|row| row.bucket.n == 2), "{closed:?}");
