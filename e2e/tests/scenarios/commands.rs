@@ -2,7 +2,7 @@
 //! why no test can. One that is none of these fails.
 
 use crate::support::*;
-use e2e::harness::{Launch, Service};
+use e2e::harness::{Launch, Service, poll};
 use e2e::peers::{Hook, find, missing};
 use std::collections::BTreeMap;
 use std::fs;
@@ -159,6 +159,12 @@ fn every_command_of_the_guides_is_run_or_has_a_reason_not_to_be() {
     );
     let service = Launch::new(mainstay()).directory("alerts").config(&config).start().ready(START);
     service.control_ok(&["user", "add", "alice"]);
+    // The history of the guides has begun: its first ten seconds are over.
+    let begun = poll(START, || {
+        let answer = service.get_admin("/history").ok()?;
+        answer.text().contains("request_seconds").then_some(())
+    });
+    assert!(begun.is_some(), "no history:\n{}", service.log());
     let desk = Desk::of(&service);
     let mut unused: BTreeMap<_, _> = ELSEWHERE.iter().copied().collect();
     let (mut ran, mut left, mut wrong) = (0, 0, Vec::new());

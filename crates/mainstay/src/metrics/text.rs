@@ -88,6 +88,11 @@ pub(crate) enum Value {
 
 /// Who is shown everything that is measured, family by family.
 pub(crate) trait Sink {
+    /// Whether a family is of any use. What is costly to find out is left out where it is not; what costs nothing may
+    /// come all the same.
+    fn wants(&self, _name: &str) -> bool {
+        true
+    }
     /// Begins a family; its samples follow before the next one.
     fn family(&mut self, name: &str, shape: Shape, help: &str);
     /// A sample of the family; `labels` are rendered.

@@ -57,11 +57,14 @@ pub(crate) fn walk(
     service(page, status);
     workers(page, status);
     for ((name, help), cell) in names::TABLE.iter().zip(0..) {
-        page.family(name, Shape::Counter, help.trim());
-        page.sample(name, "", Value::Whole(segment.total(cell)));
+        if page.wants(name) {
+            page.family(name, Shape::Counter, help.trim());
+            page.sample(name, "", Value::Whole(segment.total(cell)));
+        }
     }
     begin(page, &families::EVENTS);
-    for (name, cell) in names::event_cells() {
+    let is_wanted = page.wants(families::EVENTS.name);
+    for (name, cell) in names::event_cells().filter(|_| is_wanted) {
         let total = Value::Whole(segment.total(cell));
         one(page, &families::EVENTS, &[("event", name)], total);
     }
@@ -216,6 +219,9 @@ fn registered(page: &mut dyn Sink, segment: &Segment) {
     for (index, metric) in register.metrics() {
         let Some((kind, merge)) = of_nature(metric.nature()) else { continue };
         let name = text(metric.name());
+        if !page.wants(&name) {
+            continue;
+        }
         let help = text(metric.help());
         // Libraries need not explain theirs, and readers ask for a help.
         let help = if help.is_empty() { "Nobody has said what it means." } else { &help };

@@ -4,7 +4,7 @@ use super::metrics::{alone, begin, one};
 use super::processes::{self, Use};
 use crate::clock;
 use crate::health::{State, checks};
-use crate::metrics::families;
+use crate::metrics::families::{self, Family};
 use crate::metrics::names;
 use crate::metrics::text::{Sink, Value};
 use crate::status::{Status, makes_progress};
@@ -52,7 +52,24 @@ fn readiness(page: &mut dyn Sink, segment: &Segment) {
     alone(page, &families::READINESS_RUN, Value::Whole(segment.header().bad_run()));
 }
 
+/// What the system must be asked for.
+const OF_PROCESSES: [&Family; 10] = [
+    &families::ROLE_CPU,
+    &families::ROLE_MEMORY,
+    &families::WORKER_FDS,
+    &families::PROCESS_CPU,
+    &families::PROCESS_MEMORY,
+    &families::PROCESS_VIRTUAL,
+    &families::PROCESS_FDS,
+    &families::PROCESS_MAX_FDS,
+    &families::PROCESS_THREADS,
+    &families::PROCESS_START,
+];
+
 fn of_processes(page: &mut dyn Sink, segment: &Segment, status: &Status) {
+    if !OF_PROCESSES.iter().any(|it| page.wants(it.name)) {
+        return;
+    }
     let parts = processes::look(segment);
     let roles =
         [("supervisor", parts.supervisor), ("watch", parts.watch), ("worker", parts.workers)];

@@ -8,16 +8,25 @@ use crate::metrics::label;
 use crate::metrics::text::{Shape, Sink, Value};
 use crate::status::Status;
 use mainstay_os::segment::{Segment, Tally, upper_edge};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Collects while it is shown everything.
 struct Chosen<'a> {
     wanted: Vec<&'a Selector>,
+    names: HashSet<&'a str>,
     found: Vec<Found>,
 }
 
-impl Chosen<'_> {
+impl<'a> Chosen<'a> {
+    fn new(wanted: Vec<&'a Selector>) -> Chosen<'a> {
+        let names = wanted.iter().map(|it| &*it.metric).collect();
+        Chosen { found: vec![Found::Nothing; wanted.len()], names, wanted }
+    }
+
     fn each(&mut self, name: &str, labels: &str, mut add: impl FnMut(&mut Found)) {
+        if !self.names.contains(name) {
+            return;
+        }
         let mut read = None;
         for (selector, found) in self.wanted.iter().zip(&mut self.found) {
             if selector.metric != name {
@@ -40,6 +49,10 @@ impl Chosen<'_> {
 }
 
 impl Sink for Chosen<'_> {
+    fn wants(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
     fn family(&mut self, _: &str, _: Shape, _: &str) {}
 
     fn sample(&mut self, name: &str, labels: &str, value: Value) {
@@ -85,7 +98,7 @@ pub(super) fn find(
     // Both of each; one that is not there is the first again, and nobody looks at it.
     let wanted: Vec<_> =
         rules.iter().flat_map(|it| [&it.of, it.by.as_ref().unwrap_or(&it.of)]).collect();
-    let mut chosen = Chosen { found: vec![Found::Nothing; wanted.len()], wanted };
+    let mut chosen = Chosen::new(wanted);
     walk(segment, status, directories, &mut chosen);
     let mut found = chosen.found.into_iter();
     let each = rules.iter().map(|rule| {
@@ -107,7 +120,7 @@ mod tests {
     fn what_is_no_number_is_nothing_and_spoils_no_sum() {
         let rules = parse("a: value(queue) > 1; b: value(empty) > 1").unwrap();
         let wanted: Vec<_> = rules.iter().map(|it| &it.of).collect();
-        let mut chosen = Chosen { found: vec![Found::Nothing; 2], wanted };
+        let mut chosen = Chosen::new(wanted);
         for (name, value) in
             [("queue", 2.0), ("queue", f64::NAN), ("queue", f64::INFINITY), ("empty", f64::NAN)]
         {
