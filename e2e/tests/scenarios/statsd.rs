@@ -9,7 +9,8 @@ use rustix::process::Signal;
 use std::net::{Ipv4Addr, SocketAddr};
 
 fn pushing(to: SocketAddr, more: &str) -> Service {
-    let service = service(&format!("workers.count = 2\nmetrics.statsd = \"{to}\"\n{more}"));
+    let config = format!("workers.count = 2\n{EACH_LINE_ONCE}\nmetrics.statsd = \"{to}\"\n{more}");
+    let service = service(&config);
     service.wait_workers(2, START);
     service
 }

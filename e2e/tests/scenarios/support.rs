@@ -79,6 +79,10 @@ fn build(package: &str, program: &str) -> PathBuf {
     program.unwrap_or_else(|| panic!("cargo has built no program:\n{said}"))
 }
 
+/// The access log in a file, where each line stands once. On standard output, even if that is a file, the last
+/// write of a killed watch may come twice: who kills it and counts lines needs this.
+pub(crate) const EACH_LINE_ONCE: &str = "log.access = \"{dir}/access.log\"";
+
 /// A ready fixture with this configuration.
 pub(crate) fn service(config: &str) -> Service {
     Service::start(fixture(), &[], config).ready(START)

@@ -29,8 +29,9 @@ const LONG: Duration = Duration::from_secs(90);
 
 /// A fixture whose metrics go there twice a second.
 fn measured(url: &str, temporality: &str, config: &str) -> Service {
+    let spool = "telemetry.spool = \"{dir}/spool\"";
     let service = Launch::new(fixture())
-        .config(&format!("workers.count = 2\ntelemetry.spool = \"{{dir}}/spool\"\n{config}"))
+        .config(&format!("workers.count = 2\n{EACH_LINE_ONCE}\n{spool}\n{config}"))
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         .env("OTEL_METRIC_EXPORT_INTERVAL", "500")
         .env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", temporality)
