@@ -1,38 +1,14 @@
 //! Bans: whoever does too often what is counted is refused everything for a while, by all workers and whatever
 //! happens to them; and Fail2ban, which reads the same lines.
 
+use crate::clients::{get_for, metric, statuses};
 use crate::site::site;
 use crate::support::*;
-use e2e::harness::Service;
-use e2e::load::{Response, send};
 use e2e::peers::fail2ban;
 use e2e::visit::Visitor;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use std::fs;
-use std::time::Duration;
-
-const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A GET of a path as the proxy on this host passes it on for a client.
-fn get_for(service: &Service, client: &str, path: &str, more: &str) -> Response {
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: e2e\r\nX-Forwarded-For: {client}\r\nConnection: close\r\n{more}\r\n"
-    );
-    let answer = send(&service.target(), request.as_bytes(), TIMEOUT);
-    answer.unwrap_or_else(|failure| panic!("{failure:?}:\n{}", service.log()))
-}
-
-fn statuses(service: &Service, client: &str, path: &str, count: usize) -> Vec<u16> {
-    (0..count).map(|_| get_for(service, client, path, "").status).collect()
-}
-
-fn metric(service: &Service, name: &str) -> Option<u64> {
-    let answer = service.get_admin("/metrics").expect("watch answers");
-    let text = answer.text();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map(|value| value.trim().parse().expect("a whole number"))
-}
 
 #[test]
 fn a_ban_is_for_everything_and_outlives_workers_a_reload_and_an_upgrade() {

@@ -7,6 +7,7 @@
 mod alerts;
 mod app_log;
 mod bans;
+mod clients;
 mod commands;
 mod control;
 mod corpus;

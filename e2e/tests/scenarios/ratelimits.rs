@@ -1,38 +1,16 @@
 //! Rate limits: as many admitted as a limit says, by however many workers and whoever of them dies;
 //! what the refused are told, and what the log and the commands say.
 
+use crate::clients::{TIMEOUT, get_for, metric, statuses};
 use crate::support::*;
 use crate::wire::Wire;
 use e2e::harness::{Service, Status};
-use e2e::load::{Burst, Failure, Response, burst, send};
+use e2e::load::{Burst, Failure, Response, burst};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
-
-const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A GET of a path as the proxy on this host passes it on for a client.
-fn get_for(service: &Service, client: &str, path: &str, more: &str) -> Response {
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: e2e\r\nX-Forwarded-For: {client}\r\nConnection: close\r\n{more}\r\n"
-    );
-    let answer = send(&service.target(), request.as_bytes(), TIMEOUT);
-    answer.unwrap_or_else(|failure| panic!("{failure:?}:\n{}", service.log()))
-}
-
-fn statuses(service: &Service, client: &str, path: &str, count: usize) -> Vec<u16> {
-    (0..count).map(|_| get_for(service, client, path, "").status).collect()
-}
-
-/// What a metric with these labels says.
-fn metric(service: &Service, line: &str) -> Option<u64> {
-    let answer = service.get_admin("/metrics").expect("watch answers");
-    let text = answer.text();
-    let value = text.lines().find_map(|it| it.strip_prefix(line)).map(str::trim);
-    value.map(|value| value.parse().expect("a whole number"))
-}
 
 #[test]
 fn as_many_are_admitted_as_the_limit_says_by_four_workers_in_every_strategy() {
