@@ -78,7 +78,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
 ];
 
 /// Which series are meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Selector {
     pub(crate) metric: String,
     /// Name, whether it is to be equal, and value.

@@ -154,7 +154,7 @@ pub fn drill(seed: u64, ticks: u64) -> Drill {
         let (path, used) = (DIRECTORY.to_owned(), Some((world.used, None)));
         world.facts.directories = vec![Directory { path, used, full_in: None }];
         windows.note(now, &world.facts, &alerts);
-        engine.tick(now, findings(&alerts, &windows, &world.facts, &[]), true);
+        engine.tick(now, findings((&alerts, &[]), &windows, &world.facts, &[]), true);
         for (index, rule) in engine.rules().iter().enumerate() {
             let Some((name, labels)) = COMPARED.iter().find(|(name, _)| *name == rule.name) else {
                 continue;

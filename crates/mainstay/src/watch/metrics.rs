@@ -92,7 +92,9 @@ pub(super) fn begin(page: &mut dyn Sink, family: &Family) {
 }
 
 pub(super) fn one(page: &mut dyn Sink, family: &Family, labels: &[(&str, &str)], value: Value) {
-    page.sample(family.name, &render(labels.iter().copied()), value);
+    if page.wants(family.name) {
+        page.sample(family.name, &render(labels.iter().copied()), value);
+    }
 }
 
 /// A family of one sample without labels.

@@ -8,7 +8,7 @@ use crate::metrics::label;
 use crate::metrics::text::{Shape, Sink, Value};
 use crate::status::Status;
 use mainstay_os::segment::{Segment, Tally, upper_edge};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Collects while it is shown everything.
 struct Chosen<'a> {
@@ -95,16 +95,21 @@ pub(super) fn find(
     if rules.is_empty() {
         return BTreeMap::new();
     }
-    // Both of each; one that is not there is the first again, and nobody looks at it.
-    let wanted: Vec<_> =
-        rules.iter().flat_map(|it| [&it.of, it.by.as_ref().unwrap_or(&it.of)]).collect();
+    // Many rules look at the same, each with a window or a threshold of its own.
+    let (mut wanted, mut places) = (Vec::new(), HashMap::new());
+    for selector in rules.iter().flat_map(|it| [Some(&it.of), it.by.as_ref()]).flatten() {
+        places.entry(selector).or_insert_with(|| {
+            wanted.push(selector);
+            wanted.len() - 1
+        });
+    }
     let mut chosen = Chosen::new(wanted);
     walk(segment, status, directories, &mut chosen);
-    let mut found = chosen.found.into_iter();
-    let each = rules.iter().map(|rule| {
-        let pair = [found.next().unwrap_or_default(), found.next().unwrap_or_default()];
-        (rule.name.clone(), pair)
-    });
+    let of = |selector: Option<&Selector>| {
+        let place = selector.and_then(|it| places.get(it));
+        place.map_or(Found::Nothing, |place| chosen.found[*place].clone())
+    };
+    let each = rules.iter().map(|it| (it.name.clone(), [of(Some(&it.of)), of(it.by.as_ref())]));
     each.collect()
 }
 

@@ -274,7 +274,8 @@ pub(super) fn fingerprint(sender: &Sender, rule: &str, subject: &str) -> String 
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |it: u8| char::from(b"0123456789abcdef"[usize::from(it)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// As RFC 3339 has it, in milliseconds.

@@ -193,6 +193,8 @@ struct Work {
     gap: Option<Duration>,
     /// The states that were saved.
     states: String,
+    /// How many letters waited for each receiver when all of it was shown.
+    waiting: Vec<usize>,
 }
 
 impl Looker {
@@ -245,7 +247,8 @@ impl Looker {
         }
         let gauges = Gauges::new(segment, self.log.slot_index(), &engine);
         let routes = Routes::default();
-        let work = Work { engine, routes, gauges, saved: 0, last: now, gap, states: String::new() };
+        let (states, waiting) = (String::new(), Vec::new());
+        let work = Work { engine, routes, gauges, saved: 0, last: now, gap, states, waiting };
         (work, (now, start))
     }
 
@@ -293,15 +296,19 @@ impl Looker {
         }
         work.routes.note(now, segment, alerts);
         let mut book = self.office.book();
-        self.grant(work, &mut book, now);
+        let is_granted = self.grant(work, &mut book, now);
         book.kept.windows.note(now, &facts, alerts);
+        work.gauges.set_receivers(&facts.receivers, &book);
         if !is_time {
-            return self.show(work, &facts, &book);
+            if is_granted || self.waiting(&book) != work.waiting {
+                self.show(work, &facts, &book);
+            }
+            return;
         }
-        book.kept.windows.note_own(now, &facts, alerts);
+        book.kept.windows.note_own(now, &facts, &self.own);
         facts.gap = work.gap.take();
         let blind = work.engine.blind();
-        let found = findings(alerts, &book.kept.windows, &facts, &blind);
+        let found = findings((alerts, &self.own), &book.kept.windows, &facts, &blind);
         let failed = found.iter().filter(|it| it.reading == super::rules::rule::Reading::Failed);
         self.log.slot().add(names::EVALUATION_ERRORS, failed.count() as u64);
         let east = mainstay_os::zone::offset_at((now / 1_000_000_000) as i64);
@@ -337,10 +344,12 @@ impl Looker {
         self.office.ring();
     }
 
-    /// Does what commands have asked for.
-    fn grant(&self, work: &Work, book: &mut Book, now: Moment) {
-        let Some(state) = &self.config.alerts.state else { return };
-        for (id, wish) in wishes::waiting(state) {
+    /// Does what commands have asked for, and says whether that was anything.
+    fn grant(&self, work: &Work, book: &mut Book, now: Moment) -> bool {
+        let Some(state) = &self.config.alerts.state else { return false };
+        let waiting = wishes::waiting(state);
+        let is_any = !waiting.is_empty();
+        for (id, wish) in waiting {
             let around = (&work.engine, &self.sender);
             let known = match &wish {
                 Wish::Acknowledge { alert, by } => Some((alert.clone(), by.clone())),
@@ -359,6 +368,7 @@ impl Looker {
             });
             wishes::answer(state, &id, &granted);
         }
+        is_any
     }
 
     /// Tells those who would go on calling people that somebody knows.
@@ -415,10 +425,14 @@ impl Looker {
         }
     }
 
-    fn show(&self, work: &Work, facts: &Facts, book: &Book) {
+    fn show(&self, work: &mut Work, facts: &Facts, book: &Book) {
         let all = (&work.engine, &self.sender);
         self.shown.set(show::render(all, &facts.receivers, book));
-        work.gauges.set_receivers(&facts.receivers, book);
+        work.waiting = self.waiting(book);
+    }
+
+    fn waiting(&self, book: &Book) -> Vec<usize> {
+        self.receivers.iter().map(|it| book.waiting(&it.name)).collect()
     }
 
     /// Writes it into the log.

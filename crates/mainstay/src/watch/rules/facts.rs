@@ -1,10 +1,11 @@
 //! What one look at the service finds, all of one moment; and what of it is remembered for a while.
 
 use super::builtin::{LOOPS, POOL_WINDOW, WIDTHS};
-use super::own::{self, Found, History};
+use super::own::{Found, History};
 use super::window::Series;
 use super::{Moment, nanos};
 use crate::config::Alerts;
+use crate::config::own::OwnRule;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -128,13 +129,12 @@ impl Windows {
     }
 
     /// Takes note of what own rules find.
-    pub(crate) fn note_own(&mut self, now: Moment, facts: &Facts, alerts: &Alerts) {
-        let rules = own::named(alerts);
+    pub(crate) fn note_own(&mut self, now: Moment, facts: &Facts, rules: &[OwnRule]) {
         self.own.retain(|name, _| rules.iter().any(|rule| rule.name == *name));
         for rule in rules {
             let found = facts.own.get(&rule.name).cloned().unwrap_or_default();
             let how = (rule.function, rule.window);
-            self.own.entry(rule.name).or_default().note(self.birth, now, found, how);
+            self.own.entry(rule.name.clone()).or_default().note(self.birth, now, found, how);
         }
     }
 

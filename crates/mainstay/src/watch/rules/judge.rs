@@ -8,6 +8,7 @@ use super::facts::{Directory, Facts, Pool, Probe, Receiver, SATURATED, TIMEOUTS,
 use super::own;
 use super::rule::{Finding, Level, Reading};
 use crate::config::Alerts;
+use crate::config::own::OwnRule;
 use crate::config::units::show_duration;
 use std::time::Duration;
 
@@ -19,9 +20,9 @@ const UNPLANNED: usize = 0;
 const PLANNED: usize = 1;
 const CRASH_LOOPS: usize = 2;
 
-/// All findings of a look. `blind` are the rules that have failed for some time.
+/// All findings of a look. `own` are the operator's rules, `blind` those that have failed for some time.
 pub(crate) fn findings(
-    alerts: &Alerts,
+    (alerts, own): (&Alerts, &[OwnRule]),
     windows: &Windows,
     facts: &Facts,
     blind: &[(&'static str, bool)],
@@ -41,10 +42,10 @@ pub(crate) fn findings(
     }));
     let receivers = facts.receivers.iter();
     found.extend(receivers.map(|it| of("notifier_failed", &it.name, Some(receiver(it)))));
-    for rule in own::named(alerts) {
+    for rule in own {
         // The table has it under the same name, for as long as the process lives.
         let name = blind.iter().find(|(name, _)| *name == rule.name).map(|(name, _)| *name);
-        found.extend(name.map(|name| own::finding(&rule, name, windows.own.get(name))));
+        found.extend(name.map(|name| own::finding(rule, name, windows.own.get(name))));
     }
     found.extend(facts.probes.iter().flat_map(probe));
     found.push(gap(facts.gap));
@@ -290,7 +291,7 @@ mod tests {
         }
 
         fn is(&self, rule: &str) -> Level {
-            let found = findings(&self.alerts, &self.windows, &self.facts, &[]);
+            let found = findings((&self.alerts, &[]), &self.windows, &self.facts, &[]);
             let found = found.into_iter().find(|it| it.rule == rule).unwrap();
             match found.reading {
                 Reading::Is(level) => level,
@@ -407,12 +408,12 @@ mod tests {
         }
         for (minutes, when) in [(119, "in 119 min"), (200, "in 3 h"), (6_000, "in 4 days")] {
             service.facts.directories[0].full_in = Some(Duration::from_secs(minutes * 60));
-            let found = findings(&service.alerts, &service.windows, &service.facts, &[]);
+            let found = findings((&service.alerts, &[]), &service.windows, &service.facts, &[]);
             let told = found.iter().find(|it| it.rule == "directory_full").map(|it| &*it.text);
             assert!(told.is_some_and(|it| it.ends_with(when)), "{told:?}");
         }
         service.facts.directories[0].used = None;
-        let found = findings(&service.alerts, &service.windows, &service.facts, &[]);
+        let found = findings((&service.alerts, &[]), &service.windows, &service.facts, &[]);
         assert!(found.iter().any(|it| it.reading == Reading::Missing && it.text.contains("/x")));
     }
 
@@ -431,7 +432,7 @@ mod tests {
         service.facts.probes = vec![is(Some(false), None)];
         assert_eq!(service.is("probe_down"), Level::Bad);
         service.facts.probes = vec![Probe { is_own: true, ..is(None, None) }];
-        let found = findings(&service.alerts, &service.windows, &service.facts, &[]);
+        let found = findings((&service.alerts, &[]), &service.windows, &service.facts, &[]);
         let found = found.iter().find(|it| it.rule == "listener_silent").unwrap();
         assert_eq!(found.reading, Reading::Missing);
         assert_eq!(service.is("monitoring_gap"), Level::Good);
@@ -445,7 +446,7 @@ mod tests {
         service.serve(60, 100, 0);
         service.facts.ready = None;
         let reading = |service: &Service, rule: &str| {
-            let found = findings(&service.alerts, &service.windows, &service.facts, &[]);
+            let found = findings((&service.alerts, &[]), &service.windows, &service.facts, &[]);
             found.into_iter().find(|it| it.rule == rule).unwrap().reading
         };
         assert_eq!(reading(&service, "not_ready"), Reading::Paused);

@@ -226,8 +226,8 @@ fn exhausted(wait: impl Fn(u64) -> u64, times_out: Option<u64>) -> Option<u64> {
             Facts { ready: Some(true), complete: true, pools: vec![pool], ..Facts::default() };
         windows.note(now, &facts, &alerts);
         let is_time = second.is_multiple_of(10);
-        let notices =
-            is_time.then(|| engine.tick(now, findings(&alerts, &windows, &facts, &[]), true));
+        let notices = is_time
+            .then(|| engine.tick(now, findings((&alerts, &[]), &windows, &facts, &[]), true));
         let mut notices = notices.into_iter().flatten();
         notices.any(|it| it.rule == "pool_exhausted" && it.kind == Kind::Firing)
     })
