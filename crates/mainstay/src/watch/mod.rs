@@ -26,6 +26,7 @@ mod run;
 mod series;
 mod statsd;
 mod threads;
+mod varint;
 
 pub(crate) use alerts::{Wish, ask, explain, export, list, test};
 #[cfg(feature = "sqlite")]
