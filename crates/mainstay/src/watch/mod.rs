@@ -8,6 +8,7 @@ mod ask;
 #[cfg(feature = "database")]
 mod checks;
 mod coding;
+mod connections;
 mod detail;
 mod directories;
 mod export;
@@ -23,6 +24,7 @@ mod probes;
 mod processes;
 pub(crate) mod rules;
 mod run;
+mod scrapes;
 mod series;
 mod statsd;
 mod threads;
