@@ -3,7 +3,7 @@
 //! `cargo run --release -p bench` prints the table of DESIGN §9 for the current tree. The program
 //! starts itself again as each of the servers, so that all of them are one build.
 //! `cargo run --release -p bench -- lines` prints what an access line costs (`bin/lines`), `-- metrics` what
-//! measuring costs (`bin/metrics.rs`), `-- limits` what limits cost (`bin/limits.rs`), and `-- scrape` what
+//! measuring costs (`bin/metrics`), `-- limits` what limits cost (`bin/limits.rs`), and `-- scrape` what
 //! `/metrics` costs.
 
 #![forbid(unsafe_code)]

@@ -5,6 +5,7 @@
 
 mod alertmanager;
 mod balancer;
+mod bugsink;
 mod collector;
 mod fail2ban;
 mod hook;
@@ -30,6 +31,7 @@ mod world;
 
 pub use alertmanager::Alertmanager;
 pub use balancer::{Balancer, Follows};
+pub use bugsink::Bugsink;
 pub use collector::{Collector, SILENCE, Total};
 pub use fail2ban::fail2ban;
 pub use hook::{Hook, Message};

@@ -3,7 +3,7 @@
 use crate::support::*;
 use e2e::harness::{Launch, Service};
 use e2e::load::{Response, send};
-use e2e::peers::Kent;
+use e2e::peers::{Bugsink, Kent};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use std::time::Duration;
@@ -15,9 +15,13 @@ const ARRIVE: Duration = Duration::from_secs(20);
 const SECRETS: [&str; 2] = ["hunter2", "192.0.2.7"];
 
 fn reporting(kent: &Kent, config: &str) -> Service {
+    reporting_to(&kent.dsn(KEY), config)
+}
+
+fn reporting_to(dsn: &str, config: &str) -> Service {
     let config =
         format!("server.environment = \"staging\"\nproxy.trusted = \"loopback\"\n{config}");
-    let launch = Launch::new(fixture()).env("SENTRY_DSN", &kent.dsn(KEY));
+    let launch = Launch::new(fixture()).env("SENTRY_DSN", dsn);
     launch.config(&config).start().ready(START)
 }
 
@@ -191,4 +195,51 @@ fn a_worker_that_hangs_and_one_that_does_not_boot_are_reported_once_each() {
         outermost(failed)["value"].as_str().is_some_and(|it| it.contains("exited with code 7"))
     );
     assert!(!format!("{events:?}").contains("hunter2"));
+}
+
+/// `cargo test -p e2e -- --ignored errors::bugsink` runs it.
+#[test]
+#[ignore = "takes a minute to install Bugsink and to make its database"]
+fn bugsink_makes_an_issue_of_each_fault_and_puts_what_comes_again_to_it() {
+    let _together = together();
+    let Some(bugsink) = Bugsink::start() else { return };
+    let mut service = reporting_to(&bugsink.dsn(), "workers.count = 2");
+    let workers = service.wait_workers(2, START).workers;
+    let failed = ask(&service, "/causes");
+    let problem: Value = serde_json::from_slice(&failed.body).expect("a problem");
+    assert_eq!(ask(&service, "/panic").status, 500);
+    assert_eq!(ask(&service, "/causes").status, failed.status);
+    bugsink.wait_issues(3, ARRIVE);
+    kill_process(pid(workers[0].pid), Signal::KILL).expect("a worker to be killed");
+    let issues = bugsink.wait_issues(4, ARRIVE);
+    service.signal(Signal::TERM);
+    service.wait_exit(START);
+
+    let told = |issue: &Value| {
+        let text = |key: &str| issue[key].as_str().unwrap_or_default().to_owned();
+        (text("calculated_type"), text("transaction"), issue["digested_event_count"].as_u64())
+    };
+    let mut all: Vec<_> = issues.iter().map(told).collect();
+    all.sort();
+    let row = |kind: &str, path: &str, count| (kind.to_owned(), path.to_owned(), Some(count));
+    let expected =
+        [row("StockAway", "/causes", 2), row("WorkerKilled", "", 1), row("panic", "/panic", 1)];
+    assert_eq!(all, expected, "{issues:#?}");
+
+    let events: Vec<Value> = issues.iter().flat_map(|issue| bugsink.events(issue)).collect();
+    assert_eq!(events.len(), 4);
+    let id = problem["error_id"].as_str().expect("an error id").replace('-', "");
+    let failure = events.iter().find(|it| it["event_id"] == id.as_str());
+    let failure = failure.unwrap_or_else(|| panic!("the client's id is no event's: {events:#?}"));
+    let chain = failure["exception"]["values"].as_array().expect("a chain");
+    assert_eq!((chain.len(), &chain[0]["type"]), (2, &"Custom".into()));
+    assert_eq!(failure["release"], "fixture@1");
+    assert_eq!(failure["environment"], "staging");
+    let killed = events.iter().find(|it| outermost(it)["type"] == "WorkerKilled");
+    assert_eq!(killed.expect("a killed worker")["level"], "fatal");
+    let whole = format!("{events:?}");
+    for secret in SECRETS.into_iter().chain([bugsink.key()]) {
+        assert!(!whole.contains(secret), "{secret} in {events:#?}");
+    }
+    assert!(!service.log().contains(bugsink.key()), "{}", service.log());
 }

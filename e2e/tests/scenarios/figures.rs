@@ -1,7 +1,10 @@
-//! Figures: memory at rest and cold start of the smallest service.
+//! Figures: memory at rest and cold start of the smallest service, and what scrapes do to its requests.
 
+use crate::metrics::scrape;
 use crate::support::*;
 use e2e::harness::{Service, poll_every, rss_bytes};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant};
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -47,4 +50,53 @@ fn the_first_answer_comes_soon_after_exec() {
     let best = times.iter().min().copied().unwrap_or_default();
     say(format_args!("cold start to the first 200: best {best:.1?} of {times:.1?}"));
     assert!(!JUDGED || best <= Duration::from_millis(50), "cold start {best:?}");
+}
+
+/// From the begin of one scrape to that of the next, of a scraper in a hurry.
+const HURRY: Duration = Duration::from_millis(100);
+/// Far more than all phases take.
+const LONGEST: Duration = Duration::from_secs(600);
+/// Length of a phase with scrapes, and of one without.
+const PHASE: Duration = Duration::from_millis(500);
+
+#[test]
+fn scrapes_in_a_hurry_make_no_request_late() {
+    let _alone = alone();
+    let service = Service::start(hello(), &[], "workers.count = 2").ready(START);
+    service.wait_workers(2, START);
+    let rounds = if JUDGED { 6 } else { 2 };
+    let (scraping, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let load = usual_load(&service).start();
+    load.run_for(PHASE);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            poll_every(HURRY, LONGEST, || {
+                let is_on = scraping.load(Relaxed);
+                assert!(!is_on || scrape(&service).is_some(), "a scrape is answered");
+                over.load(Relaxed).then_some(())
+            })
+        });
+        for round in 0..rounds {
+            for (is_on, name) in [(false, "quiet"), (true, "scraped")] {
+                load.mark(&format!("{name} {round}"));
+                scraping.store(is_on, Relaxed);
+                load.run_for(PHASE);
+            }
+        }
+        over.store(true, Relaxed);
+    });
+    let report = load.stop();
+    assert_eq!(report.lost(), 0, "{report}");
+    let [quiet, scraped] = ["quiet", "scraped"].map(|name| {
+        let phase = |round| report.phase(&format!("{name} {round}")).quantile(0.99);
+        let mut all: Vec<Duration> = (0..rounds).map(phase).collect();
+        all.sort();
+        all[all.len() / 2]
+    });
+    say(format_args!(
+        "p99 of requests: {quiet:.2?}, and {scraped:.2?} with a scrape each {HURRY:?} (medians of {rounds} phases)"
+    ));
+    // What a neighbour on the machine does to a p99 of a millisecond is more than this.
+    let most = quiet * 2 + Duration::from_millis(2);
+    assert!(!JUDGED || scraped <= most, "{scraped:?}, and {quiet:?} without scrapes");
 }

@@ -101,6 +101,37 @@ fn totals_are_exact_and_never_go_down_whatever_becomes_of_workers_and_supervisor
 }
 
 #[test]
+fn every_scrape_is_answered_while_one_watch_follows_another() {
+    let _together = together();
+    let service = Service::start(hello(), &[], "workers.count = 1").ready(START);
+    let over = AtomicBool::new(false);
+    let scrapes = thread::scope(|scope| {
+        let scraper = || {
+            let mut scrapes = 0;
+            poll_every(Duration::ZERO, 5 * START, || {
+                let answer = service.get_admin("/metrics");
+                let is_whole = answer.as_ref().is_ok_and(|it| it.status == 200);
+                assert!(is_whole, "{answer:?}\n{}", service.log());
+                scrapes += 1;
+                over.load(Ordering::Relaxed).then_some(())
+            });
+            scrapes
+        };
+        let scrapers: Vec<_> = (0..3).map(|_| scope.spawn(scraper)).collect();
+        for _ in 0..3 {
+            let watch = service.status().watch();
+            service.control_ok(&["reload", "--wait"]);
+            service.wait_status("another watch", START, |it| {
+                it.watch().is_some_and(|now| Some(now) != watch)
+            });
+        }
+        over.store(true, Ordering::Relaxed);
+        scrapers.into_iter().map(|it| it.join().expect("no scrape is lost")).sum::<u64>()
+    });
+    say(format_args!("{scrapes} scrapes over three reloads"));
+}
+
+#[test]
 fn a_scraper_gets_the_format_that_it_asks_for() {
     let _together = together();
     let service = service("workers.count = 1");

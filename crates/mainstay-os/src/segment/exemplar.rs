@@ -1,15 +1,11 @@
 //! Exemplars of a histogram: for each magnitude of its values the newest observation that belongs to a
 //! trace.
 //!
-//! One cell is written under a sequence number, as notes are: an odd number, or another one behind the
-//! facts than before them, means that it is being changed, and it counts as empty for that moment. A
-//! holder that was killed in between leaves an empty cell, which the next one can write again.
+//! One cell stands under a [sequence number](super::sequence): while it is being changed it counts as empty, and a
+//! holder that was killed over it leaves an empty cell, which the next one can write again.
 
-use super::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-    fence,
-};
+use super::atomic::{AtomicU64, Ordering::Relaxed};
+use super::sequence::Sequence;
 
 const SEQUENCE: usize = 0;
 const VALUE: usize = 1;
@@ -42,16 +38,13 @@ pub(crate) fn write(words: &[AtomicU64; WORDS], exemplar: &Exemplar) {
     let magnitude = exemplar.value.checked_ilog10().unwrap_or(0) as usize;
     let cell = &cells[magnitude % CELLS];
     let (high, low) = halves(&exemplar.trace);
-    // Odd, whatever a predecessor left.
-    let sequence = cell[SEQUENCE].load(Relaxed) | 1;
-    cell[SEQUENCE].store(sequence, Relaxed);
-    fence(Release);
-    cell[VALUE].store(exemplar.value, Relaxed);
-    cell[TIME].store(exemplar.time, Relaxed);
-    cell[TRACE].store(high, Relaxed);
-    cell[TRACE + 1].store(low, Relaxed);
-    cell[SPAN].store(u64::from_be_bytes(exemplar.span), Relaxed);
-    cell[SEQUENCE].store(sequence.wrapping_add(1), Release);
+    Sequence(&cell[SEQUENCE]).write(|| {
+        cell[VALUE].store(exemplar.value, Relaxed);
+        cell[TIME].store(exemplar.time, Relaxed);
+        cell[TRACE].store(high, Relaxed);
+        cell[TRACE + 1].store(low, Relaxed);
+        cell[SPAN].store(u64::from_be_bytes(exemplar.span), Relaxed);
+    });
 }
 
 /// All that can be read at this moment.
@@ -61,13 +54,10 @@ pub(crate) fn read(words: &[AtomicU64; WORDS]) -> impl Iterator<Item = Exemplar>
 }
 
 fn read_cell(cell: &[AtomicU64; CELL_WORDS]) -> Option<Exemplar> {
-    let before = cell[SEQUENCE].load(Acquire);
-    let [value, time, high, low, span] =
-        [VALUE, TIME, TRACE, TRACE + 1, SPAN].map(|word| cell[word].load(Relaxed));
-    fence(Acquire);
-    let is_whole = before.is_multiple_of(2) && cell[SEQUENCE].load(Relaxed) == before;
+    let facts = || [VALUE, TIME, TRACE, TRACE + 1, SPAN].map(|word| cell[word].load(Relaxed));
+    let [value, time, high, low, span] = Sequence(&cell[SEQUENCE]).read(facts)?;
     let trace = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-    (is_whole && time != 0).then_some(Exemplar { value, time, trace, span: span.to_be_bytes() })
+    (time != 0).then_some(Exemplar { value, time, trace, span: span.to_be_bytes() })
 }
 
 fn halves(trace: &[u8; 16]) -> (u64, u64) {
@@ -106,8 +96,7 @@ mod tests {
     fn one_that_a_killed_holder_left_half_is_none_until_it_is_written_again() {
         let words = words();
         write(&words, &exemplar(7, 1));
-        let sequence = words[SEQUENCE].load(Relaxed);
-        words[SEQUENCE].store(sequence | 1, Relaxed);
+        Sequence(&words[SEQUENCE]).break_off();
         words[TRACE].store(9, Relaxed);
         assert_eq!(read(&words).count(), 0);
         write(&words, &exemplar(8, 2));

@@ -1,15 +1,12 @@
 //! The last requests of a slot that failed, for whoever tells of an incident: what ended well is never
 //! written down here.
 //!
-//! An entry is written under a sequence number, as exemplars are, so that a reader takes it whole or not
-//! at all, and a holder that was killed in between leaves an empty one. They outlive their holder: what a
-//! worker failed at before it died is what somebody wants to know.
+//! An entry stands under a [sequence number](super::sequence), so that a reader takes it whole or not at all, and
+//! a holder that was killed over it leaves an empty one. They outlive their holder: what a worker failed at before
+//! it died is what somebody wants to know.
 
-use super::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-    fence,
-};
+use super::atomic::{AtomicU64, Ordering::Relaxed};
+use super::sequence::Sequence;
 use super::text;
 
 /// Entries of a slot; the oldest is the next one to be overwritten.
@@ -75,20 +72,17 @@ impl<'a> Failures<'a> {
     pub fn note(&self, failed: &Failed<&[u8]>) {
         let count = self.words[COUNT].load(Relaxed);
         let entry = &self.entries()[(count % FAILURES as u64) as usize];
-        // Odd, whatever a predecessor left.
-        let sequence = entry[SEQUENCE].load(Relaxed) | 1;
-        entry[SEQUENCE].store(sequence, Relaxed);
-        fence(Release);
-        entry[TIME].store(failed.time, Relaxed);
-        entry[TOOK].store(failed.took, Relaxed);
-        let mut facts = u64::from(failed.status);
-        let texts = [failed.method, failed.route, failed.id, failed.reason];
-        for (index, (bytes, place)) in texts.into_iter().zip(TEXTS.windows(2)).enumerate() {
-            let stored = text::store(&entry[place[0]..place[1]], bytes);
-            facts |= (stored as u64) << (16 + index * 10);
-        }
-        entry[FACTS].store(facts, Relaxed);
-        entry[SEQUENCE].store(sequence.wrapping_add(1), Release);
+        Sequence(&entry[SEQUENCE]).write(|| {
+            entry[TIME].store(failed.time, Relaxed);
+            entry[TOOK].store(failed.took, Relaxed);
+            let mut facts = u64::from(failed.status);
+            let texts = [failed.method, failed.route, failed.id, failed.reason];
+            for (index, (bytes, place)) in texts.into_iter().zip(TEXTS.windows(2)).enumerate() {
+                let stored = text::store(&entry[place[0]..place[1]], bytes);
+                facts |= (stored as u64) << (16 + index * 10);
+            }
+            entry[FACTS].store(facts, Relaxed);
+        });
         self.words[COUNT].store(count.wrapping_add(1), Relaxed);
     }
 
@@ -99,26 +93,25 @@ impl<'a> Failures<'a> {
 }
 
 fn read(entry: &[AtomicU64; ENTRY_WORDS]) -> Option<Failed<Vec<u8>>> {
-    let before = entry[SEQUENCE].load(Acquire);
-    let facts = entry[FACTS].load(Relaxed);
-    let text = |index: usize| {
-        let mut bytes = Vec::new();
-        let len = (facts >> (16 + index * 10) & 0x3ff) as usize;
-        text::load(&entry[TEXTS[index]..TEXTS[index + 1]], len, &mut bytes);
-        bytes
-    };
-    let failed = Failed {
-        time: entry[TIME].load(Relaxed),
-        took: entry[TOOK].load(Relaxed),
-        status: facts as u16,
-        method: text(0),
-        route: text(1),
-        id: text(2),
-        reason: text(3),
-    };
-    fence(Acquire);
-    let is_whole = before.is_multiple_of(2) && entry[SEQUENCE].load(Relaxed) == before;
-    (is_whole && failed.time != 0).then_some(failed)
+    let failed = Sequence(&entry[SEQUENCE]).read(|| {
+        let facts = entry[FACTS].load(Relaxed);
+        let text = |index: usize| {
+            let mut bytes = Vec::new();
+            let len = (facts >> (16 + index * 10) & 0x3ff) as usize;
+            text::load(&entry[TEXTS[index]..TEXTS[index + 1]], len, &mut bytes);
+            bytes
+        };
+        Failed {
+            time: entry[TIME].load(Relaxed),
+            took: entry[TOOK].load(Relaxed),
+            status: facts as u16,
+            method: text(0),
+            route: text(1),
+            id: text(2),
+            reason: text(3),
+        }
+    });
+    failed.filter(|failed| failed.time != 0)
 }
 
 #[cfg(all(test, not(loom)))]
@@ -179,7 +172,7 @@ mod tests {
         let words = words();
         let failures = Failures::new(&words);
         failures.note(&failed(1, b"/a"));
-        words[HEAD + SEQUENCE].store(words[HEAD + SEQUENCE].load(Relaxed) | 1, Relaxed);
+        Sequence(&words[HEAD + SEQUENCE]).break_off();
         words[COUNT].store(0, Relaxed);
         assert_eq!(failures.iter().count(), 0);
         failures.note(&failed(2, b"/b"));

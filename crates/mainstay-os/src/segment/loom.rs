@@ -7,8 +7,9 @@
 //! the writer, who loads what it stores, is the thread that runs first here; and each model says
 //! which outcomes it must have seen, for a model that explores nothing passes.
 
-use super::atomic::AtomicU64;
-use super::{Exemplar, InFlight, InFlightTable, Ring, Started, exemplar, inflight, ring};
+use super::atomic::{AtomicU64, Ordering::Relaxed};
+use super::sequence::Sequence;
+use super::{InFlight, InFlightTable, Ring, Started, inflight, ring};
 use ::loom::model::Builder;
 use ::loom::sync::Arc;
 use ::loom::thread;
@@ -118,31 +119,41 @@ fn an_entry_is_never_read_as_a_mixture_of_two_requests() {
     assert_eq!(outcomes, BTreeSet::from(expected));
 }
 
-/// Observation `mark`, all of whose facts derive from it, and which all are of one cell.
-fn observed(mark: u8) -> Exemplar {
-    Exemplar { value: mark.into(), time: mark.into(), trace: [mark; 16], span: [mark; 8] }
+/// The words under a sequence number, each of which says which change it is from.
+fn seen(words: &[AtomicU64]) -> Option<[u64; 2]> {
+    Sequence(&words[0]).read(|| [1, 2].map(|word| words[word].load(Relaxed)))
 }
 
 #[test]
-fn an_example_is_never_read_as_a_mixture_of_two() {
-    let outcomes = outcomes(3, || {
-        let words = words(exemplar::WORDS);
+fn what_stands_under_a_sequence_number_is_never_read_as_a_mixture() {
+    let outcomes = outcomes(4, || {
+        let words = words(3);
         let shared = Arc::clone(&words);
-        let cells =
-            |words: &[AtomicU64]| exemplar::read(words.first_chunk().expect("enough")).next();
-        let reader = thread::spawn(move || {
-            let read = cells(&shared);
-            if let Some(read) = read {
-                assert_eq!(read, observed(read.span[0]), "facts of different observations");
-            }
-            read.map(|it| it.value)
-        });
-        let written = words.first_chunk().expect("enough");
-        exemplar::write(written, &observed(1));
-        exemplar::write(written, &observed(2));
+        let reader = thread::spawn(move || seen(&shared));
+        for mark in [1, 2] {
+            Sequence(&words[0])
+                .write(|| [1, 2].into_iter().for_each(|word| words[word].store(mark, Relaxed)));
+        }
         let outcome = reader.join().expect("the reader does not panic");
-        assert_eq!(cells(&words), Some(observed(2)), "after the end of all writing");
+        assert_eq!(seen(&words), Some([2, 2]), "after the end of all writing");
         outcome
     });
-    assert_eq!(outcomes, BTreeSet::from([None, Some(1), Some(2)]));
+    let expected = [None, Some([0, 0]), Some([1, 1]), Some([2, 2])];
+    assert_eq!(outcomes, BTreeSet::from(expected));
+}
+
+#[test]
+fn a_writer_that_was_killed_over_a_change_is_followed_by_another() {
+    let outcomes = outcomes(4, || {
+        let words = words(3);
+        // All of one thread, as for whoever comes after: the change was begun, and one of two words stored.
+        words[0].store(1, Relaxed);
+        words[1].store(1, Relaxed);
+        let shared = Arc::clone(&words);
+        let reader = thread::spawn(move || seen(&shared));
+        Sequence(&words[0])
+            .write(|| [1, 2].into_iter().for_each(|word| words[word].store(2, Relaxed)));
+        reader.join().expect("the reader does not panic")
+    });
+    assert_eq!(outcomes, BTreeSet::from([None, Some([2, 2])]));
 }

@@ -38,6 +38,7 @@ mod note;
 mod pin;
 mod register;
 mod ring;
+mod sequence;
 mod settle;
 mod slot;
 mod text;

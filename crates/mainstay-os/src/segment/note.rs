@@ -1,15 +1,11 @@
 //! A note: a short text with two values that the supervisor changes as a whole while everybody may
 //! read it.
 //!
-//! The writer counts its sequence word up before and after: an odd number, or another one behind the
-//! text than before it, means that the note is being changed, and it counts as empty for that moment.
-//! A supervisor killed in between leaves an empty note, which its successor can write again.
+//! It stands under a [sequence number](super::sequence): while it is being changed it counts as empty, and a
+//! supervisor killed over it leaves an empty note, which its successor can write again.
 
-use super::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-    fence,
-};
+use super::atomic::{AtomicU64, Ordering::Relaxed};
+use super::sequence::Sequence;
 use super::text;
 
 const SEQUENCE: usize = 0;
@@ -60,34 +56,35 @@ impl<'a> Note<'a> {
     /// The note; `None` when it is empty or being changed.
     #[must_use]
     pub fn read(&self) -> Option<NoteRead> {
-        let before = self.words[SEQUENCE].load(Acquire);
-        let values = [self.words[VALUES].load(Relaxed), self.words[VALUES + 1].load(Relaxed)];
-        // A length that makes no sense is cut to what there is.
-        let len = usize::try_from(self.words[LENGTH].load(Relaxed)).unwrap_or(MAX_NOTE);
-        let len = len.min(MAX_NOTE);
-        let mut bytes = [0; MAX_NOTE];
-        let (chunks, _) = bytes.as_chunks_mut::<8>();
-        let used = text::words_for(len);
-        for (chunk, word) in chunks.iter_mut().zip(&self.words[FIXED_WORDS..]).take(used) {
-            *chunk = word.load(Relaxed).to_le_bytes();
-        }
-        fence(Acquire);
-        let is_whole = before.is_multiple_of(2) && self.words[SEQUENCE].load(Relaxed) == before;
-        (is_whole && len > 0).then_some(NoteRead { values, bytes, len })
+        let read = self.sequence().read(|| {
+            let values = [VALUES, VALUES + 1].map(|word| self.words[word].load(Relaxed));
+            // A length that makes no sense is cut to what there is.
+            let len = usize::try_from(self.words[LENGTH].load(Relaxed)).unwrap_or(MAX_NOTE);
+            let len = len.min(MAX_NOTE);
+            let mut bytes = [0; MAX_NOTE];
+            let (chunks, _) = bytes.as_chunks_mut::<8>();
+            let used = text::words_for(len);
+            for (chunk, word) in chunks.iter_mut().zip(&self.words[FIXED_WORDS..]).take(used) {
+                *chunk = word.load(Relaxed).to_le_bytes();
+            }
+            NoteRead { values, bytes, len }
+        });
+        read.filter(|read| read.len > 0)
     }
 
     /// Replaces the note; for the supervisor alone. An empty text removes it; of a longer one than
     /// [`MAX_NOTE`] bytes the beginning is kept.
     pub fn write(&self, values: [u64; 2], text: &[u8]) {
-        // Odd, whatever a predecessor left.
-        let sequence = self.words[SEQUENCE].load(Relaxed) | 1;
-        self.words[SEQUENCE].store(sequence, Relaxed);
-        fence(Release);
-        self.words[VALUES].store(values[0], Relaxed);
-        self.words[VALUES + 1].store(values[1], Relaxed);
-        let stored = text::store(&self.words[FIXED_WORDS..], text);
-        self.words[LENGTH].store(stored as u64, Relaxed);
-        self.words[SEQUENCE].store(sequence.wrapping_add(1), Release);
+        self.sequence().write(|| {
+            self.words[VALUES].store(values[0], Relaxed);
+            self.words[VALUES + 1].store(values[1], Relaxed);
+            let stored = text::store(&self.words[FIXED_WORDS..], text);
+            self.words[LENGTH].store(stored as u64, Relaxed);
+        });
+    }
+
+    fn sequence(&self) -> Sequence<'a> {
+        Sequence(&self.words[SEQUENCE])
     }
 }
 
@@ -128,7 +125,7 @@ mod tests {
         let words = words();
         let note = Note::new(&words);
         note.write([1, 2], b"before");
-        words[SEQUENCE].store(words[SEQUENCE].load(Relaxed) + 1, Relaxed);
+        note.sequence().break_off();
         assert_eq!(note.read(), None);
         note.write([3, 4], b"after");
         assert_eq!(note.read().as_ref().map(NoteRead::text), Some(&b"after"[..]));

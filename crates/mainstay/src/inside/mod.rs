@@ -7,10 +7,12 @@ mod drill;
 pub mod fuzz;
 mod heads;
 mod lines;
+mod passes;
 
 pub use drill::{Drill, drill};
 pub use heads::Heads;
 pub use lines::{AccessLines, Sample};
+pub use passes::{Passes, Traces};
 
 /// The format of access lines that a service has if it names none.
 pub const DEFAULT_FORMAT: &str = crate::log::access::DEFAULT;

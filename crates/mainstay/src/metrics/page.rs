@@ -41,6 +41,9 @@ total never goes down while the service runs, over reloads, recycling, upgrades 
 workers, and a worker that is killed takes nothing with it. Nothing grows with the number of workers that
 ever were.
 
+The answer is made by a thread of the lowest priority (`SCHED_IDLE`), so that no request waits for a scrape. Where
+others want all of the processors, it comes a quarter of a second later.
+
 ## Metrics of your application
 
 ```rust

@@ -1,13 +1,12 @@
-//! The admin listener: the probes, answered from the segment, so that they never queue behind a
-//! stuck application and still tell the truth about it; the metrics; and status, alerts and probes as JSON.
+//! What the admin listener answers: the probes, from the segment, so that they never queue behind a stuck
+//! application and still tell the truth about it; the metrics; and status, alerts and probes as JSON.
 
 use super::alerts::Shown;
 use super::detail::Question;
-use super::directories::Directories;
 #[cfg(feature = "sqlite")]
 use super::history::{self, Door};
-use super::metrics;
 use super::probes::Board;
+use super::scrapes::Scrapes;
 use crate::clock;
 use crate::config::Config;
 use crate::health::State;
@@ -19,25 +18,8 @@ use crate::status::{self, Status, makes_progress};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
-
-/// Connections at once: enough for every prober, not enough to starve watch.
-const CONNECTIONS: usize = 64;
-/// A client here sends its request at once, or is not welcome.
-const HEADER: Duration = Duration::from_secs(5);
 
 /// What the answers are made from.
 #[derive(Debug)]
@@ -47,8 +29,7 @@ pub(crate) struct Admin {
     version: String,
     live: String,
     ready: String,
-    places: Semaphore,
-    directories: Arc<Directories>,
+    scrapes: Scrapes,
     alerts: Arc<Shown>,
     probes: Arc<Board>,
     #[cfg(feature = "sqlite")]
@@ -61,18 +42,16 @@ impl Admin {
         name: String,
         version: String,
         config: &Config,
-        (directories, alerts, probes): (Arc<Directories>, Arc<Shown>, Arc<Board>),
+        (scrapes, alerts, probes): (Scrapes, Arc<Shown>, Arc<Board>),
     ) -> Admin {
         let (live, ready) = (config.health.live_path.clone(), config.health.ready_path.clone());
-        let places = Semaphore::new(CONNECTIONS);
         Admin {
             log,
             name,
             version,
             live,
             ready,
-            places,
-            directories,
+            scrapes,
             alerts,
             probes,
             #[cfg(feature = "sqlite")]
@@ -86,8 +65,13 @@ impl Admin {
         Admin { history, ..self }
     }
 
-    /// The answer. All but history is there at once, so that what was asked is answered also when watch ends.
-    async fn respond(&self, request: Request<Incoming>) -> Response<Bytes> {
+    /// A thread has ended by itself, which only a fault in it does.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.scrapes.has_failed()
+    }
+
+    /// The answer.
+    pub(crate) async fn respond(&self, request: Request<Incoming>) -> Response<Bytes> {
         #[cfg(feature = "sqlite")]
         if let Some(rest) = request.uri().path().strip_prefix("/history")
             && request.method() == Method::GET
@@ -97,6 +81,11 @@ impl Admin {
             let now = (clock::wall() / 1_000_000_000) as i64;
             let question = history::question(rest, query, now);
             return self.of_history(question).await;
+        }
+        if request.uri().path() == "/metrics"
+            && matches!(*request.method(), Method::GET | Method::HEAD)
+        {
+            return self.scrapes.answer(request.headers()).await;
         }
         self.answer(&request)
     }
@@ -140,10 +129,6 @@ impl Admin {
             let status = Status::read(segment, &self.name, &self.version);
             return self.counted(question.answer(&status, state, request.headers()));
         }
-        if path == "/metrics" && matches!(*method, Method::GET | Method::HEAD) {
-            let status = Status::read(segment, &self.name, &self.version);
-            return metrics::answer(segment, &status, &self.directories, request.headers());
-        }
         if path == "/status" && method == Method::GET {
             return json(format!("{}\n", self.status()));
         }
@@ -183,77 +168,4 @@ fn typed(text: String, kind: &'static str) -> Response<Bytes> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// Serves on an inherited listener until the runtime ends.
-///
-/// # Errors
-/// When the descriptor is not a listening socket.
-pub(crate) fn listen(fd: OwnedFd, admin: Arc<Admin>) -> io::Result<()> {
-    rustix::io::ioctl_fionbio(&fd, true)?;
-    let address = rustix::net::getsockname(&fd)?;
-    if address.address_family() == rustix::net::AddressFamily::UNIX {
-        let listener = UnixListener::from_std(fd.into())?;
-        tokio::spawn(async move {
-            loop {
-                let accepted = listener.accept().await;
-                serve(accepted.map(|(stream, _)| TokioIo::new(stream)), &admin).await;
-            }
-        });
-    } else {
-        let listener = TcpListener::from_std(fd.into())?;
-        tokio::spawn(async move {
-            loop {
-                let accepted = listener.accept().await;
-                serve(accepted.map(|(stream, _)| TokioIo::new(stream)), &admin).await;
-            }
-        });
-    }
-    Ok(())
-}
-
-async fn serve<I>(accepted: io::Result<I>, admin: &Arc<Admin>)
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let Ok(stream) = accepted else {
-        // Out of descriptors, most likely; a moment gives some back.
-        let never = std::future::pending::<()>();
-        return drop(tokio::time::timeout(Duration::from_millis(100), never).await);
-    };
-    let admin = Arc::clone(admin);
-    tokio::spawn(async move {
-        let Ok(_place) = admin.places.try_acquire() else { return };
-        let service = service_fn(|request: Request<Incoming>| async {
-            Ok::<_, Infallible>(admin.respond(request).await.map(Whole))
-        });
-        let mut server = http1::Builder::new();
-        server.timer(TokioTimer::new()).header_read_timeout(HEADER).half_close(true);
-        // A client that breaks off has its reasons.
-        server.serve_connection(stream, service).await.ok();
-    });
-}
-
-/// A body that is there at once.
-struct Whole(Bytes);
-
-impl Body for Whole {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = std::mem::take(&mut self.0);
-        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.len() as u64)
-    }
 }

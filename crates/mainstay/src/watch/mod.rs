@@ -8,6 +8,7 @@ mod ask;
 #[cfg(feature = "database")]
 mod checks;
 mod coding;
+mod connections;
 mod detail;
 mod directories;
 mod export;
@@ -23,9 +24,11 @@ mod probes;
 mod processes;
 pub(crate) mod rules;
 mod run;
+mod scrapes;
 mod series;
 mod statsd;
 mod threads;
+mod varint;
 
 pub(crate) use alerts::{Wish, ask, explain, export, list, test};
 #[cfg(feature = "sqlite")]

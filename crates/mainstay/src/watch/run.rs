@@ -1,7 +1,8 @@
 //! Watch's life: write logs on a thread, answer probes, leave when told.
 
-use super::admin::{self, Admin};
+use super::admin::Admin;
 use super::alerts::Alerts;
+use super::connections::Connections;
 use super::directories::Directories;
 use super::export::Exporters;
 use super::heartbeat::Heartbeat;
@@ -11,6 +12,7 @@ use super::history::History;
 use super::history::Intake;
 use super::logs::LogWriters;
 use super::probes::Probes;
+use super::scrapes::Scrapes;
 use super::statsd;
 use crate::clock;
 use crate::config::Config;
@@ -75,12 +77,14 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     let found = (&directories, probes.board(), &intake);
     let alerts = Alerts::start(&log, config, found, (&name, &version))?;
     let heartbeat = Heartbeat::start(&log, config, alerts.shown())?;
-    let shown = (Arc::clone(&directories), alerts.shown(), probes.board());
+    let scrapes = Scrapes::start(&log, &directories, (&name, &version))?;
+    let shown = (scrapes, alerts.shown(), probes.board());
     let admin = Admin::new(log.clone(), name, version, config, shown);
     #[cfg(feature = "sqlite")]
     let admin = admin.with_history(history.door());
     runtime.block_on(async {
         let (leave, told) = oneshot::channel();
+        let connections = Connections::new();
         let push = tokio::spawn(statsd::run(log.clone(), config.metrics.clone(), told));
         let threads = Threads {
             writers: &writers,
@@ -91,7 +95,8 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
             #[cfg(feature = "sqlite")]
             history: &history,
         };
-        attend(listeners, Arc::new(admin), &directories, &log, &stop, threads).await?;
+        let admin = (Arc::new(admin), &connections);
+        attend(listeners, admin, &directories, &log, &stop, threads).await?;
         // The last telemetry and the last lines take a while, and probes and scrapers are answered meanwhile.
         let end = move || {
             heartbeat.finish();
@@ -106,6 +111,7 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
         tokio::task::spawn_blocking(end).await.map_err(io::Error::other)?;
         drop(leave);
         tokio::time::timeout(LAST_PUSH, push).await.ok();
+        connections.finish().await;
         Ok(())
     })
 }
@@ -123,14 +129,18 @@ struct Threads<'a> {
 
 async fn attend(
     listeners: Vec<(OwnedFd, Passed)>,
-    admin: Arc<Admin>,
+    (admin, connections): (Arc<Admin>, &Connections),
     directories: &Directories,
     log: &Log,
     stop: &Notify,
     threads: Threads<'_>,
 ) -> io::Result<()> {
     for (fd, _) in listeners {
-        admin::listen(fd, Arc::clone(&admin))?;
+        let admin = Arc::clone(&admin);
+        connections.listen(fd, move |request| {
+            let admin = Arc::clone(&admin);
+            async move { admin.respond(request).await }
+        })?;
     }
     #[cfg(feature = "database")]
     tokio::spawn(super::checks::run(log.clone()));
@@ -156,6 +166,9 @@ async fn attend(
         directories.settle(log.segment()).ok();
         if threads.exporters.has_failed() {
             return Err(io::Error::other("a thread of telemetry has failed"));
+        }
+        if admin.has_failed() {
+            return Err(io::Error::other("the thread of scrapes has failed"));
         }
         if threads.alerts.has_failed() {
             return Err(io::Error::other("a thread of alerts has failed"));

@@ -248,7 +248,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         part: "crates/mainstay/src/watch/history/shape.rs",
-        may: &["crate::watch::history"],
+        may: &["crate::watch::history", "crate::watch::varint"],
         never: IMPURE,
     },
     Layer {
@@ -265,6 +265,11 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         part: "crates/mainstay/src/watch/probes/certificate.rs",
         may: &["crate::watch::probes"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/watch/varint.rs",
+        may: &["crate::watch::varint"],
         never: IMPURE,
     },
     Layer {

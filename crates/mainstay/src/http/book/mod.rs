@@ -2,6 +2,7 @@
 //! it, and closes the page with its line and its counts, as one act.
 
 mod enter;
+mod pass;
 mod trace;
 
 use super::Body;
@@ -16,7 +17,7 @@ use crate::log::access::{AccessFormat, Ended, Ending};
 use crate::log::stamps::Stamps;
 use crate::log::{LINE, Log, Stream};
 use crate::metrics::names;
-use crate::metrics::requests::Requests;
+use crate::metrics::requests::{Requests, Series};
 use http::header::HeaderMap;
 use http::{Request, Version};
 use mainstay_os::segment::{Failed, Record as LineRecord, Settlement};
@@ -207,9 +208,7 @@ impl Recorder {
             }
             None => self.enter(&mut page, conn, request, number),
         }
-        let slot = self.log.slot();
-        slot.request_began();
-        slot.add(names::BEGUN + page.protocol as usize, 1);
+        self.count_begin(&page);
         conn.request_began(now, request.version() == Version::HTTP_2);
         page
     }
@@ -223,9 +222,7 @@ impl Recorder {
         self.enter_refused(&mut page, conn, refusal, conn.next_number());
         page.status = refusal.status;
         page.reason = refusal.reason;
-        let slot = self.log.slot();
-        slot.request_began();
-        slot.add(names::BEGUN + page.protocol as usize, 1);
+        self.count_begin(&page);
         self.close(page, Ending::Aborted);
     }
 
@@ -283,14 +280,7 @@ impl Recorder {
             dropped: names::ACCESS_DROPPED,
         });
         let record = record.ok_or(if quiet { names::ACCESS_QUIET } else { names::NONE });
-        let entry = (page.entry != NO_ENTRY).then_some(page.entry as usize);
-        let (method, route) = page.asked();
-        let series = requests.series(method, route, status);
-        let cells =
-            [names::REQUESTS, names::status_cell(status), slot.bin_cell(series.duration, duration)];
-        slot.settle(&Settlement { entry, cells, record });
-        slot.measures().add_to_sum(series.duration, duration);
-        requests.measure(series, &page.extent());
+        let series = self.count_end(requests, &page, (status, duration), record);
         if status >= 500 && !page.probe {
             self.note_failure(&page, status, duration);
         }
@@ -309,6 +299,36 @@ impl Recorder {
         if served == self.book.limit {
             (self.at_limit)(served);
         }
+    }
+
+    /// Counts a request that begins.
+    #[inline]
+    fn count_begin(&self, page: &Page) {
+        let slot = self.log.slot();
+        slot.request_began();
+        slot.add(names::BEGUN + page.protocol as usize, 1);
+    }
+
+    /// Counts and measures a request that has ended, with its line, and gives where it was measured. Lines are
+    /// locked.
+    #[inline]
+    fn count_end(
+        &self,
+        requests: &mut Requests,
+        page: &Page,
+        (status, duration): (u16, u64),
+        record: Result<LineRecord<'_>, usize>,
+    ) -> Series {
+        let slot = self.log.slot();
+        let (method, route) = page.asked();
+        let series = requests.series(method, route, status);
+        let cells =
+            [names::REQUESTS, names::status_cell(status), slot.bin_cell(series.duration, duration)];
+        let entry = (page.entry != NO_ENTRY).then_some(page.entry as usize);
+        slot.settle(&Settlement { entry, cells, record });
+        slot.measures().add_to_sum(series.duration, duration);
+        requests.measure(series, &page.extent());
+        series
     }
 
     /// Writes down a request that failed, for whoever tells of an incident. Lines are locked.

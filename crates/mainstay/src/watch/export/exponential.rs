@@ -8,6 +8,7 @@
 use super::figures::Bins;
 use super::proto;
 use crate::metrics::text::BILLION;
+use crate::watch::varint;
 use mainstay_os::segment::{BINS, upper_edge};
 use std::collections::BTreeMap;
 
@@ -39,7 +40,7 @@ pub(super) fn write(bins: &Bins, sum: f64, out: &mut Vec<u8>) {
         proto::message(8, out, |out| {
             proto::number(1, zigzag(buckets.offset), out);
             let mut packed = Vec::new();
-            buckets.counts.iter().for_each(|count| proto::varint(*count, &mut packed));
+            buckets.counts.iter().for_each(|count| varint::put(&mut packed, *count));
             proto::bytes(2, &packed, out);
         });
     }

@@ -1,9 +1,11 @@
 //! The few forms of protobuf that OTLP is written in, and as much reading as its answers need. Pure.
 
+use crate::watch::varint;
+
 /// Appends a field of bytes: a text, a message, packed numbers.
 pub(super) fn bytes(field: u32, value: &[u8], out: &mut Vec<u8>) {
     tag(field, 2, out);
-    varint(value.len() as u64, out);
+    varint::put(out, value.len() as u64);
     out.extend_from_slice(value);
 }
 
@@ -23,7 +25,7 @@ pub(super) fn fixed64(field: u32, bits: u64, out: &mut Vec<u8>) {
 /// Appends a number of the kinds `uint64`, `int64` that is not negative, `bool` and `enum`.
 pub(super) fn number(field: u32, value: u64, out: &mut Vec<u8>) {
     tag(field, 0, out);
-    varint(value, out);
+    varint::put(out, value);
 }
 
 /// Appends a `KeyValue` with a text.
@@ -35,15 +37,7 @@ pub(super) fn attribute(field: u32, key: &str, value: &str, out: &mut Vec<u8>) {
 }
 
 fn tag(field: u32, wire: u32, out: &mut Vec<u8>) {
-    varint(u64::from(field << 3 | wire), out);
-}
-
-pub(super) fn varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
+    varint::put(out, u64::from(field << 3 | wire));
 }
 
 /// A value as it is read.
@@ -68,13 +62,13 @@ pub(super) fn fields(mut rest: &[u8]) -> impl Iterator<Item = Result<(u32, Value
 }
 
 fn read_field<'a>(rest: &mut &'a [u8]) -> Option<(u32, Value<'a>)> {
-    let tag = read_varint(rest)?;
+    let tag = varint::take(rest)?;
     let field = u32::try_from(tag >> 3).ok().filter(|field| *field > 0)?;
     let value = match tag & 7 {
-        0 => Value::Number(read_varint(rest)?),
+        0 => Value::Number(varint::take(rest)?),
         1 => Value::Number(u64::from_le_bytes(*split(rest, 8)?.first_chunk()?)),
         2 => {
-            let len = usize::try_from(read_varint(rest)?).ok()?;
+            let len = usize::try_from(varint::take(rest)?).ok()?;
             Value::Bytes(split(rest, len)?)
         }
         5 => Value::Number(u64::from(u32::from_le_bytes(*split(rest, 4)?.first_chunk()?))),
@@ -87,19 +81,6 @@ fn split<'a>(rest: &mut &'a [u8], at: usize) -> Option<&'a [u8]> {
     let (before, after) = rest.split_at_checked(at)?;
     *rest = after;
     Some(before)
-}
-
-fn read_varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, after) = rest.split_first()?;
-        *rest = after;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! How long things took, as counts in at most 64 bins whose edges grow by a third of an octave: two of them can be
 //! added up, so a percentile is right at any zoom, which an average of percentiles is not.
 
+use crate::watch::varint::{put, take};
+
 /// How many bins there are.
 pub(crate) const BINS: usize = 64;
 /// Bins in which a value doubles.
@@ -76,27 +78,6 @@ fn bin(seconds: f64) -> usize {
 /// The geometric middle of a bin, seconds.
 fn middle(bin: usize) -> f64 {
     ((bin as f64 - 0.5) / PER_OCTAVE + FIRST).exp2()
-}
-
-fn put(packed: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        packed.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    packed.push(number as u8);
-}
-
-fn take(packed: &mut &[u8]) -> Option<u64> {
-    let mut number = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (first, rest) = packed.split_first()?;
-        *packed = rest;
-        number |= u64::from(first & 0x7f) << shift;
-        if first & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

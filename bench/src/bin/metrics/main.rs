@@ -1,10 +1,12 @@
-//! What measuring costs: processor time of one addition, beside the crates that others use, and of adding up
-//! what all slots have.
+//! What measuring costs: processor time of one addition, beside the crates that others use, of all that is measured
+//! of a request, and of adding up what all slots have.
 //!
 //! `cargo run --release -p bench -- metrics` starts it.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
+
+mod requests;
 
 use mainstay_os::segment::{Capacity, Kind, Layout, Segment, Tally};
 use metrics::Recorder;
@@ -41,6 +43,7 @@ fn main() {
     println!(
         "\nFastest of {ROUNDS} interleaved rounds of {ROUND}; the call through a box is in each.\n"
     );
+    requests::print();
     totals();
 }
 

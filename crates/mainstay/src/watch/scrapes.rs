@@ -1,0 +1,153 @@
+//! Scrapes: the page is made by a thread that runs only where nobody else wants to, so that no request waits for
+//! it. On a machine that has nothing to spare the thread gets no turn, and whoever asked makes the page itself:
+//! that is when somebody wants to see it.
+
+use super::directories::Directories;
+use super::metrics;
+use crate::log::Log;
+use crate::status::Status;
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use mainstay_os::idle;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long the thread may take. Scrapers give up after seconds.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Enough for compressing.
+const STACK: usize = 1 << 20;
+
+/// Makes a page for a scraper with these headers.
+type Make = dyn Fn(&HeaderMap) -> Response<Bytes> + Send + Sync;
+
+/// The way to the page.
+pub(crate) struct Scrapes {
+    make: Arc<Make>,
+    jobs: mpsc::Sender<Job>,
+    thread: JoinHandle<()>,
+}
+
+/// A scraper that waits.
+struct Job {
+    headers: HeaderMap,
+    answer: oneshot::Sender<Response<Bytes>>,
+}
+
+impl fmt::Debug for Scrapes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scrapes").field("thread", &self.thread).finish_non_exhaustive()
+    }
+}
+
+impl Scrapes {
+    /// Begins to make pages of what is measured.
+    ///
+    /// # Errors
+    /// When the system has no room for a thread.
+    pub(crate) fn start(
+        log: &Log,
+        directories: &Arc<Directories>,
+        (name, version): (&str, &str),
+    ) -> io::Result<Scrapes> {
+        let (log, directories) = (log.clone(), Arc::clone(directories));
+        let (name, version) = (name.to_owned(), version.to_owned());
+        Scrapes::with(move |headers| {
+            let status = Status::read(log.segment(), &name, &version);
+            metrics::answer(log.segment(), &status, &directories, headers)
+        })
+    }
+
+    fn with(
+        make: impl Fn(&HeaderMap) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> io::Result<Scrapes> {
+        let make: Arc<Make> = Arc::new(make);
+        let (jobs, come) = mpsc::channel::<Job>();
+        let ours = Arc::clone(&make);
+        let thread = thread::Builder::new().name("scrape".into()).stack_size(STACK);
+        let thread = thread.spawn(move || {
+            // Where that is forbidden, requests wait a little longer.
+            idle::give_way().ok();
+            for job in come {
+                if !job.answer.is_closed() {
+                    // Who has left needs none.
+                    job.answer.send(ours(&job.headers)).ok();
+                }
+            }
+        })?;
+        Ok(Scrapes { make, jobs, thread })
+    }
+
+    /// The thread has ended by itself, which only a fault in it does.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// The answer to a scrape.
+    pub(crate) async fn answer(&self, headers: &HeaderMap) -> Response<Bytes> {
+        let (answer, made) = oneshot::channel();
+        // Where the thread is gone nobody answers, and the page is made here.
+        self.jobs.send(Job { headers: headers.clone(), answer }).ok();
+        match tokio::time::timeout(PATIENCE, made).await {
+            Ok(Ok(page)) => page,
+            _ => (self.make)(headers),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// What is answered: the name of the thread that made it.
+    fn answered(scrapes: &Scrapes) -> String {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let page = runtime.block_on(scrapes.answer(&HeaderMap::new()));
+        String::from_utf8(page.into_body().to_vec()).unwrap()
+    }
+
+    fn own_name() -> Bytes {
+        thread::current().name().unwrap_or_default().to_owned().into()
+    }
+
+    #[test]
+    fn a_page_is_made_by_the_thread_and_where_that_gets_no_turn_by_who_asked() {
+        let (go_on, wait) = mpsc::channel::<()>();
+        let wait = Mutex::new(wait);
+        let scrapes = Scrapes::with(move |_| {
+            if thread::current().name() == Some("scrape") {
+                wait.lock().unwrap().recv().ok();
+            }
+            Response::new(own_name())
+        });
+        let scrapes = scrapes.unwrap();
+        assert_eq!(answered(&scrapes).as_bytes(), own_name());
+        // The first page, which nobody waits for any more, and all others.
+        drop(go_on);
+        let end = crate::clock::mono() + Duration::from_secs(20);
+        while answered(&scrapes) != "scrape" {
+            assert!(crate::clock::mono() < end, "the thread has no turn");
+        }
+        assert!(!scrapes.has_failed());
+    }
+
+    #[test]
+    fn a_thread_that_has_failed_is_told_and_the_page_is_made_all_the_same() {
+        let scrapes = Scrapes::with(|_| {
+            assert_ne!(thread::current().name(), Some("scrape"), "the thread fails, as told");
+            Response::new(own_name())
+        });
+        let scrapes = scrapes.unwrap();
+        assert_eq!(answered(&scrapes).as_bytes(), own_name());
+        let end = crate::clock::mono() + Duration::from_secs(20);
+        while !scrapes.has_failed() {
+            assert!(crate::clock::mono() < end, "it has not failed");
+            thread::yield_now();
+        }
+        assert_eq!(answered(&scrapes).as_bytes(), own_name());
+    }
+}
