@@ -12,6 +12,7 @@ use std::time::Duration;
 
 /// Time to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
+const OTHER: &str = "other.pem";
 
 /// The server, and the sentinel if it has one.
 #[derive(Debug)]
@@ -83,6 +84,8 @@ impl TlsRedis {
         let directory = directory.expect("a temporary directory");
         let [key, certificate] = files(directory.path());
         make(&openssl, (&key, &certificate), "127.0.0.1", 30);
+        let other = directory.path().join(OTHER);
+        make(&openssl, (&directory.path().join("other.key"), &other), "elsewhere", 30);
         let port = free_port();
         let mut words = with_tls(directory.path(), port);
         words.extend(more.iter().map(|it| (*it).to_owned()));
@@ -106,6 +109,12 @@ impl TlsRedis {
     pub fn certificate(&self) -> PathBuf {
         let [_, certificate] = files(self.directory.path());
         certificate
+    }
+
+    /// The file of a certificate that nothing of it has.
+    #[must_use]
+    pub fn other_certificate(&self) -> PathBuf {
+        self.directory.path().join(OTHER)
     }
 
     /// What it answers to a command, as far as it is one line.

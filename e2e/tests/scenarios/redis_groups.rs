@@ -6,6 +6,7 @@ use crate::support::*;
 use e2e::harness::{Launch, poll};
 use e2e::load::Load;
 use e2e::peers::{self, REDIS_PASSWORD, RedisCluster, TlsRedis, WatchedRedis};
+use std::path::Path;
 use std::time::Duration;
 
 const TIME: Duration = Duration::from_secs(60);
@@ -128,19 +129,18 @@ fn sentinels_and_clusters_are_spoken_to_with_tls_and_believed_by_their_certifica
             redis.url()
         );
         // It speaks TLS, which the fixture does not.
-        let launch = || {
+        let start = |trusts: &Path| {
             let launch = Launch::new(mainstay()).config(&config);
-            launch.env("DATABASE_URL", "sqlite:site.db")
+            let launch = launch.env("DATABASE_URL", "sqlite:site.db");
+            launch.env("SSL_CERT_FILE", &trusts.display().to_string()).start().ready(START)
         };
-        let stranger = launch().start().ready(START);
+        let stranger = start(&redis.other_certificate());
         let check = stranger.control(&["check"]);
         let said = String::from_utf8_lossy(&check.stderr).into_owned();
         assert!(said.contains("store-unreachable") && said.contains("certificate"), "{said}");
         assert_eq!(redis.ask(&["DBSIZE"]), "0");
         drop(stranger);
-        let certificate = redis.certificate();
-        let launch = launch().env("SSL_CERT_FILE", &certificate.display().to_string());
-        let service = launch.start().ready(START);
+        let service = start(&redis.certificate());
         assert_eq!(admitted(&service, "192.0.2.1", 5), 3);
         assert_ne!(redis.ask(&["DBSIZE"]), "0");
         for counter in ["timeouts_total", "errors_total", "away_decisions_total", "away"] {
