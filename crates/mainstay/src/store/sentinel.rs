@@ -10,6 +10,8 @@ use tokio::time::timeout;
 
 /// How long one sentinel, and the server that it names, may take: another may know better.
 const EACH: Duration = Duration::from_millis(300);
+/// The same with TLS, which takes twice the round trips.
+const EACH_TLS: Duration = Duration::from_millis(600);
 
 /// The sentinels of a service.
 #[derive(Debug)]
@@ -40,12 +42,13 @@ impl Sentinels {
     /// What the last sentinel said, or why it did not.
     pub(super) async fn connect(&self) -> Result<MultiplexedConnection, Trouble> {
         let mut last = Trouble::Connecting;
+        let each = if self.tls { EACH_TLS } else { EACH };
         for _ in &self.hosts {
             let at = self.first.load(Ordering::Relaxed);
             let (host, port) = &self.hosts[at % self.hosts.len()];
             // Noted before it is known: whoever waits for this may give up.
             self.first.store(at.wrapping_add(1), Ordering::Relaxed);
-            match timeout(EACH, self.by(host, *port)).await.unwrap_or(Err(Trouble::Late(EACH))) {
+            match timeout(each, self.by(host, *port)).await.unwrap_or(Err(Trouble::Late(each))) {
                 Ok(connection) => {
                     self.first.store(at, Ordering::Relaxed);
                     return Ok(connection);

@@ -256,7 +256,7 @@ impl<'a> Refused<'a> {
         fence(Acquire);
         let is = count.load(Relaxed);
         let is_whole = before & !COUNT == is & !COUNT && before & COUNT != 0;
-        (is_whole && sum == self.sum(of, is & !COUNT, &whom)).then(|| Named {
+        (is_whole && sum == self.sum(of, is & !COUNT, &whom)).then_some(Named {
             whom,
             term: (is >> COUNT_BITS) << 16 | at as u64,
             count: is & COUNT,
@@ -308,7 +308,7 @@ mod tests {
 
     /// What is told of each client, as far as it has a place.
     fn named(refused: Refused<'_>) -> HashMap<String, Named> {
-        let all = refused.each().map(|it| (String::from_utf8(it.whom.key.clone()).unwrap(), it));
+        let all = refused.each().map(|it| (String::from_utf8_lossy(&it.whom.key).into_owned(), it));
         all.collect()
     }
 
