@@ -20,6 +20,7 @@ use crate::log::outlet;
 use crate::passport::{Passport, Role};
 #[cfg(feature = "redis")]
 use crate::store;
+use crate::supervisor::refusals::{self, Looks};
 use crate::supervisor::{self, Identity};
 use crate::worker::{App, Outcome, Worker};
 use crate::{voice, watch, worker};
@@ -285,6 +286,11 @@ impl Builder {
                 let data = table::effective(&settings, &plan);
                 Ok(if *json { format!("{data:#}\n") } else { table::effective_text(&data) })
             }
+            Command::Limits(cli::LimitsCommand::Watch { count, each, json }) => {
+                let looks = Looks { count: *count, each: *each, json: *json };
+                refusals::watch(&config, &identity.name, looks, &mut try_print)?;
+                Ok(String::new())
+            }
             #[cfg(feature = "redis")]
             Command::Limits(asked) => {
                 let bad = |reason: String| (BAD_CONFIG, reason);
@@ -442,8 +448,13 @@ fn fail(code: u8, text: &dyn fmt::Display) -> ExitCode {
 
 /// Writes to standard output; a reader that has gone is no failure of ours.
 fn print(text: &str) {
+    try_print(text).ok();
+}
+
+/// Prints while somebody takes it.
+fn try_print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
 fn complain(text: &str) {

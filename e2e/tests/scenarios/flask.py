@@ -1,6 +1,6 @@
 """Asks an application with Flask-Limiter, and prints what each answer says of its limits as a line of JSON.
 
-Arguments: strategy, then the paths to ask for one after the other.
+Arguments: strategy, the limits of "/", then the paths to ask for one after the other.
 """
 
 import json
@@ -11,7 +11,10 @@ from flask import Flask
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 
-strategy, paths = sys.argv[1], sys.argv[2:]
+strategy, rates, paths = sys.argv[1], sys.argv[2], sys.argv[3:]
+if strategy == "sliding-window-counter":
+    # Its windows begin where the service's do: at multiples of their length since the host's start.
+    time.time = lambda: 1_700_000_000 // 7200 * 7200 + time.monotonic()
 app = Flask(__name__)
 limiter = Limiter(
     get_remote_address,
@@ -25,7 +28,7 @@ limiter = Limiter(
 
 
 @app.route("/")
-@limiter.limit("3/minute; 20/hour")
+@limiter.limit(rates)
 def root():
     return "hello"
 

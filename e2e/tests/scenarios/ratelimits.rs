@@ -235,6 +235,64 @@ fn commands_show_test_and_clear_what_a_client_has_used() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("never-binds"), "{output:?}");
 }
 
+/// Of the rows of a look of `limits watch`: the client and how often it was refused, of these outcomes.
+fn rows(look: &Value, name: &str, outcome: &str) -> Vec<(String, u64)> {
+    let rows = look[name].as_array().expect("rows").iter().filter(|it| it["outcome"] == outcome);
+    let row = |it: &Value| {
+        let who = it["client"].as_str().or(it["policy"].as_str()).expect("a name");
+        (who.to_owned(), it["all"].as_u64().expect("a number"))
+    };
+    rows.map(row).collect()
+}
+
+#[test]
+fn whom_limits_refuse_is_shown_to_the_last_refusal_whoever_is_killed() {
+    let _together = together();
+    let config = "workers.count = 2\nlimits.routes = ['/: 2/day', '/echo: dry-run 1/day']";
+    let service = service(config);
+    let look = |count: &str| -> Vec<Value> {
+        let watch = ["limits", "watch", "--count", count, "--each", "50ms", "--json"];
+        let looks = service.control_ok(&watch);
+        looks.lines().map(|it| serde_json::from_str(it).expect("a line is JSON")).collect()
+    };
+    assert!(rows(&look("1")[0], "clients", "denied").is_empty());
+    for (client, count) in [("192.0.2.7", 9), ("2001:db8::1", 5), ("192.0.2.8", 2)] {
+        statuses(&service, client, "/", count);
+        if client == "192.0.2.7" {
+            kill_a_worker(&service);
+            service.wait_workers(2, START);
+        }
+    }
+    statuses(&service, "192.0.2.9", "/echo", 4);
+    let looks = look("2");
+    assert_eq!(looks.len(), 2);
+    assert!(looks[1]["seconds"].as_f64().is_some_and(|it| it >= 0.05), "{}", looks[1]);
+    let mut named = rows(&looks[1], "clients", "denied");
+    named.sort();
+    assert_eq!(named, [("192.0.2.7".to_owned(), 7), ("2001:db8::/64".to_owned(), 3)]);
+    // More clients than there are places.
+    let refused = 400;
+    for client in 0..refused {
+        statuses(&service, &format!("198.18.{}.{}", client / 200, client % 200), "/", 3);
+    }
+    let look = &look("1")[0];
+    let named = rows(look, "clients", "denied");
+    let of = |client: &str| named.iter().find(|it| it.0 == client).map(|it| it.1);
+    assert_eq!((of("192.0.2.7"), of("2001:db8::/64")), (Some(7), Some(3)), "{named:?}");
+    let tried = rows(look, "clients", "would_deny");
+    assert_eq!(tried, [("192.0.2.9".to_owned(), 3)]);
+    let total = 7 + 3 + refused;
+    let others: u64 = rows(look, "others", "denied").iter().map(|it| it.1).sum();
+    assert_eq!(named.iter().map(|it| it.1).sum::<u64>() + others, total);
+    assert!(others >= refused - 256, "{others}");
+    assert_eq!(rows(look, "limits", "denied").iter().map(|it| it.1).sum::<u64>(), total);
+    let line = "mainstay_limit_decisions_total{policy=\"/\",outcome=\"denied\"}";
+    assert_eq!(metric(&service, line), Some(total));
+    let text = service.control_ok(&["limits", "watch", "--count", "1"]);
+    assert!(text.starts_with(&format!("refused: {total} in all; told of: 3 in all\n")), "{text}");
+    assert!(text.contains("192.0.2.7 ") && text.contains("others "), "{text}");
+}
+
 /// So many slow requests of this host, which are under way when this returns.
 fn under_way(service: &Service, path: &str, count: usize) -> Burst {
     let burst = burst(&service.target(), path, count, TIMEOUT);

@@ -134,6 +134,59 @@ fn a_fleet_of_pythons_limits_and_a_service_share_one_count() {
     }
 }
 
+#[test]
+fn a_valkey_counts_as_a_redis_does() {
+    let _together = together();
+    let Some(valkey) = Redis::start_valkey() else { return };
+    let said = valkey.ask(&["INFO", "server"]);
+    assert!(said.contains("server_name:valkey"), "{said}");
+    let Some(programs) = peers::python("limits[redis]", "5.8.0") else { return };
+    let by_name = valkey.url().replace("redis://", "valkey://");
+    for strategy in STRATEGIES {
+        let config = format!(
+            "limits.strategy = '{strategy}'\nlimits.application = '10/hour'\n\
+             limits.default = '300/hour; 200/day'"
+        );
+        let services = [counted_by(&by_name, &config), counted_by(&valkey.unix_url(), &config)];
+        let count = |service: usize, client, many| admitted(&services[service], client, many);
+        assert_eq!((count(0, "192.0.2.1", 4), count(1, "192.0.2.1", 9)), (4, 6), "{strategy}");
+        assert_eq!(count(0, "192.0.2.1", 2), 0, "{strategy}");
+        if STRATEGIES[..3].contains(&strategy) {
+            let hit = |hits| hit(&programs, &valkey.url(), strategy, "192.0.2.2", hits);
+            assert_eq!((count(0, "192.0.2.2", 3), hit(9)), (3, (7, 0)), "{strategy}");
+        }
+        for counter in ["timeouts_total", "errors_total", "away_decisions_total", "away"] {
+            assert_eq!(metric(&services[0], counter), 0, "{counter}\n{}", services[0].log());
+        }
+        valkey.ask(&["FLUSHALL"]);
+    }
+    // A server that was started anew knows no script.
+    valkey.ask(&["SCRIPT", "FLUSH"]);
+    let service = counted_by(&by_name, "limits.application = '10/hour'");
+    assert_eq!(admitted(&service, "192.0.2.1", 11), 10);
+}
+
+#[test]
+fn refusals_of_requests_at_once_reach_the_meta_limits_that_a_store_counts() {
+    let _together = together();
+    let Some(redis) = Redis::start() else { return };
+    let config = "limits.default = '1000/day'\nlimits.meta = '3/day'\nlimits.concurrency = 1";
+    let services = [counted_by(&redis.url(), config), counted_by(&redis.url(), config)];
+    let slow = burst(&services[0].target(), "/slow?ms=2000", 1, TIMEOUT);
+    services[0].wait_status("it is under way", START, |status| {
+        status.workers.iter().map(|worker| worker.in_flight).sum::<u64>() > 0
+    });
+    assert_eq!(admitted(&services[0], "127.0.0.1", 2), 0);
+    assert_eq!(admitted(&services[1], "127.0.0.1", 1), 1, "two are fewer than three");
+    assert_eq!(admitted(&services[0], "127.0.0.1", 1), 0);
+    assert!(slow.collect().iter().flatten().all(|it| it.status == 200));
+    // It is counted behind the answer.
+    let is_refused = || (admitted(&services[1], "127.0.0.1", 1) == 0).then_some(());
+    assert!(poll(TIMEOUT, is_refused).is_some(), "{}", told(&services, &redis));
+    assert_eq!(metric(&services[1], "away_decisions_total"), 0);
+    assert_eq!(admitted(&services[1], "192.0.2.1", 1), 1, "another client");
+}
+
 /// Waits until so many lines of the log tell that the store went away and came back.
 pub(crate) fn wait_told(service: &Service, away: usize, back: usize) {
     let told = || {

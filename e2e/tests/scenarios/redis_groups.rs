@@ -3,8 +3,10 @@
 
 use crate::redis::{admitted, counted_by, hit, metric, wait_told};
 use crate::support::*;
+use e2e::harness::{Launch, poll};
 use e2e::load::Load;
-use e2e::peers::{self, REDIS_PASSWORD, RedisCluster, WatchedRedis};
+use e2e::peers::{self, REDIS_PASSWORD, RedisCluster, TlsRedis, WatchedRedis};
+use std::path::Path;
 use std::time::Duration;
 
 const TIME: Duration = Duration::from_secs(60);
@@ -87,4 +89,65 @@ fn a_cluster_and_pythons_limits_count_together_and_a_node_that_dies_costs_no_req
     assert_nothing_lost("a node of a cluster that dies", &report, &service);
     assert!(metric(&service, "round_trips_total") > trips, "it is asked again");
     wait_told(&service, 1, 1);
+    a_node_that_refuses_writes_is_an_outage_until_it_takes_them(&cluster);
+}
+
+/// Whichever node it is: it is tried with a key of its own before the store is believed to be back.
+fn a_node_that_refuses_writes_is_an_outage_until_it_takes_them(cluster: &RedisCluster) {
+    let set = |node: usize, replicas: &str| {
+        cluster.ask(node, &["CONFIG", "SET", "min-replicas-to-write", replicas])
+    };
+    // Of two nodes at least one does not have the key that a single server is tried with.
+    for node in 0..2 {
+        let service = counted_by(&cluster.url(), "limits.default = '1000/day'");
+        assert_eq!(set(node, "1"), "OK");
+        let refused = || -> u64 {
+            let said = cluster.ask(node, &["INFO", "errorstats"]);
+            let count = said.lines().find_map(|it| it.strip_prefix("errorstat_NOREPLICAS:count="));
+            count.map_or(0, |it| it.trim().parse().expect("a number"))
+        };
+        let before = refused();
+        let clients = (0..64).map(|client| format!("192.0.2.{client}"));
+        clients.for_each(|client| assert_eq!(admitted(&service, &client, 1), 1));
+        // The first was a request, and the others were tries.
+        let tried = poll(TIME, || (refused() >= before + 3).then_some(()));
+        assert!(tried.is_some(), "node {node}: {} were refused\n{}", refused(), service.log());
+        wait_told(&service, 1, 0);
+        assert_eq!(set(node, "0"), "OK");
+        wait_told(&service, 1, 1);
+    }
+}
+
+#[test]
+fn sentinels_and_clusters_are_spoken_to_with_tls_and_believed_by_their_certificates_alone() {
+    let _together = together();
+    for redis in [TlsRedis::start_watched(), TlsRedis::start_cluster()] {
+        let Some(redis) = redis else { return };
+        let config = format!(
+            "workers.count = 2\nlimits.storage = '{}'\nlimits.storage_timeout = '5s'\n\
+             limits.default = '10/hour; 3/minute'",
+            redis.url()
+        );
+        // It speaks TLS, which the fixture does not.
+        let start = |trusts: &Path| {
+            let launch = Launch::new(mainstay()).config(&config);
+            let launch = launch.env("DATABASE_URL", "sqlite:site.db");
+            launch.env("SSL_CERT_FILE", &trusts.display().to_string()).start().ready(START)
+        };
+        let stranger = start(&redis.other_certificate());
+        let check = stranger.control(&["check"]);
+        let said = String::from_utf8_lossy(&check.stderr).into_owned();
+        assert!(said.contains("store-unreachable") && said.contains("certificate"), "{said}");
+        assert_eq!(redis.ask(&["DBSIZE"]), "0");
+        drop(stranger);
+        let service = start(&redis.certificate());
+        assert_eq!(admitted(&service, "192.0.2.1", 5), 3);
+        assert_ne!(redis.ask(&["DBSIZE"]), "0");
+        for counter in ["timeouts_total", "errors_total", "away_decisions_total", "away"] {
+            assert_eq!(metric(&service, counter), 0, "{counter}\n{}", service.log());
+        }
+        let test = ["limits", "test", "--key", "192.0.2.1", "--path", "/"];
+        assert!(service.control_ok(&test).contains("is refused"));
+        assert!(!service.log().contains(REDIS_PASSWORD), "{}", service.log());
+    }
 }

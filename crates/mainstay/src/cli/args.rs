@@ -135,6 +135,7 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
 /// What `limits` can do.
 const LIMITS: &[(&str, &str)] = &[
     ("test", "Print how a client stands with the limits that its request would meet"),
+    ("watch", "Print who is refused by which limit, again and again"),
     ("clear", "Forget what a client has used of its limits"),
 ];
 
@@ -154,6 +155,16 @@ pub(super) fn limits() -> clap::Command {
         let help = "The method of the request [default: GET]";
         Arg::new("method").long("method").value_name("METHOD").default_value("GET").help(help)
     };
+    let count = || {
+        let help = "How often to look [default: until it is interrupted]";
+        let count = clap::value_parser!(u64).range(1..);
+        Arg::new("count").long("count").short('n').value_name("N").value_parser(count).help(help)
+    };
+    let each = || {
+        let help = "How long between two looks";
+        let each = Arg::new("each").long("each").value_name("DURATION").default_value("2s");
+        each.value_parser(some_time).help(help)
+    };
     common(described(COMMANDS, "limits"), false)
         .arg(json())
         .subcommand(common(described(LIMITS, "test"), false).args([
@@ -162,6 +173,7 @@ pub(super) fn limits() -> clap::Command {
             method(),
             json(),
         ]))
+        .subcommand(common(described(LIMITS, "watch"), false).args([count(), each(), json()]))
         .subcommand(common(described(LIMITS, "clear"), false).args([key(), path(false), method()]))
 }
 

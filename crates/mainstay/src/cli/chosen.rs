@@ -145,6 +145,11 @@ fn chosen_of_silence(matches: &ArgMatches) -> HushCommand {
 fn chosen_of_limits(matches: &ArgMatches) -> LimitsCommand {
     let json = matches.get_flag("json");
     let Some((name, inner)) = matches.subcommand() else { return LimitsCommand::List { json } };
+    if name == "watch" {
+        let (count, each) = (inner.get_one("count").copied(), inner.get_one("each").copied());
+        let json = json || inner.get_flag("json");
+        return LimitsCommand::Watch { count, each: each.unwrap_or_default(), json };
+    }
     let text = |name| inner.get_one::<String>(name).cloned();
     let (key, method) = (text("key").unwrap_or_default(), text("method").unwrap_or_default());
     let path = text("path");

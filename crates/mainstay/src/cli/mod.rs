@@ -175,6 +175,8 @@ pub(crate) enum LimitsCommand {
     List { json: bool },
     /// Tell how a client stands with those of a path.
     Test { key: String, method: String, path: String, json: bool },
+    /// Print who is refused, again and again: so often, or until it is ended.
+    Watch { count: Option<u64>, each: Duration, json: bool },
     /// Forget what a client has used, of those of a path or of all.
     Clear { key: String, place: Option<(String, String)> },
 }
@@ -669,6 +671,22 @@ mod tests {
                     key: "192.0.2.7".into(),
                     method: "GET".into(),
                     path: "/a".into(),
+                    json: true,
+                }),
+            ),
+            (
+                "limits watch",
+                Command::Limits(LimitsCommand::Watch {
+                    count: None,
+                    each: Duration::from_secs(2),
+                    json: false,
+                }),
+            ),
+            (
+                "limits watch --count 3 --each 500ms --json",
+                Command::Limits(LimitsCommand::Watch {
+                    count: Some(3),
+                    each: Duration::from_millis(500),
                     json: true,
                 }),
             ),

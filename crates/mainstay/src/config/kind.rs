@@ -239,7 +239,8 @@ impl Kind {
             }
             Self::LimitStorage => {
                 "use redis://HOST:PORT/DB, rediss://HOST, redis+unix:///PATH, \
-                 redis+sentinel://HOST,HOST/SERVICE, redis+cluster://HOST,HOST, or \"\" for none".to_owned()
+                 redis+sentinel://HOST,HOST/SERVICE, redis+cluster://HOST,HOST (rediss+… with TLS), or \"\" for \
+                 none".to_owned()
             }
             Self::OwnRules => {
                 "use rules such as \"slow: p95(mainstay_http_request_duration_seconds, 5m) > 800ms for 3m\""

@@ -30,9 +30,18 @@ pub(crate) enum Place {
     /// The path of a socket.
     Unix(String),
     /// Sentinels, who know the server that takes writes.
-    Sentinel { hosts: Vec<(String, u16)>, service: String },
+    Sentinel {
+        hosts: Vec<(String, u16)>,
+        service: String,
+        /// With TLS to sentinels and servers.
+        tls: bool,
+    },
     /// A cluster, by some of its nodes.
-    Cluster { hosts: Vec<(String, u16)> },
+    Cluster {
+        hosts: Vec<(String, u16)>,
+        /// With TLS.
+        tls: bool,
+    },
 }
 
 impl Address {
@@ -57,8 +66,10 @@ impl Address {
             "redis" | "valkey" => Address::tcp(rest, false).map(Some),
             "rediss" | "valkeys" => Address::tcp(rest, true).map(Some),
             "unix" | "redis+unix" | "valkey+unix" => Address::unix(rest).map(Some),
-            "redis+sentinel" | "valkey+sentinel" => Address::sentinel(rest).map(Some),
-            "redis+cluster" | "valkey+cluster" => Address::cluster(rest).map(Some),
+            "redis+sentinel" | "valkey+sentinel" => Address::sentinel(rest, false).map(Some),
+            "rediss+sentinel" | "valkeys+sentinel" => Address::sentinel(rest, true).map(Some),
+            "redis+cluster" | "valkey+cluster" => Address::cluster(rest, false).map(Some),
+            "rediss+cluster" | "valkeys+cluster" => Address::cluster(rest, true).map(Some),
             // Before "://" no password stands, but who knows what was meant.
             _ => Err("it is of no store that is known".to_owned()),
         }
@@ -86,7 +97,7 @@ impl Address {
         Address { place, db: 0, user, password }.with_all(query)
     }
 
-    fn sentinel(rest: &str) -> Result<Address, String> {
+    fn sentinel(rest: &str, tls: bool) -> Result<Address, String> {
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, password, hosts) = credentials(authority)?;
@@ -94,15 +105,15 @@ impl Address {
         if service.is_empty() {
             return Err("it names no service, as in redis+sentinel://host:26379/mymaster".into());
         }
-        let place = Place::Sentinel { hosts: all_hosts(hosts, SENTINEL_PORT)?, service };
+        let place = Place::Sentinel { hosts: all_hosts(hosts, SENTINEL_PORT)?, service, tls };
         Address { place, db: 0, user, password }.with_all(query)
     }
 
-    fn cluster(rest: &str) -> Result<Address, String> {
+    fn cluster(rest: &str, tls: bool) -> Result<Address, String> {
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, password, hosts) = credentials(authority)?;
-        let place = Place::Cluster { hosts: all_hosts(hosts, PORT)? };
+        let place = Place::Cluster { hosts: all_hosts(hosts, PORT)?, tls };
         let address = Address { place, db: 0, user, password };
         match address.with("db", path)?.with_all(query)? {
             address if address.db != 0 => Err("a cluster has no databases".to_owned()),
@@ -136,7 +147,12 @@ impl Address {
 
     /// Whether it is spoken to with TLS.
     pub(crate) fn tls(&self) -> bool {
-        matches!(self.place, Place::Tcp { tls: true, .. })
+        match self.place {
+            Place::Tcp { tls, .. } | Place::Sentinel { tls, .. } | Place::Cluster { tls, .. } => {
+                tls
+            }
+            Place::Unix(_) => false,
+        }
     }
 }
 
@@ -194,8 +210,8 @@ impl fmt::Display for Address {
         match &self.place {
             Place::Tcp { host, port, .. } => f.write_str(&shown(host, *port))?,
             Place::Unix(path) => f.write_str(path)?,
-            Place::Sentinel { hosts, service } => write!(f, "{service} of {}", all(hosts))?,
-            Place::Cluster { hosts } => write!(f, "the cluster of {}", all(hosts))?,
+            Place::Sentinel { hosts, service, .. } => write!(f, "{service} of {}", all(hosts))?,
+            Place::Cluster { hosts, .. } => write!(f, "the cluster of {}", all(hosts))?,
         }
         if self.db == 0 { Ok(()) } else { write!(f, " (database {})", self.db) }
     }
@@ -250,6 +266,7 @@ mod tests {
                 Place::Sentinel {
                     hosts: vec![("a".into(), 1), ("::1".into(), 26_379), ("c".into(), 26_379)],
                     service: "mymaster".into(),
+                    tls: false,
                 },
                 2,
                 None,
@@ -257,10 +274,31 @@ mod tests {
             ),
             (
                 "valkey+cluster://me:pass@a:7000,b",
-                Place::Cluster { hosts: vec![("a".into(), 7_000), ("b".into(), 6_379)] },
+                Place::Cluster {
+                    hosts: vec![("a".into(), 7_000), ("b".into(), 6_379)],
+                    tls: false,
+                },
                 0,
                 Some("me"),
                 Some("pass"),
+            ),
+            (
+                "rediss+sentinel://a/m",
+                Place::Sentinel {
+                    hosts: vec![("a".into(), 26_379)],
+                    service: "m".into(),
+                    tls: true,
+                },
+                0,
+                None,
+                None,
+            ),
+            (
+                "valkeys+cluster://a",
+                Place::Cluster { hosts: vec![("a".into(), 6_379)], tls: true },
+                0,
+                None,
+                None,
             ),
         ];
         for (text, place, db, user, password) in cases {

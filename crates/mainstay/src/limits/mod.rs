@@ -16,6 +16,7 @@ mod pattern;
 pub(crate) mod plan;
 #[cfg(feature = "redis")]
 pub(crate) mod question;
+pub(crate) mod refusals;
 pub(crate) mod rules;
 pub(crate) mod settings;
 pub(crate) mod table;

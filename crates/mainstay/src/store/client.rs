@@ -1,7 +1,7 @@
 //! The protocol, by the crate `redis`, and what goes wrong with it.
 
 use super::sentinel::Sentinels;
-use super::spread;
+use super::{nodes, spread};
 use crate::limits::address::{Address, Place};
 use crate::limits::question::{Item, Order, Question, Reply};
 use redis::aio::MultiplexedConnection;
@@ -21,7 +21,7 @@ const DECIDE_TEXT: &str = include_str!("decide.lua");
 
 /// Writes and reads, as decisions do: a server that may only be read, or is full, does not count.
 const TRY_OUT: &str = "redis.call('SET', KEYS[1], 1, 'PX', 1000) return redis.call('TIME')[1]";
-const TRY_OUT_KEY: &str = "MAINSTAY:TRY";
+pub(super) const TRY_OUT_KEY: &str = "MAINSTAY:TRY";
 /// How often a cluster is asked again, at a node that it names, or after a moment.
 const RETRIES: u32 = 1;
 
@@ -99,18 +99,15 @@ impl Client {
             redis::Client::open(info).map(Client::One)
         };
         match &address.place {
-            Place::Tcp { host, port, tls: false } => one(ConnectionAddr::Tcp(host.clone(), *port)),
-            Place::Tcp { host, port, tls: true } => {
-                let (host, port) = (host.clone(), *port);
-                one(ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None })
-            }
+            Place::Tcp { host, port, tls } => one(server(host, *port, *tls)),
             Place::Unix(path) => one(ConnectionAddr::Unix(path.into())),
-            Place::Sentinel { hosts, service } => {
-                Ok(Client::Sentinels(Sentinels::new(hosts, service, login)))
+            Place::Sentinel { hosts, service, tls } => {
+                Ok(Client::Sentinels(Sentinels::new(hosts, service, *tls, login)))
             }
-            Place::Cluster { hosts } => {
+            Place::Cluster { hosts, tls } => {
+                // The others are spoken to as the first is.
                 let nodes = hosts.iter().map(|(host, port)| {
-                    let info = ConnectionAddr::Tcp(host.clone(), *port).into_connection_info()?;
+                    let info = server(host, *port, *tls).into_connection_info()?;
                     Ok(info.set_redis_settings(login.clone()))
                 });
                 let nodes: Vec<_> = nodes.collect::<Result<_, RedisError>>()?;
@@ -126,6 +123,15 @@ impl Client {
             Client::Sentinels(sentinels) => sentinels.connect().await.map(Connection::One),
             Client::Cluster(client) => Ok(Connection::Many(client.get_async_connection().await?)),
         }
+    }
+}
+
+/// How a server is reached.
+pub(super) fn server(host: &str, port: u16, tls: bool) -> ConnectionAddr {
+    let host = host.to_owned();
+    match tls {
+        true => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+        false => ConnectionAddr::Tcp(host, port),
     }
 }
 
@@ -179,16 +185,24 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether it does what decisions need.
+    /// Whether it does what decisions need: of a cluster, each node.
     pub(super) async fn try_out(&mut self) -> Result<(), Trouble> {
-        if matches!(self, Connection::Many(_)) {
-            self.ping().await?;
+        match self {
+            Connection::One(_) => try_out(self, TRY_OUT_KEY).await,
+            Connection::Many(_) => {
+                self.ping().await?;
+                nodes::try_each(self).await
+            }
         }
-        let mut command = redis::cmd("EVAL");
-        command.arg(TRY_OUT).arg(1).arg(TRY_OUT_KEY);
-        let _: i64 = self.send(&command).await?;
-        Ok(())
     }
+}
+
+/// Whether the server that has this key does.
+pub(super) async fn try_out(open: &mut Connection, key: &str) -> Result<(), Trouble> {
+    let mut command = redis::cmd("EVAL");
+    command.arg(TRY_OUT).arg(1).arg(key);
+    let _: i64 = open.send(&command).await?;
+    Ok(())
 }
 
 fn call(command: &str, script: &str, order: Order, items: &[Item]) -> Cmd {

@@ -40,7 +40,7 @@ pub(crate) fn told(
 ) -> Result<String, (u8, String)> {
     let Some(address) = &settings.storage else { return here() };
     let said = match command {
-        LimitsCommand::List { .. } => return here(),
+        LimitsCommand::List { .. } | LimitsCommand::Watch { .. } => return here(),
         LimitsCommand::Test { key, method, path, json } => {
             let data = standing(settings, plan, address, (key, method, path));
             let text = |data: Value| {

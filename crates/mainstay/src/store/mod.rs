@@ -6,6 +6,7 @@
 
 mod client;
 mod command;
+mod nodes;
 mod sentinel;
 mod spread;
 

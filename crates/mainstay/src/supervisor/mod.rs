@@ -22,7 +22,7 @@ mod start;
 mod upgrade;
 mod watch;
 
-pub(crate) use control::{client, socket_path};
+pub(crate) use control::{client, refusals, socket_path};
 pub(crate) use program::find as find_program;
 pub(crate) use run::Supervisor;
 pub(crate) use start::{Identity, inherited_config, resume, start};

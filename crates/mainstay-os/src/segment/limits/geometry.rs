@@ -1,8 +1,8 @@
 //! Where the parts of the table are, computed from its size: half of it counts, half of it rings of three
-//! lengths; and beside them bans, a place for every four kilobytes.
+//! lengths; and beside them bans, a place for every four kilobytes, and who is refused.
 
 use super::table::{LINE_PLACES, LINE_WORDS};
-use super::{EXACT_AMOUNT, HEAD_WORDS, bans, parts};
+use super::{EXACT_AMOUNT, HEAD_WORDS, bans, parts, refused};
 use std::ops::Range;
 
 /// Words of a ring of each length.
@@ -17,6 +17,8 @@ pub(crate) struct Geometry {
     lines: [usize; 3],
     /// Lines of places of bans.
     bans: usize,
+    /// Words that say who is refused.
+    refused: usize,
 }
 
 /// Rings of one length.
@@ -37,12 +39,19 @@ impl Geometry {
             counts: half / LINE_WORDS * LINE_WORDS,
             lines: RINGS.map(|length| half / RINGS.len() / (LINE_WORDS + LINE_PLACES * length)),
             bans: bytes / 4_096 / LINE_PLACES,
+            refused: refused::words(bytes),
         }
     }
 
     /// Words of the whole.
     pub(crate) fn words(self) -> usize {
-        self.bans().1.end
+        self.refused().end
+    }
+
+    /// What says who is refused.
+    pub(super) fn refused(self) -> Range<usize> {
+        let begin = self.bans().1.end;
+        begin..begin + self.refused
     }
 
     /// The places of bans, and what stands beside them.

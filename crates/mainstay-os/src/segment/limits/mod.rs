@@ -18,6 +18,7 @@ mod moving;
 mod parts;
 mod permits;
 mod policy;
+mod refused;
 mod sip;
 mod sliding;
 mod state;
@@ -29,6 +30,7 @@ pub(crate) use geometry::Geometry;
 pub use key::{Key, Scope, Subject};
 pub use permits::{Entry, Holder, MAX_PERMITS, Permit};
 pub use policy::{Policy, PolicyError, Strategy};
+pub use refused::{Named, Refused, Whom};
 pub use store::{Breaker, Turn};
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};

@@ -119,7 +119,7 @@ pub(super) const KEYS: &[Key] = &[
         secret: true,
         doc: "A Redis or Valkey that counts for several hosts, as redis://:PASSWORD@HOST:6379/0, \
               rediss://HOST, redis+unix:///PATH, redis+sentinel://HOST,HOST/SERVICE or \
-              redis+cluster://HOST,HOST. Empty or memory://: each host counts for itself.",
+              redis+cluster://HOST,HOST; with TLS rediss+sentinel:// or rediss+cluster://. Empty or memory://: each host counts for itself.",
         ..ROW
     },
     Key {

@@ -7,10 +7,19 @@ use crate::http::context::Context;
 use crate::limits::flood::{Breach, Flood, Tell};
 use crate::limits::who::Who;
 use crate::log::{Log, RecordContext};
+use mainstay_os::segment::Whom;
 use std::sync::{MutexGuard, PoisonError};
 
 /// Most bytes of a key that are told.
 const KEY: usize = 256;
+
+/// What is told of a limit.
+struct Told {
+    name: Box<str>,
+    text: String,
+    scope: Box<str>,
+    window: u64,
+}
 
 impl Limiter {
     /// Tells of a breach of a limit, if it is its turn.
@@ -36,7 +45,8 @@ impl Limiter {
         now: Mono,
     ) {
         key.truncate(key.floor_char_boundary(KEY));
-        let Some((text, scope, window)) = self.told_of(limit) else { return };
+        let Some(Told { name, text, scope, window }) = self.told_of(limit) else { return };
+        self.count_client(&name, &text, &key, outcome, now);
         let Some(more) = self.turn(limit, &key, now, window) else { return };
         let (limit, scope) = (text, scope.to_string());
         let event = match outcome {
@@ -48,7 +58,8 @@ impl Limiter {
 
     pub(super) fn tell_not_found(&self, context: &Context, limit: usize, who: &Who<'_>, now: Mono) {
         let key = who.shown(&self.log.segment().limits());
-        let Some((text, _, window)) = self.told_of(limit) else { return };
+        let Some(Told { name, text, window, .. }) = self.told_of(limit) else { return };
+        self.count_client(&name, &text, &key, Outcome::WouldDeny, now);
         let Some(more) = self.turn(limit, &key, now, window) else { return };
         let event = Event::MaliciousExcess404 { client: key, limit: text, more };
         self.write(Some(context), &event, "intrusion_detection");
@@ -58,7 +69,7 @@ impl Limiter {
     pub(crate) fn tell_ended(&self, now: Mono) {
         let (ended, strangers) = self.flood().ended(now.0);
         for (Breach { limit, key }, count, untold) in ended {
-            if let Some((limit, scope, _)) = self.told_of(limit) {
+            if let Some(Told { text: limit, scope, .. }) = self.told_of(limit) {
                 let (key, scope) = (key.into(), scope.into());
                 self.log.event(&Event::LimitUntold { limit, key, scope, count, untold });
             }
@@ -85,9 +96,25 @@ impl Limiter {
         self.flood.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The text, the scope and the window of a limit.
-    fn told_of(&self, limit: usize) -> Option<(String, Box<str>, u64)> {
-        let of = |kept: &super::Kept| (kept.text.clone(), kept.scope.clone(), kept.window);
+    /// Counts whose refusal it was, for `limits watch`: after the limit's counter, so that it names none that is
+    /// not in the total. Each one, whatever is told of it.
+    fn count_client(&self, name: &str, text: &str, key: &str, outcome: Outcome, now: Mono) {
+        let tried = matches!(outcome, Outcome::WouldDeny);
+        let (policy, limit, key) = (name.as_bytes(), text.as_bytes(), key.as_bytes());
+        self.log
+            .segment()
+            .limits()
+            .who_is_refused()
+            .note(&Whom { policy, limit, key, tried }, now.0);
+    }
+
+    fn told_of(&self, limit: usize) -> Option<Told> {
+        let of = |kept: &super::Kept| Told {
+            name: kept.name.clone(),
+            text: kept.text.clone(),
+            scope: kept.scope.clone(),
+            window: kept.window,
+        };
         match self.kept.get(limit) {
             Some(kept) => Some(of(kept)),
             None => self.own().get(limit - self.kept.len()).map(of),

@@ -9,9 +9,11 @@ use crate::log::levels::CHAINS;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Exit code when nobody answers.
-const NOBODY: u8 = 2;
+pub(super) const NOBODY: u8 = 2;
 /// Exit code when the service refuses.
 const REFUSED: u8 = 1;
 
@@ -24,29 +26,63 @@ pub(crate) type Told = Result<String, (u8, String)>;
 /// Text for standard error and the exit code: 2 when no service answers, 1 when it refuses.
 pub(crate) fn run(command: &cli::Command, config: &Config, name: &str) -> Told {
     let Some((question, render)) = question(command) else { return Ok(String::new()) };
-    let path = socket_path(config, name);
-    let nobody = |error: std::io::Error| {
-        let path = path.display();
-        (NOBODY, format!("error: no running service answers on {path}: {error}\n"))
-    };
-    let mut stream = UnixStream::connect(&path).map_err(nobody)?;
-    let mut line = serde_json::to_string(&question).expect("a question is plain JSON");
-    line.push('\n');
-    stream.write_all(line.as_bytes()).map_err(nobody)?;
-    let mut reader = BufReader::new(stream);
-    let mut answer = String::new();
-    reader.read_line(&mut answer).map_err(nobody)?;
-    match serde_json::from_str(&answer) {
-        Ok(Answer::Ok { data }) => {
-            if matches!(question, Command::Stop { .. }) {
-                // The service closes its end by ending; whatever ends the wait, it was told.
-                reader.read_to_end(&mut Vec::new()).ok();
-            }
-            Ok(render(&data))
-        }
-        Ok(Answer::Error { error }) => Err((REFUSED, format!("error: {error}\n"))),
-        Err(_) => Err((NOBODY, "error: the service ended before it answered\n".to_owned())),
+    let mut line = Line::connect(&socket_path(config, name))?;
+    let data = line.ask(&question)?;
+    if matches!(question, Command::Stop { .. }) {
+        // The service closes its end by ending; whatever ends the wait, it was told.
+        line.reader.read_to_end(&mut Vec::new()).ok();
     }
+    Ok(render(&data))
+}
+
+/// A connection to the running service.
+pub(super) struct Line {
+    reader: BufReader<UnixStream>,
+    path: PathBuf,
+}
+
+impl Line {
+    /// To the service on this socket.
+    ///
+    /// # Errors
+    /// Text for standard error and the exit code when nobody answers.
+    pub(super) fn connect(path: &Path) -> Result<Line, (u8, String)> {
+        let stream = UnixStream::connect(path).map_err(|error| nobody(path, &error))?;
+        Ok(Line { reader: BufReader::new(stream), path: path.to_owned() })
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// As of [`run`].
+    pub(super) fn ask(&mut self, question: &Command) -> Result<Value, (u8, String)> {
+        let mut line = serde_json::to_string(question).expect("a question is plain JSON");
+        line.push('\n');
+        let mut answer = String::new();
+        let asked = self.reader.get_mut().write_all(line.as_bytes());
+        let asked = asked.and_then(|()| self.reader.read_line(&mut answer));
+        asked.map_err(|error| nobody(&self.path, &error))?;
+        match serde_json::from_str(&answer) {
+            Ok(Answer::Ok { data }) => Ok(data),
+            Ok(Answer::Error { error }) => Err((REFUSED, format!("error: {error}\n"))),
+            Err(_) => Err((NOBODY, "error: the service ended before it answered\n".to_owned())),
+        }
+    }
+
+    /// Waits for so long. Whether the service was still there all the time.
+    pub(super) fn is_quiet_for(&mut self, time: Duration) -> bool {
+        let stream = self.reader.get_ref();
+        if stream.set_read_timeout(Some(time)).is_err() {
+            return false;
+        }
+        let is_quiet = self.reader.fill_buf().is_err();
+        is_quiet && self.reader.get_ref().set_read_timeout(None).is_ok()
+    }
+}
+
+fn nobody(path: &Path, error: &std::io::Error) -> (u8, String) {
+    let path = path.display();
+    (NOBODY, format!("error: no running service answers on {path}: {error}\n"))
 }
 
 type Render = fn(&Value) -> String;
@@ -62,7 +98,9 @@ fn question(command: &cli::Command) -> Option<(Command, Render)> {
         | cli::Command::Inspect(_)
         | cli::Command::Kubernetes { .. }
         | cli::Command::Import { .. }
-        | cli::Command::Limits(cli::LimitsCommand::List { .. })
+        | cli::Command::Limits(
+            cli::LimitsCommand::List { .. } | cli::LimitsCommand::Watch { .. },
+        )
         | cli::Command::Migrate(_)
         | cli::Command::Alerts { .. }
         | cli::Command::ExplainAlerts

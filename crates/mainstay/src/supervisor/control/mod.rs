@@ -6,6 +6,7 @@
 pub(crate) mod client;
 mod levels;
 mod obey;
+pub(crate) mod refusals;
 mod tables;
 mod wire;
 

@@ -1,6 +1,6 @@
 //! Doing what was asked.
 
-use super::{Answer, Asked, Command, levels};
+use super::{Answer, Asked, Command, levels, refusals};
 use crate::clock;
 use crate::event::Event;
 use crate::limits::banned;
@@ -41,6 +41,7 @@ impl Supervisor {
                 let place = place.as_ref().map(|(method, path)| (&**method, &**path));
                 table::clear(&it, &plan, &self.log.segment().limits(), &key, place)
             }),
+            Command::Refusals => Ok(refusals::said(self.log.segment(), clock::mono().0)),
             Command::Bans => Ok(banned::list(&self.log.segment().limits(), clock::mono().0)),
             Command::Ban { client, millis } => self.ban(&client, millis),
             Command::LiftBans { client } => self.lift_bans(client.as_deref()),

@@ -30,6 +30,8 @@ pub(crate) enum Command {
     TestLimits { key: String, method: String, path: String },
     /// Forget what a client has used of the rate limits of a request (method and path), or of all.
     ClearLimits { key: String, place: Option<(String, String)> },
+    /// Who is refused by which limit, and how much is refused in all.
+    Refusals,
     /// The bans that are in force.
     Bans,
     /// Ban a client, for so many milliseconds or for as long as the configuration says.
@@ -52,6 +54,7 @@ impl Command {
             Command::LogLevel { .. } => "log-level",
             Command::TestLimits { .. } => "limits test",
             Command::ClearLimits { .. } => "limits clear",
+            Command::Refusals => "limits watch",
             Command::Bans => "bans",
             Command::Ban { .. } => "bans add",
             Command::LiftBans { .. } => "bans del",
@@ -65,6 +68,7 @@ impl Command {
             Command::Status
                 | Command::Requests
                 | Command::TestLimits { .. }
+                | Command::Refusals
                 | Command::Bans
                 | Command::LogLevel { level: None, .. }
         )

@@ -1,0 +1,449 @@
+//! Who is refused, for whoever looks on: the clients that limits refuse most, each with how often since it has
+//! a place here. Metrics count all refusals exactly; this says whose they are, as far as there are places.
+//!
+//! A set of sixteen places is chosen by a keyed hash. Where all are taken, the one whose client has been refused
+//! least makes room (Space-Saving, Metwally et al. 2005), or one that has been quiet for an hour. So whoever has no
+//! place has been refused at most [`Refused::at_most`] times since it was last quiet for an hour; and no refusal is
+//! ever told of the wrong client: the counts here are never more than there were.
+//!
+//! A count goes up by one compare-and-swap of a word that says whose term at the place it is. Places are handed out
+//! by one process at a time for each set; whoever is killed or stopped at it is passed over after a second, and what
+//! it may have left is not believed, since a sum over the place does not fit.
+
+use super::{Limits, sip};
+use crate::segment::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    fence,
+};
+use crate::segment::text;
+
+/// Sets, where the table has room.
+const SETS: usize = 16;
+/// Places of a set.
+const PLACES: usize = 16;
+
+// Words of a set: who hands out a place of it since when; how often a client was refused that had to make room,
+// at most; whose the places are; and their terms and counts.
+const HANDS_OUT: usize = 0;
+const FLOOR: usize = 1;
+const TAGS: usize = 8;
+const COUNTS: usize = TAGS + PLACES;
+const SET: usize = COUNTS + PLACES;
+
+// Words beside each place.
+const SINCE: usize = 0;
+const LAST: usize = 1;
+const BEFORE: usize = 2;
+/// Lengths of the texts, and whether it is tried only.
+const FACTS: usize = 3;
+const SUM: usize = 4;
+const POLICY: usize = 5;
+const LIMIT: usize = 13;
+const KEY: usize = 18;
+const DETAILS: usize = 32;
+/// The texts: where each begins, and behind the last.
+const TEXTS: [usize; 4] = [POLICY, LIMIT, KEY, DETAILS];
+const TRIED: u64 = 1 << 63;
+
+/// Bits of a count; above them is the term.
+const COUNT_BITS: u32 = 48;
+const COUNT: u64 = (1 << COUNT_BITS) - 1;
+/// Milliseconds after which a client has been quiet.
+const QUIET: u64 = 3_600_000;
+/// Milliseconds after which whoever hands out a place has been killed or stopped.
+const STUCK: u64 = 1_000;
+/// How often it is looked again while somebody else hands out a place: some ten microseconds.
+const TURNS: usize = 400;
+
+/// Words of so many bytes of a table.
+pub(super) fn words(bytes: usize) -> usize {
+    (bytes / 4_096).min(SETS) * (SET + PLACES * DETAILS)
+}
+
+/// Whom a limit refuses. Texts beyond 64, 40 and 112 bytes are cut where they are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whom<T> {
+    /// The limit's name.
+    pub policy: T,
+    /// What it says.
+    pub limit: T,
+    /// As the log names the client.
+    pub key: T,
+    /// It would be refused, if the limit were held.
+    pub tried: bool,
+}
+
+/// A client that has a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Who it is.
+    pub whom: Whom<Vec<u8>>,
+    /// Its place and its term there: with another one, counting has begun anew.
+    pub term: u64,
+    /// How often it has been refused since it has its place.
+    pub count: u64,
+    /// How often before, at most, since it was last quiet for an hour.
+    pub before: u64,
+    /// Since when, milliseconds since the host's start.
+    pub since: u64,
+    /// When it was refused last.
+    pub last: u64,
+}
+
+/// View of them; everybody writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused<'a> {
+    secret: [u64; 2],
+    sets: &'a [[AtomicU64; SET]],
+    details: &'a [[AtomicU64; DETAILS]],
+}
+
+impl<'a> Limits<'a> {
+    /// Who is refused.
+    #[must_use]
+    pub fn who_is_refused(&self) -> Refused<'a> {
+        let words = &self.words[self.geometry.refused()];
+        let sets = words.len() / (SET + PLACES * DETAILS) * SET;
+        let (sets, details) = words.split_at(sets);
+        Refused { secret: self.secret(), sets: sets.as_chunks().0, details: details.as_chunks().0 }
+    }
+}
+
+/// What became of one attempt to count.
+enum Step {
+    Counted,
+    /// Others were faster.
+    Again,
+    /// It has no place.
+    None,
+}
+
+impl<'a> Refused<'a> {
+    /// Counts one refusal. Whether it is told here: nobody waits for that longer than some microseconds.
+    pub fn note(&self, whom: &Whom<&[u8]>, now_ns: u64) -> bool {
+        let (tag, now) = (self.tag(whom), now_ns / 1_000_000);
+        let Some(set) = ((tag >> 32) as usize).checked_rem(self.sets.len()) else { return false };
+        for _ in 0..TURNS {
+            match self.count(set, tag, now) {
+                Step::Counted => return true,
+                Step::None if self.hand_out(set, tag, whom, now) => return true,
+                Step::Again | Step::None => std::hint::spin_loop(),
+            }
+        }
+        // It may be one of any client of the set.
+        self.sets[set][FLOOR].fetch_add(1, Relaxed);
+        false
+    }
+
+    /// Clients that have a place, in no order.
+    pub fn each(self) -> impl Iterator<Item = Named> + use<'a> {
+        (0..self.sets.len() * PLACES).filter_map(move |at| self.read(at))
+    }
+
+    /// How often a client without a place has been refused, at most, since it was last quiet for an hour.
+    #[must_use]
+    pub fn at_most(&self) -> u64 {
+        self.sets.iter().map(|set| set[FLOOR].load(Relaxed)).max().unwrap_or(0)
+    }
+
+    fn tag(&self, whom: &Whom<&[u8]>) -> u64 {
+        let [first, second] = self.secret;
+        let policy = sip::hash([first ^ u64::from(whom.tried), second], whom.policy);
+        let limit = sip::hash([first ^ policy, second], whom.limit);
+        sip::hash([first ^ limit, second], whom.key).max(1)
+    }
+
+    fn count(&self, set: usize, tag: u64, now: u64) -> Step {
+        let words = &self.sets[set];
+        let (tags, counts) = (&words[TAGS..COUNTS], &words[COUNTS..]);
+        let mut is_coming = false;
+        for at in (0..PLACES).filter(|at| tags[*at].load(Acquire) == tag) {
+            let is = counts[at].load(Acquire);
+            // Read again behind its count: the place may have changed hands.
+            if is & COUNT == 0 || tags[at].load(Relaxed) != tag {
+                is_coming = true;
+                continue;
+            }
+            if is & COUNT == COUNT {
+                return Step::Counted;
+            }
+            if counts[at].compare_exchange(is, is + 1, AcqRel, Relaxed).is_err() {
+                return Step::Again;
+            }
+            self.details[set * PLACES + at][LAST].fetch_max(now, Relaxed);
+            return Step::Counted;
+        }
+        let hands_out = words[HANDS_OUT].load(Relaxed);
+        let is_fresh = hands_out != 0 && hands_out + STUCK > now;
+        if is_coming && is_fresh { Step::Again } else { Step::None }
+    }
+
+    /// Gives it a place with a count of 1, unless somebody else hands one out.
+    fn hand_out(&self, set: usize, tag: u64, whom: &Whom<&[u8]>, now: u64) -> bool {
+        let words = &self.sets[set];
+        let turn = words[HANDS_OUT].load(Relaxed);
+        let mine = now.max(1);
+        if (turn != 0 && turn + STUCK > now)
+            || words[HANDS_OUT].compare_exchange(turn, mine, AcqRel, Relaxed).is_err()
+        {
+            return false;
+        }
+        let has_place = self.place(set, tag, whom, now);
+        // Not if it was taken away meanwhile.
+        words[HANDS_OUT].compare_exchange(mine, 0, Release, Relaxed).ok();
+        has_place
+    }
+
+    fn place(&self, set: usize, tag: u64, whom: &Whom<&[u8]>, now: u64) -> bool {
+        let words = &self.sets[set];
+        let (tags, counts) = (&words[TAGS..COUNTS], &words[COUNTS..]);
+        let details = &self.details[set * PLACES..][..PLACES];
+        let mut best = (u8::MAX, u64::MAX, 0, 0);
+        let mut least = u64::MAX;
+        for at in 0..PLACES {
+            let is = counts[at].load(Acquire);
+            let is_mine = tags[at].load(Relaxed) == tag;
+            if is_mine && is & COUNT != 0 {
+                return false;
+            }
+            let weight = (is & COUNT).saturating_add(details[at][BEFORE].load(Relaxed));
+            let is_quiet = details[at][LAST].load(Relaxed) + QUIET < now;
+            let rank = match is & COUNT {
+                0 if is_mine => 0,
+                0 => 1,
+                _ if is_quiet => 2,
+                _ => 3,
+            };
+            least = least.min(weight);
+            best = best.min((rank, weight, at, is));
+        }
+        let (rank, _, at, is) = best;
+        if rank == 3 {
+            words[FLOOR].fetch_max(least, Relaxed);
+        }
+        // From here on nobody counts for whom it was.
+        let term = (is & !COUNT).wrapping_add(COUNT + 1);
+        if counts[at].compare_exchange(is, term, AcqRel, Relaxed).is_err() {
+            return false;
+        }
+        fence(Release);
+        let place = &details[at];
+        place[SINCE].store(now, Relaxed);
+        place[LAST].store(now, Relaxed);
+        place[BEFORE].store(words[FLOOR].load(Relaxed), Relaxed);
+        let mut facts = if whom.tried { TRIED } else { 0 };
+        let texts = [whom.policy, whom.limit, whom.key];
+        for (index, (bytes, ends)) in texts.into_iter().zip(TEXTS.windows(2)).enumerate() {
+            let stored = text::store(&place[ends[0]..ends[1]], bytes);
+            facts |= (stored as u64) << (index * 10);
+        }
+        place[FACTS].store(facts, Relaxed);
+        let stored = read_whom(place);
+        place[SUM].store(self.sum(tag, term, &stored), Relaxed);
+        tags[at].store(tag, Release);
+        counts[at].compare_exchange(term, term | 1, AcqRel, Relaxed).is_ok()
+    }
+
+    fn read(&self, at: usize) -> Option<Named> {
+        let (set, place) = (&self.sets[at / PLACES], &self.details[at]);
+        let (tag, count) = (&set[TAGS + at % PLACES], &set[COUNTS + at % PLACES]);
+        let before = count.load(Acquire);
+        let of = tag.load(Relaxed);
+        let whom = read_whom(place);
+        let [since, last, earlier, sum] =
+            [SINCE, LAST, BEFORE, SUM].map(|word| place[word].load(Relaxed));
+        fence(Acquire);
+        let is = count.load(Relaxed);
+        let is_whole = before & !COUNT == is & !COUNT && before & COUNT != 0;
+        (is_whole && sum == self.sum(of, is & !COUNT, &whom)).then_some(Named {
+            whom,
+            term: (is >> COUNT_BITS) << 16 | at as u64,
+            count: is & COUNT,
+            before: earlier,
+            since,
+            last,
+        })
+    }
+
+    /// By which it is known that all of a place was written for this client and term.
+    fn sum(&self, tag: u64, term: u64, whom: &Whom<Vec<u8>>) -> u64 {
+        let Whom { policy, limit, key, tried } = whom;
+        let whom = Whom { policy: &policy[..], limit, key, tried: *tried };
+        self.tag(&whom) ^ tag.rotate_left(17) ^ term
+    }
+}
+
+fn read_whom(place: &[AtomicU64; DETAILS]) -> Whom<Vec<u8>> {
+    let facts = place[FACTS].load(Relaxed);
+    let [policy, limit, key] = [0, 1, 2].map(|index| {
+        let mut bytes = Vec::new();
+        let length = (facts >> (index * 10) & 0x3ff) as usize;
+        text::load(&place[TEXTS[index]..TEXTS[index + 1]], length, &mut bytes);
+        bytes
+    });
+    Whom { policy, limit, key, tried: facts & TRIED != 0 }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::segment::{Layout, Segment};
+    use std::collections::HashMap;
+
+    const MS: u64 = 1_000_000;
+    const BEGIN: u64 = 5_000_000;
+
+    fn segment() -> Segment {
+        Segment::on_heap(Layout { limits: 1 << 16, ..Layout::small(0) })
+    }
+
+    fn whom(key: &str) -> Whom<&[u8]> {
+        Whom { policy: b"default", limit: b"5 per 1 minute", key: key.as_bytes(), tried: false }
+    }
+
+    fn note(refused: Refused<'_>, key: &str, now: u64) -> bool {
+        refused.note(&whom(key), now * MS)
+    }
+
+    /// What is told of each client, as far as it has a place.
+    fn named(refused: Refused<'_>) -> HashMap<String, Named> {
+        let all = refused.each().map(|it| (String::from_utf8_lossy(&it.whom.key).into_owned(), it));
+        all.collect()
+    }
+
+    /// Numbers in an order that nobody has chosen.
+    fn random(seed: &mut u64) -> u64 {
+        *seed =
+            seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *seed >> 33
+    }
+
+    #[test]
+    fn each_client_of_each_limit_is_counted_and_told_as_it_was_named() {
+        let segment = segment();
+        let limits = segment.limits();
+        let refused = limits.who_is_refused();
+        assert!(note(refused, "a", BEGIN) && note(refused, "a", BEGIN + 7));
+        let tried = Whom { tried: true, ..whom("a") };
+        let long = Whom { key: &[b'x'; 300][..], policy: &[b'p'; 65], ..whom("") };
+        assert!(refused.note(&tried, BEGIN * MS) && refused.note(&long, BEGIN * MS));
+        let mut all: Vec<_> = refused.each().collect();
+        all.sort_by_key(|it| (it.whom.key.len(), it.whom.tried));
+        let counts: Vec<_> = all.iter().map(|it| (it.count, it.before, it.since)).collect();
+        assert_eq!(counts, [(2, 0, BEGIN), (1, 0, BEGIN), (1, 0, BEGIN)]);
+        assert_eq!((all[0].last, all[1].whom.tried), (BEGIN + 7, true));
+        assert_eq!(
+            (&*all[0].whom.policy, &*all[0].whom.limit),
+            (&b"default"[..], &b"5 per 1 minute"[..])
+        );
+        assert_eq!((all[2].whom.key.len(), all[2].whom.policy.len()), (112, 64));
+        assert_eq!(refused.at_most(), 0);
+        let none = Segment::on_heap(Layout::small(0));
+        assert!(!note(none.limits().who_is_refused(), "a", BEGIN), "there is no room at all");
+    }
+
+    #[test]
+    fn whoever_is_refused_most_is_named_and_no_count_is_further_off_than_it_says() {
+        let segment = segment();
+        let limits = segment.limits();
+        let refused = limits.who_is_refused();
+        let (mut truth, mut seed) = (HashMap::<String, u64>::new(), 1);
+        for turn in 0..40_000 {
+            // Twenty that come often, among ever new ones.
+            let client = match random(&mut seed) % 3 {
+                0 => format!("often-{}", random(&mut seed) % 20),
+                _ => format!("once-{turn}"),
+            };
+            assert!(note(refused, &client, BEGIN + turn));
+            *truth.entry(client).or_default() += 1;
+        }
+        let (named, at_most) = (named(refused), refused.at_most());
+        for (client, count) in &truth {
+            match named.get(client) {
+                Some(it) => assert!(it.count <= *count && *count <= it.count + it.before, "{it:?}"),
+                None => assert!(*count <= at_most, "{client}: {count}"),
+            }
+        }
+        let often = truth.keys().filter(|it| it.starts_with("often")).count();
+        assert_eq!(often, named.keys().filter(|it| it.starts_with("often")).count());
+        assert!((50..=200).contains(&at_most), "{at_most} of 40000 in 256 places");
+    }
+
+    #[test]
+    fn a_client_that_was_quiet_for_an_hour_makes_room_whatever_its_count() {
+        let segment = segment();
+        let limits = segment.limits();
+        let refused = limits.who_is_refused();
+        for client in 0..2_000 {
+            for _ in 0..9 {
+                assert!(note(refused, &format!("old-{client}"), BEGIN));
+            }
+        }
+        let before = refused.at_most();
+        assert_eq!(refused.each().count(), SETS * PLACES);
+        for client in 0..100 {
+            assert!(note(refused, &format!("new-{client}"), BEGIN + QUIET + 1));
+        }
+        assert_eq!(named(refused).keys().filter(|it| it.starts_with("new")).count(), 100);
+        assert_eq!(refused.at_most(), before);
+    }
+
+    #[test]
+    fn whoever_is_killed_while_a_place_is_handed_out_is_passed_over_after_a_second() {
+        let segment = segment();
+        let limits = segment.limits();
+        let refused = limits.who_is_refused();
+        assert!(note(refused, "a", BEGIN));
+        // As if it had died when the place was no longer the other's.
+        let tag = refused.tag(&whom("a"));
+        let set = &refused.sets[(tag >> 32) as usize % SETS];
+        let at = (0..PLACES).find(|at| set[TAGS + at].load(Relaxed) == tag).unwrap();
+        set[HANDS_OUT].store(BEGIN, Relaxed);
+        set[COUNTS + at].store(7 << COUNT_BITS, Relaxed);
+        assert_eq!(refused.each().count(), 0);
+        assert!(!note(refused, "a", BEGIN + STUCK - 1));
+        assert_eq!(refused.at_most(), 1, "it is not lost from what may have been");
+        assert!(note(refused, "a", BEGIN + STUCK) && note(refused, "a", BEGIN + STUCK));
+        let named = named(refused);
+        assert_eq!((named["a"].count, named["a"].before, named.len()), (2, 1, 1));
+        // What a stopped one writes later belongs to nobody.
+        refused.details[refused.sets.len() * PLACES - 1][KEY].store(1, Relaxed);
+        let place = &refused.details[(tag >> 32) as usize % SETS * PLACES + at];
+        place[KEY].store(u64::from(b'b'), Relaxed);
+        assert_eq!(refused.each().count(), 0);
+    }
+
+    #[test]
+    fn as_many_are_counted_as_were_noted_by_however_many_at_once() {
+        let segment = segment();
+        let rounds = if cfg!(miri) { 20 } else { 5_000 };
+        let run = |clients: u64| {
+            let counted: u64 = std::thread::scope(|scope| {
+                let all: Vec<_> = (0..4)
+                    .map(|thread| {
+                        let segment = &segment;
+                        scope.spawn(move || {
+                            let (limits, mut seed) = (segment.limits(), thread);
+                            let noted = (0..rounds).filter(|_| {
+                                let key = format!("{clients}-{}", random(&mut seed) % clients);
+                                note(limits.who_is_refused(), &key, BEGIN)
+                            });
+                            noted.count() as u64
+                        })
+                    })
+                    .collect();
+                all.into_iter().map(|it| it.join().expect("it does not panic")).sum()
+            });
+            let of = format!("{clients}-");
+            let named = segment.limits().who_is_refused().each();
+            let told = named.filter(|it| it.whom.key.starts_with(of.as_bytes()));
+            (counted, told.map(|it| it.count).sum::<u64>())
+        };
+        let (counted, told) = run(20);
+        assert_eq!(counted, told, "all have places");
+        assert!(counted > 0);
+        let (counted, told) = run(5_000);
+        assert!(told > 0 && told < counted, "most have to make room: {told} of {counted}");
+    }
+}
