@@ -8,6 +8,7 @@ mod alerts;
 mod app_log;
 mod bans;
 mod commands;
+mod compose;
 mod control;
 mod corpus;
 mod databases;
