@@ -52,8 +52,7 @@ fn the_first_answer_comes_soon_after_exec() {
     assert!(!JUDGED || best <= Duration::from_millis(50), "cold start {best:?}");
 }
 
-/// What the program may have without its symbols. The image's has the C library within, and short relocations: see
-/// the Dockerfile.
+/// What the program may have without its symbols, as the image has it.
 const PROGRAM: f64 = 22e6;
 
 #[test]
