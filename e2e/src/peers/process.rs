@@ -12,7 +12,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The user that a peer runs as: another one than root, if this is root and it exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct User(Option<(String, u32, u32)>);
+pub(super) struct User(Option<(u32, u32)>);
 
 impl User {
     pub(super) fn named(name: &str) -> User {
@@ -24,7 +24,7 @@ impl User {
             let mut fields = line.split(':');
             let found = fields.next()? == name;
             let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
-            found.then_some((name.to_owned(), uid, gid))
+            found.then_some((uid, gid))
         });
         User(row)
     }
@@ -33,9 +33,10 @@ impl User {
     pub(super) fn command(&self, program: &Path) -> Command {
         match &self.0 {
             None => Command::new(program),
-            Some((name, ..)) => {
+            Some((uid, gid)) => {
                 let mut command = Command::new("setpriv");
-                command.args([&format!("--reuid={name}"), &format!("--regid={name}")]);
+                // By number: not every user has a group of its name.
+                command.args([format!("--reuid={uid}"), format!("--regid={gid}")]);
                 command.arg("--clear-groups").arg(program);
                 command
             }
@@ -44,7 +45,7 @@ impl User {
 
     /// Gives a directory to this user.
     pub(super) fn own(&self, directory: &Path) {
-        if let Some((_, uid, gid)) = self.0 {
+        if let Some((uid, gid)) = self.0 {
             let given = std::os::unix::fs::chown(directory, Some(uid), Some(gid));
             given.expect("root may give away what it made");
         }

@@ -9,6 +9,7 @@ mod app_log;
 mod bans;
 mod clients;
 mod commands;
+mod compose;
 mod control;
 mod corpus;
 mod databases;

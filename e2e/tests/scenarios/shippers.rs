@@ -3,7 +3,7 @@
 
 use crate::support::*;
 use e2e::harness::{Launch, poll};
-use e2e::peers::{Rsyslog, find, missing};
+use e2e::peers::{OpenSearch, Rsyslog, find, missing};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,30 +165,36 @@ fn elasticsearch_s_index_template_has_each_field_of_our_lines_with_its_type() {
     }
     say(format_args!("{} fields seen of {} with a mapping", seen.len(), known.len()));
     assert!(seen.len() >= 30, "{seen:?}");
+    let lines: Vec<_> = access.lines().chain(errors.lines()).collect();
+    assert_indexed(&template, &lines);
 }
 
-#[test]
-fn the_compose_file_has_no_fault_that_docker_compose_knows() {
-    let _together = together();
-    let Some(program) = find("docker-compose") else { return missing("docker-compose") };
-    let contrib = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib/docker");
-    let file = fs::read_to_string(contrib.join("compose.yaml")).expect("the compose file");
-    // As the first lines of the file say.
-    let place = tempfile::tempdir().expect("a temporary directory");
-    let read = |text: &str| {
-        fs::write(place.path().join("compose.yaml"), text).expect("a file of ours");
-        let mut command = Command::new(&program);
-        command.args(["-f", "compose.yaml", "config"]).current_dir(&place);
-        command.output().expect("a program that was found can be started")
-    };
-    for secret in ["database-url", "password"] {
-        fs::write(place.path().join(secret), "x").expect("a file of ours");
-    }
-    let good = read(&file);
-    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
-    let text = String::from_utf8_lossy(&good.stdout);
-    for service in file.lines().filter_map(|it| it.strip_prefix("  ")?.strip_suffix(':')) {
-        assert!(service.starts_with(' ') || text.contains(service), "{service}: {text}");
-    }
-    assert!(!read(&file.replace("restart:", "restarts:")).status.success(), "it judges");
+/// Whether a search engine that takes no guesses takes the template, and by it each of these lines as it is.
+fn assert_indexed(template: &Value, lines: &[&str]) {
+    let Some(search) = OpenSearch::start() else { return };
+    let mut template = template.clone();
+    // Elasticsearch alone knows it: labels beyond the limit are left out of the index.
+    let settings = template["template"]["settings"].as_object_mut().expect("settings");
+    settings.remove("index.mapping.total_fields.ignore_dynamic_beyond_limit").expect("it is set");
+    let put = |template: &Value| search.put("/_index_template/logs", &template.to_string());
+    assert_eq!(put(&template), Ok(()));
+    let mut wrong = template.clone();
+    wrong["template"]["mappings"]["properties"]["message"]["type"] = "match_only".into();
+    assert!(put(&wrong).is_err_and(|it| it.contains("match_only")), "it judges");
+    // It takes the words of a data stream, and has none.
+    template.as_object_mut().expect("an object").remove("data_stream").expect("it is one");
+    assert_eq!(put(&template), Ok(()));
+    assert_eq!(search.create("logs-mainstay-default", lines), [""; 0]);
+    let line = r#"{"@timestamp":"2026-11-22T10:10:52.123Z","http.response.status_code":"many"}"#;
+    let refused = search.create("logs-mainstay-default", &[line]);
+    assert!(refused.len() == 1 && refused[0].contains("status_code"), "{refused:?}");
+    let found = |query: &str| search.count("logs-mainstay-default", query);
+    assert_eq!(found(r#"{"match_all":{}}"#), lines.len());
+    let local = lines.iter().filter(|it| it.contains(r#""client.ip":"127.0.0.1""#)).count();
+    assert!(local > 0, "{lines:?}");
+    assert_eq!(found(r#"{"term":{"client.ip":"127.0.0.0/8"}}"#), local);
+    let late = lines.iter().filter(|it| it.contains(r#""http.response.status_code":429"#)).count();
+    assert!(late > 0, "{lines:?}");
+    assert_eq!(found(r#"{"range":{"http.response.status_code":{"gte":429,"lt":430}}}"#), late);
+    say(format_args!("{} lines are in an index by the template", lines.len()));
 }

@@ -8,9 +8,9 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use embedded::router;
 use mainstay::{BoxError, Embedded};
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 /// What a `mainstay.toml` would say.
@@ -26,14 +26,18 @@ async fn name_peer(peer: ConnectInfo<SocketAddr>, mut request: Request, next: Ne
     next.run(request).await
 }
 
-/// Writes what the stack has to say, where this program writes.
+/// Writes what the stack has to say, where this program writes. Who does not read it holds up this task alone: the
+/// thread that requests run on never waits for it.
 async fn write_lines(stack: Embedded) {
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    let mut out = tokio::io::stdout();
     loop {
         ticks.tick().await;
-        let mut out = std::io::stdout().lock();
-        for line in stack.take_lines() {
-            writeln!(out, "{line}").ok();
+        let mut text = stack.take_lines().join("\n");
+        if !text.is_empty() {
+            text.push('\n');
+            out.write_all(text.as_bytes()).await.ok();
+            out.flush().await.ok();
         }
     }
 }

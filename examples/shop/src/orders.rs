@@ -22,10 +22,14 @@ pub(crate) struct Order {
     item: String,
 }
 
-/// All orders, a line each.
+/// Orders that a page has at most: it costs the same however well the shop does.
+const SHOWN: i64 = 100;
+
+/// The last orders, a line each, the newest first.
 pub(crate) async fn list(State(shop): State<Shop>) -> Result<String, Failure> {
+    let statement = shop.db.sql("SELECT item, buyer FROM orders ORDER BY id DESC LIMIT ?");
     let rows: Vec<(String, String)> =
-        sqlx::query_as("SELECT item, buyer FROM orders ORDER BY id").fetch_all(&shop.db).await?;
+        sqlx::query_as(statement).bind(SHOWN).fetch_all(&shop.db).await?;
     Ok(rows.into_iter().map(|(item, buyer)| format!("{item} for {buyer}\n")).collect())
 }
 

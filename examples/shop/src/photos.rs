@@ -35,9 +35,20 @@ pub(crate) async fn upload(
     };
     let bytes = field.bytes().await.map_err(said)?;
     let (part, whole) = (format!("{DIRECTORY}/.{id}"), format!("{DIRECTORY}/{id}"));
-    tokio::fs::write(&part, &bytes).await?;
-    tokio::fs::rename(&part, &whole).await?;
+    keep(&part, &whole, &bytes).await?;
     Ok((StatusCode::CREATED, format!("/photos/{id}\n")))
+}
+
+/// Writes a file whole or leaves nothing behind: on a full disk half a file would make it worse.
+async fn keep(part: &str, whole: &str, bytes: &[u8]) -> io::Result<()> {
+    let kept = match tokio::fs::write(part, bytes).await {
+        Ok(()) => tokio::fs::rename(part, whole).await,
+        failed => failed,
+    };
+    if kept.is_err() {
+        tokio::fs::remove_file(part).await.ok();
+    }
+    kept
 }
 
 /// One of them.
@@ -50,5 +61,24 @@ pub(crate) async fn show(Path(name): Path<String>) -> Result<Vec<u8>, Failure> {
     match tokio::fs::read(format!("{DIRECTORY}/{name}")).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
         read => Ok(read?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_photo_that_cannot_be_kept_leaves_nothing_behind() {
+        let place = std::env::temp_dir().join(format!("shop-photos-{}", std::process::id()));
+        let (part, whole) = (place.join(".one"), place.join("one"));
+        // Where the photo would be is a directory that holds something.
+        std::fs::create_dir_all(whole.join("held")).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let name = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+        let kept = runtime.block_on(keep(&name(&part), &name(&whole), b"a hat"));
+        assert!(kept.is_err());
+        assert!(!part.exists());
+        std::fs::remove_dir_all(place).unwrap();
     }
 }

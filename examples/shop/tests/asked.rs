@@ -33,12 +33,14 @@ fn visit(service: &Service) {
     assert_eq!(alice.post("/", &[("item", "a coat")]).status, 401);
     assert_eq!(alice.post("/sign-in", &[("name", "alice"), ("password", "wrong")]).status, 401);
     assert_eq!(alice.post("/sign-in", &given).status, 200);
+    assert_eq!(alice.post("/", &[("item", "a coat")]).status, 201, "{}", service.log());
+    assert_eq!(alice.get("/").text(), "a coat for alice\na hat for alice\n", "the newest first");
     let page = alice.get("/photos/none");
     assert_eq!(page.status, 404);
     assert!(page.text().contains("The shop does not have that"), "{}", page.text());
     let metric = || {
         let metrics = service.get_admin("/metrics").ok()?.text();
-        metrics.lines().any(|it| it == "shop_orders_total 1").then_some(())
+        metrics.lines().any(|it| it == "shop_orders_total 2").then_some(())
     };
     assert!(poll(START, metric).is_some(), "{:?}", service.get_admin("/metrics"));
     assert!(service.control_ok(&["user", "list"]).contains("alice"));

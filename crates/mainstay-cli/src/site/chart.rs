@@ -9,7 +9,7 @@ use std::time::Duration;
 const DAY: Duration = Duration::from_secs(86_400);
 /// Enough for a quarter of an hour each.
 const POINTS: usize = 100;
-/// Of the picture.
+/// Of a day in the picture, which has room for one more stroke: a span that has just begun stands at the day's end.
 const WIDTH: f64 = 540.0;
 const HEIGHT: f64 = 40.0;
 
@@ -104,6 +104,12 @@ mod tests {
         assert_eq!(drawn.most, "20");
         let none = chart("Time", &series, 1_000_000, |it| it.p95, milliseconds, String::new());
         assert_eq!((none.path.as_str(), none.most.as_str()), ("", "0.0 ms"));
+        // A span that has just begun: its stroke is 4 wide, and the picture ends behind it.
+        let lately = json!({ "seconds": 900, "points": [{ "at": 1_086_400, "n": 1, "bad": 0 }] });
+        let lately = serde_json::from_value(lately).unwrap();
+        let drawn = chart("Requests", &lately, 1_000_000, of, count, String::new());
+        assert_eq!(drawn.path, "M542.5 40v-40.0");
+        assert!(include_str!("assets/service.html").contains("viewBox=\"0 0 545 40\""));
         assert_eq!(milliseconds(0.0123), "12 ms");
     }
 }
