@@ -44,8 +44,9 @@ use evidence::Routes;
 pub(crate) use hush::Wish;
 use letter::{Item, Sender};
 use office::{Courier, Office};
-use show::Gauges;
 pub(crate) use show::Shown;
+use show::{Gauges, Picture};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -191,10 +192,8 @@ struct Work {
     last: Moment,
     /// For how long nobody had looked, until that is judged.
     gap: Option<Duration>,
-    /// The states that were saved.
-    states: String,
-    /// How many letters waited for each receiver when all of it was shown.
-    waiting: Vec<usize>,
+    /// Of the states that were saved.
+    states: u64,
 }
 
 impl Looker {
@@ -247,8 +246,7 @@ impl Looker {
         }
         let gauges = Gauges::new(segment, self.log.slot_index(), &engine);
         let routes = Routes::default();
-        let (states, waiting) = (String::new(), Vec::new());
-        let work = Work { engine, routes, gauges, saved: 0, last: now, gap, states, waiting };
+        let work = Work { engine, routes, gauges, saved: 0, last: now, gap, states: 0 };
         (work, (now, start))
     }
 
@@ -296,14 +294,10 @@ impl Looker {
         }
         work.routes.note(now, segment, alerts);
         let mut book = self.office.book();
-        let is_granted = self.grant(work, &mut book, now);
+        self.grant(work, &mut book, now);
         book.kept.windows.note(now, &facts, alerts);
-        work.gauges.set_receivers(&facts.receivers, &book);
         if !is_time {
-            if is_granted || self.waiting(&book) != work.waiting {
-                self.show(work, &facts, &book);
-            }
-            return;
+            return self.show(work, &facts, &book);
         }
         book.kept.windows.note_own(now, &facts, &self.own);
         facts.gap = work.gap.take();
@@ -344,12 +338,10 @@ impl Looker {
         self.office.ring();
     }
 
-    /// Does what commands have asked for, and says whether that was anything.
-    fn grant(&self, work: &Work, book: &mut Book, now: Moment) -> bool {
-        let Some(state) = &self.config.alerts.state else { return false };
-        let waiting = wishes::waiting(state);
-        let is_any = !waiting.is_empty();
-        for (id, wish) in waiting {
+    /// Does what commands have asked for.
+    fn grant(&self, work: &Work, book: &mut Book, now: Moment) {
+        let Some(state) = &self.config.alerts.state else { return };
+        for (id, wish) in wishes::waiting(state) {
             let around = (&work.engine, &self.sender);
             let known = match &wish {
                 Wish::Acknowledge { alert, by } => Some((alert.clone(), by.clone())),
@@ -368,7 +360,6 @@ impl Looker {
             });
             wishes::answer(state, &id, &granted);
         }
-        is_any
     }
 
     /// Tells those who would go on calling people that somebody knows.
@@ -425,14 +416,9 @@ impl Looker {
         }
     }
 
-    fn show(&self, work: &mut Work, facts: &Facts, book: &Book) {
-        let all = (&work.engine, &self.sender);
-        self.shown.set(show::render(all, &facts.receivers, book));
-        work.waiting = self.waiting(book);
-    }
-
-    fn waiting(&self, book: &Book) -> Vec<usize> {
-        self.receivers.iter().map(|it| book.waiting(&it.name)).collect()
+    fn show(&self, work: &Work, facts: &Facts, book: &Book) {
+        self.shown.set(Picture::take((&work.engine, &self.sender), &facts.receivers, book));
+        work.gauges.set_receivers(&facts.receivers, book);
     }
 
     /// Writes it into the log.
@@ -478,13 +464,13 @@ fn still(engine: &Engine, item: &Item) -> Still {
     }
 }
 
-/// The state of every alert, to see whether one has changed.
-fn states(engine: &Engine) -> String {
-    let mut states = String::new();
-    for (index, rule) in engine.rules().iter().enumerate() {
+/// The state of every alert in one number, to see whether one has changed.
+fn states(engine: &Engine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for index in 0..engine.rules().len() {
         for (subject, alert) in engine.alerts(index) {
-            states.push_str(&format!("{} {subject} {:?}\n", rule.name, (alert.state, &alert.gate)));
+            (index, subject, alert.state as u8, &alert.gate).hash(&mut hasher);
         }
     }
-    states
+    hasher.finish()
 }

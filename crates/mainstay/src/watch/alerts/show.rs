@@ -3,6 +3,7 @@
 use super::super::rules::engine::Engine;
 use super::super::rules::instance::{Instance, State};
 use super::book::Book;
+use super::hush::Hush;
 use super::letter::{Sender, fingerprint, name, time};
 use crate::clock::{self, Mono};
 use crate::metrics::registry::Metrics;
@@ -16,7 +17,7 @@ use std::time::Duration;
 /// The alerts as they were at the last look, shared with whoever answers.
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
-    text: Mutex<String>,
+    last: Mutex<Option<Arc<Picture>>>,
     /// When the rules were last evaluated, monotonic nanoseconds.
     looked: AtomicU64,
     /// How long some receiver had taken nothing then, nanoseconds.
@@ -24,8 +25,9 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn set(&self, text: String) {
-        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    pub(super) fn set(&self, picture: Picture) {
+        let picture = Some(Arc::new(picture));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = picture;
     }
 
     /// The rules were evaluated, and some receiver had taken nothing for so long.
@@ -44,50 +46,103 @@ impl Shown {
         Duration::from_nanos(self.failing.load(SeqCst))
     }
 
-    /// The text; `{"enabled":false}` where no rule is evaluated.
+    /// As JSON; `{"enabled":false}` where no rule is evaluated.
     pub(crate) fn text(&self) -> String {
-        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-        if text.is_empty() { "{\"enabled\":false}".to_owned() } else { text.clone() }
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        last.map_or_else(|| "{\"enabled\":false}".to_owned(), |it| it.text())
     }
 }
 
-/// All of it.
-pub(super) fn render(
-    (engine, sender): (&Engine, &Sender),
-    receivers: &[super::facts::Receiver],
-    book: &Book,
-) -> String {
-    let rules = engine.rules().iter().enumerate();
-    let rules = rules.map(|(index, rule)| {
-        let alerts = engine.alerts(index);
-        json!({
-            "rule": rule.name,
-            "severity": rule.severity.as_str(),
-            "label": rule.label,
-            "alerts": alerts
-                .map(|(subject, it)| {
-                    let mut told = alert(subject, it);
-                    told["id"] = fingerprint(sender, rule.name, subject).into();
-                    told["known_by"] = book.kept.hush.known_by(&name(rule.name, subject), it.fired).into();
-                    told
-                })
-                .collect::<Vec<_>>(),
-        })
-    });
-    let receivers = receivers.iter().map(|receiver| {
-        json!({
-            "receiver": receiver.name,
-            "waiting": book.waiting(&receiver.name),
-            "failing_seconds": receiver.failing.as_secs_f64(),
-        })
-    });
-    let all = json!({
-        "enabled": true,
-        "rules": rules.collect::<Vec<_>>(),
-        "receivers": receivers.collect::<Vec<_>>(),
-        "silences": book.kept.hush.shown(),
-    });
-    all.to_string()
+/// All alerts at one moment. Nobody asks for most of them, and to write one costs more than the look that it shows:
+/// so it is written when somebody asks.
+#[derive(Debug)]
+pub(super) struct Picture {
+    sender: Sender,
+    rules: Vec<Alerts>,
+    receivers: Vec<Waits>,
+    hush: Hush,
+}
+
+/// The alerts of a rule, by subject.
+#[derive(Debug)]
+struct Alerts {
+    rule: &'static str,
+    severity: &'static str,
+    label: &'static str,
+    alerts: Vec<(String, Instance)>,
+}
+
+/// A receiver for which letters may wait.
+#[derive(Debug)]
+struct Waits {
+    receiver: String,
+    waiting: usize,
+    failing: Duration,
+}
+
+impl Picture {
+    /// Takes one.
+    pub(super) fn take(
+        (engine, sender): (&Engine, &Sender),
+        receivers: &[super::facts::Receiver],
+        book: &Book,
+    ) -> Picture {
+        let rules = engine.rules().iter().enumerate();
+        let rules = rules.map(|(index, rule)| Alerts {
+            rule: rule.name,
+            severity: rule.severity.as_str(),
+            label: rule.label,
+            alerts: engine
+                .alerts(index)
+                .map(|(it, alert)| (it.to_owned(), alert.clone()))
+                .collect(),
+        });
+        let receivers = receivers.iter().map(|it| Waits {
+            receiver: it.name.clone(),
+            waiting: book.waiting(&it.name),
+            failing: it.failing,
+        });
+        Picture {
+            sender: sender.clone(),
+            rules: rules.collect(),
+            receivers: receivers.collect(),
+            hush: book.kept.hush.clone(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let rules = self.rules.iter().map(|it| {
+            let alerts =
+                it.alerts.iter().map(|(subject, alert)| self.alert(it.rule, subject, alert));
+            json!({
+                "rule": it.rule,
+                "severity": it.severity,
+                "label": it.label,
+                "alerts": alerts.collect::<Vec<_>>(),
+            })
+        });
+        let receivers = self.receivers.iter().map(|it| {
+            json!({
+                "receiver": it.receiver,
+                "waiting": it.waiting,
+                "failing_seconds": it.failing.as_secs_f64(),
+            })
+        });
+        let all = json!({
+            "enabled": true,
+            "rules": rules.collect::<Vec<_>>(),
+            "receivers": receivers.collect::<Vec<_>>(),
+            "silences": self.hush.shown(),
+        });
+        all.to_string()
+    }
+
+    fn alert(&self, rule: &str, subject: &str, it: &Instance) -> Value {
+        let mut told = alert(subject, it);
+        told["id"] = fingerprint(&self.sender, rule, subject).into();
+        told["known_by"] = self.hush.known_by(&name(rule, subject), it.fired).into();
+        told
+    }
 }
 
 fn alert(subject: &str, alert: &Instance) -> Value {

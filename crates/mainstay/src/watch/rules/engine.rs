@@ -121,7 +121,7 @@ impl Engine {
 
     /// The alerts of a rule, by subject.
     pub(crate) fn alerts(&self, rule: usize) -> impl Iterator<Item = (&str, &Instance)> {
-        let all = self.alerts.iter().filter(move |((of, _), _)| *of == rule);
+        let all = self.alerts.range((rule, String::new())..(rule + 1, String::new()));
         all.map(|((_, subject), alert)| (&**subject, alert))
     }
 
