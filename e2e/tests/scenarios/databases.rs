@@ -351,6 +351,8 @@ fn a_file_of_sqlite_that_is_gone_replaced_or_overwritten_is_noticed() {
     for (what, expected) in [("gone", "missing"), ("overwritten", "corrupt")] {
         let service = sqlite("workers.count = 2");
         assert_eq!(ask(&service, "/setup").0, 200);
+        // One that opens it now would make another.
+        service.wait_workers(2, START);
         let path = file(&service);
         match what {
             "gone" => fs::remove_file(&path).expect("the file is there"),
