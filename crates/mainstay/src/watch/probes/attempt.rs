@@ -265,10 +265,11 @@ fn judge(answer: &Answer, expect: &Expect) -> Result<(), Failure> {
     if let Some(text) = &expect.contains
         && memchr::memmem::find(&answer.body, text.as_bytes()).is_none()
     {
-        return Err(Failure::Body);
+        return Err(if answer.is_cut { Failure::TooLong } else { Failure::Body });
     }
     if let Some(condition) = &expect.json {
-        let document = serde_json::from_slice(&answer.body).map_err(|_| Failure::Json)?;
+        let no_document = if answer.is_cut { Failure::TooLong } else { Failure::Json };
+        let document = serde_json::from_slice(&answer.body).map_err(|_| no_document)?;
         return if condition.holds(&document) { Ok(()) } else { Err(Failure::Json) };
     }
     Ok(())

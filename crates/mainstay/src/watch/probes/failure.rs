@@ -65,6 +65,8 @@ failures! {
     Body "body";
     /// its body is not the JSON that it should be
     Json "json";
+    /// what it should be may stand behind the first MiB of its body, and no more is read
+    TooLong "body_too_long";
     /// a header is not as it should be
     Header "header";
     /// it redirects too often, or to nowhere

@@ -20,6 +20,8 @@ pub(super) struct Answer {
     /// Names in lower case.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
+    /// There is more of the body than is read.
+    pub(super) is_cut: bool,
 }
 
 impl Answer {
@@ -58,7 +60,7 @@ pub(super) fn ask(
     let status = answer.status;
     let late =
         |error: io::Error| (Failure::of_transfer(&error, Failure::TransferTimeout), Some(status));
-    answer.body = read_body(&mut reader, &answer).map_err(late)?;
+    (answer.body, answer.is_cut) = read_body(&mut reader, &answer).map_err(late)?;
     Ok(answer)
 }
 
@@ -95,30 +97,33 @@ fn read_head(reader: &mut impl BufRead) -> io::Result<Answer> {
     Ok(Answer { status, headers: headers.collect(), ..Answer::default() })
 }
 
-/// As much of it as is read; a larger one is not read to its end.
-fn read_body(reader: &mut impl BufRead, answer: &Answer) -> io::Result<Vec<u8>> {
+/// As much of it as is read, and whether there is more: a larger one is not read to its end.
+fn read_body(reader: &mut impl BufRead, answer: &Answer) -> io::Result<(Vec<u8>, bool)> {
     let mut body = Vec::new();
     if matches!(answer.status, 204 | 304) {
-        return Ok(body);
+        return Ok((body, false));
     }
     let coding = answer.header("transfer-encoding").unwrap_or_default().to_ascii_lowercase();
     if coding.split(',').any(|it| it.trim() == "chunked") {
-        read_chunks(reader, &mut body)?;
-        return Ok(body);
+        let is_cut = read_chunks(reader, &mut body)?;
+        return Ok((body, is_cut));
     }
     let Some(length) = answer.header("content-length") else {
-        reader.take(BODY).read_to_end(&mut body)?;
-        return Ok(body);
+        reader.take(BODY + 1).read_to_end(&mut body)?;
+        let is_cut = body.len() as u64 > BODY;
+        body.truncate(BODY as usize);
+        return Ok((body, is_cut));
     };
     let length: u64 = length.trim().parse().map_err(|_| malformed())?;
     reader.take(length.min(BODY)).read_to_end(&mut body)?;
     if (body.len() as u64) < length.min(BODY) {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(body)
+    Ok((body, length > BODY))
 }
 
-fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> {
+/// Whether there is more than is read.
+fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<bool> {
     loop {
         let mut line = Vec::new();
         if reader.by_ref().take(256).read_until(b'\n', &mut line)? == 0 {
@@ -129,8 +134,8 @@ fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> 
         let size = u64::from_str_radix(size, 16).map_err(|_| malformed())?;
         let room = BODY - body.len() as u64;
         if size == 0 || room == 0 {
-            // What follows are trailers, which nobody asks for.
-            return Ok(());
+            // What follows the last one are trailers, which nobody asks for.
+            return Ok(size != 0);
         }
         let before = body.len() as u64;
         reader.by_ref().take(size.min(room)).read_to_end(body)?;
@@ -138,7 +143,7 @@ fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> 
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if size > room {
-            return Ok(());
+            return Ok(true);
         }
         let mut end = [0; 2];
         reader.read_exact(&mut end)?;
@@ -175,6 +180,36 @@ mod tests {
         let answer = ask(&mut Canned(text.as_bytes()), ("host", "/", &[]), &mut None);
         let answer = answer.map_err(|(failure, _)| failure)?;
         Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
+    }
+
+    #[test]
+    fn of_a_body_that_is_too_long_it_is_known_however_it_is_framed() {
+        let most = BODY as usize;
+        for (length, is_cut) in [(most - 1, false), (most, false), (most + 1, true)] {
+            let body = "x".repeat(length);
+            let two = (&body[..length / 2], &body[length / 2..]);
+            let chunks = format!(
+                "{:x}\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n",
+                two.0.len(),
+                two.0,
+                two.1.len(),
+                two.1
+            );
+            for (head, body) in [
+                (format!("content-length: {length}"), &body),
+                ("transfer-encoding: chunked".to_owned(), &chunks),
+                ("connection: close".to_owned(), &body),
+            ] {
+                let text = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}");
+                let mut canned = Canned(text.as_bytes());
+                let answer = ask(&mut canned, ("host", "/", &[]), &mut None).unwrap();
+                assert_eq!(
+                    (answer.is_cut, answer.body.len()),
+                    (is_cut, length.min(most)),
+                    "{head}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -98,7 +98,8 @@ fn every_way_to_be_broken_has_its_word_and_none_takes_longer_than_it_may() {
         (Stops("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"), usual(), Some("timeout_transfer")),
         (Drips("HTTP/1.1 200 OK\r\nx-y: z"), usual(), Some("timeout_first_byte")),
         (Floods("x"), usual(), None),
-        (Floods("x"), body("y"), Some("body")),
+        (Floods("x"), body("y"), Some("body_too_long")),
+        (Floods("x"), json("status"), Some("body_too_long")),
         (Says("HTTP/1.1 302 x\r\nLocation: /x\r\n\r\n"), usual(), Some("status")),
         (
             Says("HTTP/1.1 302 x\r\nLocation: /x\r\n\r\n"),
