@@ -121,6 +121,7 @@ pub(super) async fn put(
     totals: Totals,
 ) -> (usize, sqlx::Result<()>, Store) {
     let before = store.totals();
+    let totals = totals.not_below(before);
     let [requests, times] = totals.requests_since(before, batch.at);
     batch.happenings.extend(totals.happenings_since(before, batch.at));
     batch.parts.push(("requests".to_owned(), Kind::Metric, requests));

@@ -35,6 +35,19 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    /// The same, but for what is lower than before: what the segment counts goes up alone, and a look at some of it
+    /// while it does may be a little behind. What was counted before must not be counted once more.
+    pub(crate) fn not_below(mut self, before: Option<&Totals>) -> Totals {
+        let Some(before) = before.filter(|it| it.birth == self.birth) else { return self };
+        self.requests = self.requests.max(before.requests);
+        self.errors = self.errors.max(before.errors);
+        self.took = self.took.max(before.took);
+        for (bin, known) in self.bins.iter_mut().zip(&before.bins) {
+            *bin = (*bin).max(*known);
+        }
+        self
+    }
+
     /// What is to be subtracted: nothing for a service that has just begun. Of one that has run for long and of which
     /// nothing is known, what was before says nothing of the last ten seconds.
     fn base<'a>(&'a self, before: Option<&'a Totals>, at: i64) -> Option<&'a Totals> {
@@ -109,6 +122,20 @@ mod tests {
     fn totals(requests: u64) -> Totals {
         let (birth, bins) = (1_000_000_000_000, vec![requests; 2]);
         Totals { birth, requests, errors: 1, took: requests as f64, bins, ..Totals::default() }
+    }
+
+    #[test]
+    fn what_a_look_found_a_little_behind_is_not_counted_once_more() {
+        let (mut before, mut counted) = (totals(10), [0; 2]);
+        for found in [30, 29, 31] {
+            let now = totals(found).not_below(Some(&before));
+            let [requests, times] = now.requests_since(Some(&before), 5_000);
+            counted = [counted[0] + requests.n, counted[1] + times.n];
+            before = now;
+        }
+        assert_eq!(counted, [21, 42]);
+        let other = Totals { birth: 1, ..totals(5) };
+        assert_eq!(other.clone().not_below(Some(&before)), other, "of another service");
     }
 
     #[test]
