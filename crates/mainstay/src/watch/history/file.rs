@@ -161,7 +161,9 @@ async fn prepare(connection: &mut SqliteConnection, room: Room) -> sqlx::Result<
     );
     sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut *connection).await?;
     check(connection).await?;
-    begin(connection).await
+    begin(connection).await?;
+    let made = make(connection).await;
+    end(connection, made).await
 }
 
 /// Whether it is in order, and a history.
@@ -184,19 +186,42 @@ async fn check(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Begins a transaction, which [`end`] ends. By statements of our own: sqlx counts how deep in transactions it is, and
+/// is wrong once SQLite has rolled one back by itself, as it does when a disk is full. What it then takes for the inner
+/// part of another is never committed.
+pub(super) async fn begin(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    sqlx::query("BEGIN").execute(connection).await.map(drop)
+}
+
+/// Ends a transaction of which `done` says how it went.
+pub(super) async fn end<T>(
+    connection: &mut SqliteConnection,
+    done: sqlx::Result<T>,
+) -> sqlx::Result<T> {
+    let done = match done {
+        Ok(value) => sqlx::query("COMMIT").execute(&mut *connection).await.map(|_| value),
+        Err(error) => Err(error),
+    };
+    if done.is_err() {
+        // Where SQLite has rolled back there is nothing left to roll back.
+        sqlx::query("ROLLBACK").execute(connection).await.ok();
+    }
+    done
+}
+
 /// Makes the tables if there are none, and writes something, which shows whether that can be done.
-async fn begin(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    let mut writing = connection.begin().await?;
-    let tables: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *writing).await?;
+async fn make(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
+        .fetch_one(&mut *connection)
+        .await?;
     if tables == 0 {
-        sqlx::raw_sql(SCHEMA).execute(&mut *writing).await?;
+        sqlx::raw_sql(SCHEMA).execute(&mut *connection).await?;
         let marks = format!("PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}");
-        sqlx::raw_sql(AssertSqlSafe(marks)).execute(&mut *writing).await?;
+        sqlx::raw_sql(AssertSqlSafe(marks)).execute(&mut *connection).await?;
     }
     sqlx::query("INSERT OR REPLACE INTO meta VALUES('opened', ?)")
         .bind((clock::wall() / 1_000_000_000).to_string())
-        .execute(&mut *writing)
-        .await?;
-    writing.commit().await
+        .execute(connection)
+        .await
+        .map(drop)
 }

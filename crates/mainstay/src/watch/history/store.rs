@@ -196,53 +196,59 @@ impl Store {
 
     /// All that is not written down, in one transaction.
     async fn write(&mut self) -> sqlx::Result<()> {
-        let mut writing = self.connection.begin().await?;
+        file::begin(&mut self.connection).await?;
+        let written = self.insert().await;
+        file::end(&mut self.connection, written).await?;
+        self.closed.clear();
+        self.happenings.clear();
+        self.strangers.clear();
+        self.rollup.saved();
+        Ok(())
+    }
+
+    /// All that is not written down, within a transaction.
+    async fn insert(&mut self) -> sqlx::Result<()> {
         for name in &self.strangers {
             let Some((id, kind)) = self.series.get(name) else { continue };
             let insert = sqlx::query("INSERT OR IGNORE INTO series VALUES(?, ?, ?)").bind(id);
-            insert.bind(name).bind(kind.as_str()).execute(&mut *writing).await?;
+            insert.bind(name).bind(kind.as_str()).execute(&mut self.connection).await?;
         }
         for row in &self.closed {
             // A clock that was set back comes by the same bucket again.
             let known = "SELECT series, res, ts, n, bad, sum, mn, mx, shape FROM roll \
                          WHERE series = ? AND res = ? AND ts = ?";
             let known = sqlx::query_as::<_, Columns>(known).bind(row.series).bind(row.width);
-            let known = known.bind(row.at).fetch_optional(&mut *writing).await?;
+            let known = known.bind(row.at).fetch_optional(&mut self.connection).await?;
             let insert = "INSERT OR REPLACE INTO roll VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)";
             match known.map(self::row) {
                 Some(mut whole) => {
                     whole.bucket.merge(&row.bucket);
-                    insert_row(insert, &whole, &mut writing).await?;
+                    insert_row(insert, &whole, &mut self.connection).await?;
                 }
-                None => insert_row(insert, row, &mut writing).await?,
+                None => insert_row(insert, row, &mut self.connection).await?,
             }
             sqlx::query("DELETE FROM open WHERE series = ? AND res = ? AND ts = ?")
                 .bind(row.series)
                 .bind(row.width)
                 .bind(row.at)
-                .execute(&mut *writing)
+                .execute(&mut self.connection)
                 .await?;
         }
         for row in self.rollup.unsaved() {
             let insert = "INSERT OR REPLACE INTO open VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)";
-            insert_row(insert, &row, &mut writing).await?;
+            insert_row(insert, &row, &mut self.connection).await?;
         }
         for it in &self.happenings {
             let insert = sqlx::query("INSERT INTO event(ts, kind, what, text) VALUES(?, ?, ?, ?)");
             let insert = insert.bind(it.at).bind(it.kind).bind(&it.what).bind(&it.text);
-            insert.execute(&mut *writing).await?;
+            insert.execute(&mut self.connection).await?;
         }
         if let Some(totals) = &self.totals {
             let text =
                 serde_json::to_string(totals).map_err(|it| sqlx::Error::Encode(it.into()))?;
             let insert = sqlx::query("INSERT OR REPLACE INTO meta VALUES('totals', ?)").bind(text);
-            insert.execute(&mut *writing).await?;
+            insert.execute(&mut self.connection).await?;
         }
-        writing.commit().await?;
-        self.closed.clear();
-        self.happenings.clear();
-        self.strangers.clear();
-        self.rollup.saved();
         Ok(())
     }
 
@@ -251,27 +257,32 @@ impl Store {
         // A clock that has leapt may be wrong, and would let go everything.
         if self.steady >= STEADY && (now - self.tidied).abs() >= TIDY {
             self.tidied = now;
-            let mut writing = self.connection.begin().await?;
-            for (id, kind) in self.series.values() {
-                for level in kind.levels() {
-                    let delete =
-                        sqlx::query("DELETE FROM roll WHERE series = ? AND res = ? AND ts < ?");
-                    let delete = delete.bind(id).bind(level.width).bind(now - level.keep);
-                    delete.execute(&mut *writing).await?;
-                }
-            }
-            sqlx::query("DELETE FROM event WHERE ts < ? OR id <= (SELECT max(id) FROM event) - ?")
-                .bind(now - LONGEST)
-                .bind(EVENTS)
-                .execute(&mut *writing)
-                .await?;
-            let gone = "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM roll WHERE series = id) \
-                        AND NOT EXISTS (SELECT 1 FROM open WHERE series = id) RETURNING name";
-            let gone: Vec<String> = sqlx::query_scalar(gone).fetch_all(&mut *writing).await?;
-            writing.commit().await?;
+            file::begin(&mut self.connection).await?;
+            let gone = self.forget(now).await;
+            let gone = file::end(&mut self.connection, gone).await?;
             self.series.retain(|name, _| !gone.contains(name));
         }
         self.fit(false).await
+    }
+
+    /// Lets go what is too old, within a transaction. Gives the series of which nothing is left.
+    async fn forget(&mut self, now: i64) -> sqlx::Result<Vec<String>> {
+        for (id, kind) in self.series.values() {
+            for level in kind.levels() {
+                let delete =
+                    sqlx::query("DELETE FROM roll WHERE series = ? AND res = ? AND ts < ?");
+                let delete = delete.bind(id).bind(level.width).bind(now - level.keep);
+                delete.execute(&mut self.connection).await?;
+            }
+        }
+        sqlx::query("DELETE FROM event WHERE ts < ? OR id <= (SELECT max(id) FROM event) - ?")
+            .bind(now - LONGEST)
+            .bind(EVENTS)
+            .execute(&mut self.connection)
+            .await?;
+        let gone = "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM roll WHERE series = id) \
+                    AND NOT EXISTS (SELECT 1 FROM open WHERE series = id) RETURNING name";
+        sqlx::query_scalar(gone).fetch_all(&mut self.connection).await
     }
 
     /// Makes room if there is little, or in any case.

@@ -211,6 +211,37 @@ fn a_file_that_is_damaged_while_it_is_used_is_put_aside_and_nothing_of_memory_is
 }
 
 #[test]
+fn a_disk_that_was_full_and_an_error_after_it_leave_no_transaction_open() {
+    run(async {
+        let directory = tempdir().unwrap();
+        let (mut store, _) = open(&directory).await;
+        store.take(batch(BEGIN, &["a"]), None).await.1.unwrap();
+        let say = async |store: &mut Store, text: &'static str| {
+            sqlx::raw_sql(text).execute(&mut store.connection).await.unwrap();
+        };
+        // Then SQLite rolls back by itself.
+        say(&mut store, "PRAGMA max_page_count = 1").await;
+        let mut large = batch(BEGIN + STEP, &["a"]);
+        let happened = |text: String| Happening { at: BEGIN, kind: "x", what: "y".into(), text };
+        large.happenings = vec![happened("z".repeat(1 << 20))];
+        assert!(file::is_full(&store.take(large, None).await.1.unwrap_err()));
+        say(&mut store, "PRAGMA max_page_count = 16384").await;
+        // And here it does not.
+        say(&mut store, "ALTER TABLE event RENAME TO elsewhere").await;
+        assert!(store.take(batch(BEGIN + 2 * STEP, &["a"]), None).await.1.is_err());
+        say(&mut store, "ALTER TABLE elsewhere RENAME TO event").await;
+        for step in 3..9 {
+            store.take(batch(BEGIN + step * STEP, &["a"]), None).await.1.unwrap();
+        }
+        store.close().await.unwrap();
+        let (mut again, forgotten) = open(&directory).await;
+        assert_eq!(forgotten, None);
+        again.take(batch(BEGIN + 9 * STEP, &["a"]), None).await.1.unwrap();
+        assert_eq!(counts(&mut again, "a", 60).await, [(BEGIN, 6), (BEGIN + 60, 4)]);
+    });
+}
+
+#[test]
 fn what_is_too_old_goes_level_by_level_and_events_with_it() {
     run(async {
         let mut store = Store::in_memory(64 * MIB).await.unwrap();
