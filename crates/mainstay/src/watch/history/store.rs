@@ -297,6 +297,15 @@ impl Store {
                     }
                 }
             }
+            // What happened is worth most and is small, unless its texts are long.
+            while self.pages().await.map(|(pages, free)| pages - free)? > most - most / 4 {
+                let half =
+                    "DELETE FROM event WHERE id <= (SELECT (min(id) + max(id)) / 2 FROM event)";
+                let gone = sqlx::query(half).execute(&mut self.connection).await?;
+                if gone.rows_affected() == 0 {
+                    break;
+                }
+            }
         }
         let (pages, free) = self.pages().await?;
         if free > pages / FREE {

@@ -195,6 +195,28 @@ fn the_cap_is_never_exceeded_and_the_finest_goes_first() {
 }
 
 #[test]
+fn what_happened_goes_too_when_its_texts_are_what_fills_the_file() {
+    run(async {
+        let directory = tempdir().unwrap();
+        let most = MIB * 3 / 2;
+        let (mut store, _) = Store::open(directory.path(), most).await.unwrap();
+        for at in (0..150).map(|step| BEGIN + step * STEP) {
+            let mut batch = batch(at, &["a"]);
+            let (what, text) = (at.to_string(), "z".repeat(32 << 10));
+            batch.happenings = vec![Happening { at, kind: "alert", what, text }];
+            let (lost, written) = store.take(batch, None).await;
+            assert!(lost == 0 && written.is_ok(), "{at}: {written:?}");
+            assert!(size(directory.path()) <= most, "{at}: {}", size(directory.path()));
+        }
+        let kept = "SELECT what FROM event ORDER BY id";
+        let kept: Vec<String> =
+            sqlx::query_scalar(kept).fetch_all(&mut store.connection).await.unwrap();
+        assert!((2..150).contains(&kept.len()), "{}", kept.len());
+        assert_eq!(*kept.last().unwrap(), (BEGIN + 149 * STEP).to_string(), "the newest is there");
+    });
+}
+
+#[test]
 fn a_file_that_is_damaged_while_it_is_used_is_put_aside_and_nothing_of_memory_is_lost() {
     run(async {
         let directory = tempdir().unwrap();
