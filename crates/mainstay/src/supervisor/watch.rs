@@ -20,7 +20,7 @@ use std::time::Duration;
 const BASE: Duration = Duration::from_millis(100);
 const CAP: Duration = Duration::from_secs(30);
 /// A watch that makes room for another has this long to send and to write what is left.
-const LEAVE: Duration = Duration::from_secs(7);
+const LEAVE: Duration = Duration::from_secs(8);
 /// A watch that has lived this long was well.
 const STEADY: Duration = Duration::from_secs(10);
 

@@ -24,7 +24,7 @@ const CONNECTIONS: u32 = 64;
 /// A client here sends its request at once, or is not welcome.
 const HEADER: Duration = Duration::from_secs(5);
 /// How long those who are connected at the end may still take to read their answers.
-const LAST: Duration = Duration::from_secs(2);
+const LAST: Duration = Duration::from_secs(1);
 /// How long those among them may take to ask who have not asked yet.
 const SILENT: Duration = Duration::from_millis(100);
 
@@ -131,10 +131,14 @@ impl Connections {
             if is_over.await {
                 return;
             }
-            connection.as_mut().graceful_shutdown();
-            // A client that breaks off has its reasons.
-            let asks = tokio::time::timeout(SILENT, connection.as_mut()).await;
-            if asks.is_err() && has_asked.load(Relaxed) {
+            // Who says nothing is left at once by a connection that is told, so it is told when it has heard something.
+            let asks = poll_fn(|cx| match connection.as_mut().poll(cx) {
+                Poll::Pending if !has_asked.load(Relaxed) => Poll::Pending,
+                polled => Poll::Ready(polled.is_ready()),
+            });
+            if let Ok(false) = tokio::time::timeout(SILENT, asks).await {
+                connection.as_mut().graceful_shutdown();
+                // A client that breaks off has its reasons.
                 connection.await.ok();
             }
         });

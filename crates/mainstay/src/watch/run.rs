@@ -106,12 +106,14 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
             #[cfg(feature = "sqlite")]
             history.finish();
             exporters.finish();
-            writers.finish();
         };
+        tokio::task::spawn_blocking(end).await.map_err(io::Error::other)?;
+        // Lines of workers are written while a client takes its time with the last answer.
+        connections.finish().await;
+        let end = move || writers.finish();
         tokio::task::spawn_blocking(end).await.map_err(io::Error::other)?;
         drop(leave);
         tokio::time::timeout(LAST_PUSH, push).await.ok();
-        connections.finish().await;
         Ok(())
     })
 }
