@@ -54,8 +54,8 @@ pub use journal::{JOURNAL_VALUES, Journal};
 pub use layout::{Layout, LayoutError, RINGS};
 pub use limits::{
     Added, BAN_NOTE, Ban, Bans, Breaker, EXACT_AMOUNT, Entry, Hit, Holder, Key, Limits,
-    MAX_PERMITS, Named, Permit, Policy, PolicyError, Refused, Scope, Strategy, Subject, Turn,
-    Verdict, Wanted, Whom,
+    MAX_PERMITS, Named, Permit, Policy, PolicyError, REFUSED_NAME, Refused, Scope, Strategy,
+    Subject, Turn, Verdict, Wanted, Whom,
 };
 #[cfg(not(loom))]
 pub use map::MapError;

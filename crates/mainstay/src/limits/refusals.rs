@@ -2,7 +2,7 @@
 //! as it has places: what it does not name is "others", so that rows add up to what was refused. Pure.
 
 use super::table::columns;
-use mainstay_os::segment::Limits;
+use mainstay_os::segment::{Limits, REFUSED_NAME};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -72,8 +72,15 @@ impl Watch {
             (std::cmp::Reverse((last, all)), row["client"].to_string())
         });
         let (mut limits, mut others) = (Vec::new(), Vec::new());
+        let mut totals: Vec<(Place, u64, &Value)> = Vec::new();
         for total in said["totals"].as_array().into_iter().flatten() {
             let (place, count) = (place(total), total["count"].as_u64().unwrap_or(0));
+            match totals.iter_mut().find(|it| it.0 == place) {
+                Some(known) => known.1 += count,
+                None => totals.push((place, count, total)),
+            }
+        }
+        for (place, count, total) in totals {
             let of = |by: &HashMap<Place, u64>| by.get(&place).copied().unwrap_or(0);
             let (all, last) = (of(&all), of(&last));
             let before = self.told.get(&place).copied();
@@ -96,9 +103,12 @@ impl Watch {
     }
 }
 
+/// Of a long name as much as the segment has. Limits that are alike that far are one here.
 fn place(it: &Value) -> Place {
-    let of = |name: &str| it[name].as_str().unwrap_or_default().to_owned();
-    (of("policy"), of("outcome"))
+    let of = |name: &str| it[name].as_str().unwrap_or_default();
+    let name = of("policy").as_bytes();
+    let name = String::from_utf8_lossy(&name[..name.len().min(REFUSED_NAME)]).into_owned();
+    (name, of("outcome").to_owned())
 }
 
 fn row(of: &Value, client: &Value, [all, last]: [u64; 2], is_first: bool) -> Value {
@@ -228,6 +238,29 @@ mod tests {
             rows.map(|it| it[column].as_u64().unwrap()).sum::<u64>()
         };
         (sum("limits"), sum("clients") + sum("others"))
+    }
+
+    #[test]
+    fn a_name_of_which_the_segment_has_the_begin_is_the_same_limit() {
+        let long = format!("POST /{}", "a".repeat(REFUSED_NAME));
+        let client =
+            json!({ "policy": long[..REFUSED_NAME], "outcome": "denied", "count": 3, "term": 1 });
+        let total =
+            |name: &str, count| json!({ "policy": name, "outcome": "denied", "count": count });
+        let said = json!({
+            "now": SECOND,
+            "clients": [client],
+            "totals": [total(&long, 5), total(&format!("{long}b"), 2), total("/a", 1)],
+        });
+        let look = Watch::default().look(&said);
+        let all = |of: &str| -> Vec<u64> {
+            let rows = look[of].as_array().unwrap().iter();
+            rows.map(|row| row["all"].as_u64().unwrap()).collect()
+        };
+        assert_eq!(
+            (all("limits"), all("clients"), all("others")),
+            (vec![7, 1], vec![3], vec![4, 1])
+        );
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(crate) use geometry::Geometry;
 pub use key::{Key, Scope, Subject};
 pub use permits::{Entry, Holder, MAX_PERMITS, Permit};
 pub use policy::{Policy, PolicyError, Strategy};
-pub use refused::{Named, Refused, Whom};
+pub use refused::{Named, REFUSED_NAME, Refused, Whom};
 pub use store::{Breaker, Turn};
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};

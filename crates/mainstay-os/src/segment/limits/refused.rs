@@ -46,6 +46,8 @@ const DETAILS: usize = 32;
 const TEXTS: [usize; 4] = [POLICY, LIMIT, KEY, DETAILS];
 const TRIED: u64 = 1 << 63;
 
+/// Bytes of a limit's name that are kept.
+pub const REFUSED_NAME: usize = (LIMIT - POLICY) * 8;
 /// Bits of a count; above them is the term.
 const COUNT_BITS: u32 = 48;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;

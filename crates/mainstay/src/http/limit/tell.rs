@@ -1,7 +1,7 @@
 //! Breaches of limits in the log, with whom they are about: each at first, then ever fewer.
 
 use super::{Limiter, Outcome};
-use crate::clock::Mono;
+use crate::clock::{self, Mono};
 use crate::event::Event;
 use crate::http::context::Context;
 use crate::limits::flood::{Breach, Flood, Tell};
@@ -46,7 +46,7 @@ impl Limiter {
     ) {
         key.truncate(key.floor_char_boundary(KEY));
         let Some(Told { name, text, scope, window }) = self.told_of(limit) else { return };
-        self.count_client(&name, &text, &key, outcome, now);
+        self.count_client(&name, &text, &key, outcome);
         let Some(more) = self.turn(limit, &key, now, window) else { return };
         let (limit, scope) = (text, scope.to_string());
         let event = match outcome {
@@ -59,7 +59,7 @@ impl Limiter {
     pub(super) fn tell_not_found(&self, context: &Context, limit: usize, who: &Who<'_>, now: Mono) {
         let key = who.shown(&self.log.segment().limits());
         let Some(Told { name, text, window, .. }) = self.told_of(limit) else { return };
-        self.count_client(&name, &text, &key, Outcome::WouldDeny, now);
+        self.count_client(&name, &text, &key, Outcome::WouldDeny);
         let Some(more) = self.turn(limit, &key, now, window) else { return };
         let event = Event::MaliciousExcess404 { client: key, limit: text, more };
         self.write(Some(context), &event, "intrusion_detection");
@@ -97,8 +97,10 @@ impl Limiter {
     }
 
     /// Counts whose refusal it was, for `limits watch`: after the limit's counter, so that it names none that is
-    /// not in the total. Each one, whatever is told of it.
-    fn count_client(&self, name: &str, text: &str, key: &str, outcome: Outcome, now: Mono) {
+    /// not in the total. Each one, whatever is told of it. By a clock that is read here: a request's may be seconds old
+    /// where a handler blocks, and who hands out places has one second for it.
+    fn count_client(&self, name: &str, text: &str, key: &str, outcome: Outcome) {
+        let now = clock::mono();
         let tried = matches!(outcome, Outcome::WouldDeny);
         let (policy, limit, key) = (name.as_bytes(), text.as_bytes(), key.as_bytes());
         self.log
