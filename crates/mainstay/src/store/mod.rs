@@ -196,8 +196,12 @@ impl Store {
     async fn connect_fresh(&self) -> Result<(), Trouble> {
         let connected = timeout(CONNECT, self.client.connect()).await;
         let mut open = connected.map_err(|_| Trouble::Late(CONNECT))??;
-        let tried = timeout(self.timeout, open.try_out()).await;
-        tried.map_err(|_| Trouble::Late(self.timeout))??;
+        // A cluster is asked three times in turn, where a decision takes two.
+        let most = match &open {
+            Connection::One(_) => self.timeout,
+            Connection::Many(_) => self.timeout * 3 / 2,
+        };
+        timeout(most, open.try_out()).await.map_err(|_| Trouble::Late(most))??;
         self.line.lock().await.take(open);
         Ok(())
     }
