@@ -92,7 +92,11 @@ fn scrapes_in_a_hurry_make_no_request_late() {
     let report = load.stop();
     assert_eq!(report.lost(), 0, "{report}");
     let [quiet, scraped] = ["quiet", "scraped"].map(|name| {
-        let phase = |round| report.phase(&format!("{name} {round}")).quantile(0.99);
+        let phase = |round| {
+            let phase = report.phase(&format!("{name} {round}"));
+            assert!(phase.ok() > 0, "{name} {round}: nobody was answered\n{report}");
+            phase.quantile(0.99)
+        };
         let mut all: Vec<Duration> = (0..rounds).map(phase).collect();
         all.sort();
         all[all.len() / 2]

@@ -172,7 +172,7 @@ fn refusals_of_requests_at_once_reach_the_meta_limits_that_a_store_counts() {
     let Some(redis) = Redis::start() else { return };
     let config = "limits.default = '1000/day'\nlimits.meta = '3/day'\nlimits.concurrency = 1";
     let services = [counted_by(&redis.url(), config), counted_by(&redis.url(), config)];
-    let slow = burst(&services[0].target(), "/slow?ms=2000", 1, TIMEOUT);
+    let slow = burst(&services[0].target(), "/slow?ms=6000", 1, TIMEOUT);
     services[0].wait_status("it is under way", START, |status| {
         status.workers.iter().map(|worker| worker.in_flight).sum::<u64>() > 0
     });
