@@ -70,6 +70,14 @@ fn build(package: &str, program: &str) -> PathBuf {
     build.args(["build", "--locked", "-p", package, "--bin", program]);
     build.args(["--profile", profile, "--message-format", "json-render-diagnostics"]);
     build.arg("--target-dir").arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
+    // What cargo tells of these scenarios is none of the program's: build scripts that look at it would run again, and
+    // all that depends on them would be built again.
+    let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| told.iter().any(|it| name.starts_with(it))) {
+            build.env_remove(name);
+        }
+    }
     let output = build.output().expect("cargo, which has built these scenarios");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} cannot be built:\n{said}");
