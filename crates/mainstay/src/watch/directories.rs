@@ -50,6 +50,19 @@ struct Found {
     full_in: Option<Duration>,
 }
 
+/// What a directory's file system said, and how long ago that was.
+#[derive(Debug)]
+struct Seen {
+    path: String,
+    found: Found,
+    age: Duration,
+}
+
+/// Of all directories, at one time. Whoever has it needs no lock of [`Directories`]: a thread that is only now and
+/// then given a turn must not hold one.
+#[derive(Debug, Default)]
+pub(crate) struct AllSeen(Vec<Seen>);
+
 /// A file system.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Space {
@@ -135,10 +148,7 @@ impl Directories {
 
     /// How much of each is used.
     pub(super) fn used(&self) -> Vec<facts::Directory> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let known = known.into_iter();
-        let used = known.map(|(path, directory)| {
-            let found = *directory.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = self.seen().0.into_iter().map(|Seen { path, found, .. }| {
             let space = found.space.filter(|_| found.is_up).map(|(_, space)| space);
             let inodes = |space: &Space| (space.inodes > 0).then(|| space.inodes_ratio());
             let used = space.map(|space| (space.ratio(), inodes(&space)));
@@ -147,30 +157,36 @@ impl Directories {
         used.collect()
     }
 
+    /// What each said last.
+    pub(super) fn seen(&self) -> AllSeen {
+        let now = clock::mono();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = known.iter().map(|(path, directory)| {
+            let found = *directory.found.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = found.space.map_or(directory.since, |(at, _)| at);
+            Seen { path: path.clone(), found, age: now.since(last) }
+        });
+        AllSeen(seen.collect())
+    }
+}
+
+impl AllSeen {
     /// Appends what is known.
     pub(super) fn expose(&self, page: &mut dyn Sink) {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let now = clock::mono();
-        let all: Vec<(&String, Found, f64)> = known
-            .iter()
-            .map(|(path, directory)| {
-                let found = *directory.found.lock().unwrap_or_else(PoisonError::into_inner);
-                let last = found.space.map_or(directory.since, |(at, _)| at);
-                (path, found, now.since(last).as_secs_f64())
-            })
-            .collect();
+        let all = &self.0;
         begin(page, &families::DIRECTORY_UP);
-        for (path, found, _) in &all {
+        for Seen { path, found, .. } in all {
             let labels = [("directory", path.as_str())];
             one(page, &families::DIRECTORY_UP, &labels, Value::Whole(found.is_up.into()));
         }
         begin(page, &families::DIRECTORY_AGE);
-        for (path, _, age) in &all {
-            one(page, &families::DIRECTORY_AGE, &[("directory", path.as_str())], Value::Real(*age));
+        for Seen { path, age, .. } in all {
+            let (labels, age) = ([("directory", path.as_str())], age.as_secs_f64());
+            one(page, &families::DIRECTORY_AGE, &labels, Value::Real(age));
         }
         let mut each = |family, value: fn(&Space) -> Option<Value>| {
             begin(page, family);
-            for (path, found, _) in &all {
+            for Seen { path, found, .. } in all {
                 if let Some(value) = found.space.and_then(|(_, space)| value(&space)) {
                     one(page, family, &[("directory", path.as_str())], value);
                 }
@@ -184,7 +200,7 @@ impl Directories {
         each(&families::DIRECTORY_INODES_FREE, |it| it.counted(Value::Whole(it.inodes_free)));
         each(&families::DIRECTORY_INODES_RATIO, |it| it.counted(Value::Real(it.inodes_ratio())));
         begin(page, &families::DIRECTORY_FULL_IN);
-        for (path, found, _) in &all {
+        for Seen { path, found, .. } in all {
             if let Some(time) = found.full_in {
                 let labels = [("directory", path.as_str())];
                 one(page, &families::DIRECTORY_FULL_IN, &labels, Value::Real(time.as_secs_f64()));
@@ -263,7 +279,7 @@ mod tests {
 
     fn page(directories: &Directories) -> String {
         let mut page = Page::new(Format::Prometheus);
-        directories.expose(&mut page);
+        directories.seen().expose(&mut page);
         page.finish()
     }
 

@@ -1,7 +1,7 @@
 //! `/metrics`: everything that is measured, of all slots together, as one text.
 
 use super::coding;
-use super::directories::Directories;
+use super::directories::AllSeen;
 use super::series;
 use crate::clock;
 use crate::health::State;
@@ -23,7 +23,7 @@ use std::collections::HashMap;
 pub(crate) fn answer(
     segment: &Segment,
     status: &Status,
-    directories: &Directories,
+    directories: &AllSeen,
     headers: &HeaderMap,
 ) -> Response<Bytes> {
     let accepts: Vec<_> =
@@ -41,19 +41,14 @@ pub(crate) fn answer(
 }
 
 /// The whole exposition.
-fn expose(segment: &Segment, status: &Status, directories: &Directories, format: Format) -> String {
+fn expose(segment: &Segment, status: &Status, directories: &AllSeen, format: Format) -> String {
     let mut page = Page::new(format);
     walk(segment, status, directories, &mut page);
     page.finish()
 }
 
 /// Shows everything that is measured, in the order of the exposition.
-pub(crate) fn walk(
-    segment: &Segment,
-    status: &Status,
-    directories: &Directories,
-    page: &mut dyn Sink,
-) {
+pub(crate) fn walk(segment: &Segment, status: &Status, directories: &AllSeen, page: &mut dyn Sink) {
     service(page, status);
     workers(page, status);
     for ((name, help), cell) in names::TABLE.iter().zip(0..) {
@@ -302,7 +297,7 @@ pub(crate) mod tests {
     fn page(segment: &Segment, format: Format) -> String {
         let mut status = Status::read(segment, "sh\"op", "1.2");
         status.uptime_seconds = 1.5;
-        expose(segment, &status, &Directories::default(), format)
+        expose(segment, &status, &AllSeen::default(), format)
     }
 
     /// The whole text, for the tests of whoever counts.

@@ -2,7 +2,7 @@
 //! it. On a machine that has nothing to spare the thread gets no turn, and whoever asked makes the page itself:
 //! that is when somebody wants to see it.
 
-use super::directories::Directories;
+use super::directories::{AllSeen, Directories};
 use super::metrics;
 use crate::log::Log;
 use crate::status::Status;
@@ -21,18 +21,21 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// Enough for compressing.
 const STACK: usize = 1 << 20;
 
-/// Makes a page for a scraper with these headers.
-type Make = dyn Fn(&HeaderMap) -> Response<Bytes> + Send + Sync;
+/// Makes a page of what the directories said for a scraper with these headers. Takes no lock that others wait for:
+/// the thread may be interrupted for long wherever it is.
+type Make = dyn Fn(&AllSeen, &HeaderMap) -> Response<Bytes> + Send + Sync;
 
 /// The way to the page.
 pub(crate) struct Scrapes {
     make: Arc<Make>,
+    directories: Arc<Directories>,
     jobs: mpsc::Sender<Job>,
     thread: JoinHandle<()>,
 }
 
 /// A scraper that waits.
 struct Job {
+    seen: AllSeen,
     headers: HeaderMap,
     answer: oneshot::Sender<Response<Bytes>>,
 }
@@ -53,16 +56,17 @@ impl Scrapes {
         directories: &Arc<Directories>,
         (name, version): (&str, &str),
     ) -> io::Result<Scrapes> {
-        let (log, directories) = (log.clone(), Arc::clone(directories));
+        let log = log.clone();
         let (name, version) = (name.to_owned(), version.to_owned());
-        Scrapes::with(move |headers| {
+        Scrapes::with(directories, move |seen, headers| {
             let status = Status::read(log.segment(), &name, &version);
-            metrics::answer(log.segment(), &status, &directories, headers)
+            metrics::answer(log.segment(), &status, seen, headers)
         })
     }
 
     fn with(
-        make: impl Fn(&HeaderMap) -> Response<Bytes> + Send + Sync + 'static,
+        directories: &Arc<Directories>,
+        make: impl Fn(&AllSeen, &HeaderMap) -> Response<Bytes> + Send + Sync + 'static,
     ) -> io::Result<Scrapes> {
         let make: Arc<Make> = Arc::new(make);
         let (jobs, come) = mpsc::channel::<Job>();
@@ -74,11 +78,11 @@ impl Scrapes {
             for job in come {
                 if !job.answer.is_closed() {
                     // Who has left needs none.
-                    job.answer.send(ours(&job.headers)).ok();
+                    job.answer.send(ours(&job.seen, &job.headers)).ok();
                 }
             }
         })?;
-        Ok(Scrapes { make, jobs, thread })
+        Ok(Scrapes { make, directories: Arc::clone(directories), jobs, thread })
     }
 
     /// The thread has ended by itself, which only a fault in it does.
@@ -90,10 +94,11 @@ impl Scrapes {
     pub(crate) async fn answer(&self, headers: &HeaderMap) -> Response<Bytes> {
         let (answer, made) = oneshot::channel();
         // Where the thread is gone nobody answers, and the page is made here.
-        self.jobs.send(Job { headers: headers.clone(), answer }).ok();
+        let job = Job { seen: self.directories.seen(), headers: headers.clone(), answer };
+        self.jobs.send(job).ok();
         match tokio::time::timeout(PATIENCE, made).await {
             Ok(Ok(page)) => page,
-            _ => (self.make)(headers),
+            _ => (self.make)(&self.directories.seen(), headers),
         }
     }
 }
@@ -118,7 +123,7 @@ mod tests {
     fn a_page_is_made_by_the_thread_and_where_that_gets_no_turn_by_who_asked() {
         let (go_on, wait) = mpsc::channel::<()>();
         let wait = Mutex::new(wait);
-        let scrapes = Scrapes::with(move |_| {
+        let scrapes = Scrapes::with(&Arc::default(), move |_, _| {
             if thread::current().name() == Some("scrape") {
                 wait.lock().unwrap().recv().ok();
             }
@@ -137,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_has_failed_is_told_and_the_page_is_made_all_the_same() {
-        let scrapes = Scrapes::with(|_| {
+        let scrapes = Scrapes::with(&Arc::default(), |_, _| {
             assert_ne!(thread::current().name(), Some("scrape"), "the thread fails, as told");
             Response::new(own_name())
         });

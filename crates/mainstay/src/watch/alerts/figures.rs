@@ -104,7 +104,7 @@ pub(super) fn find(
         });
     }
     let mut chosen = Chosen::new(wanted);
-    walk(segment, status, directories, &mut chosen);
+    walk(segment, status, &directories.seen(), &mut chosen);
     let of = |selector: Option<&Selector>| {
         let place = selector.and_then(|it| places.get(it));
         place.map_or(Found::Nothing, |place| chosen.found[*place].clone())

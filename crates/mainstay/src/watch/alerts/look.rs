@@ -123,7 +123,7 @@ mod tests {
         let facts = look(&segment, &status, &Directories::default(), Vec::new(), Vec::new());
         assert_eq!(facts.ready, None);
         let mut page = Page::new(Format::Prometheus);
-        super::super::super::metrics::walk(&segment, &status, &Directories::default(), &mut page);
+        super::super::super::metrics::walk(&segment, &status, &Default::default(), &mut page);
         let page = page.finish();
         assert!(page.contains("mainstay_events_total{event=\"authn_login_fail\"} 6\n"));
     }

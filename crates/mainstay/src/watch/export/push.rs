@@ -97,7 +97,7 @@ impl Push {
         let mut figures = Figures::default();
         let segment = self.log.segment();
         let status = Status::read(segment, &self.name, &self.version);
-        metrics::walk(segment, &status, &self.directories, &mut figures);
+        metrics::walk(segment, &status, &self.directories.seen(), &mut figures);
         figures
     }
 
