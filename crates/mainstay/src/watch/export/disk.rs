@@ -4,7 +4,7 @@
 //! What was written survives every process; nothing is synced, so a power cut may take the end, of which
 //! the checksums leave what is whole.
 
-use super::frame::frames;
+use super::frame::{frames, leading};
 use rustix::fs::{FlockOperation, flock};
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -91,9 +91,15 @@ impl Disk {
         Ok(Disk { directory, files, file, cursor, sent, part, _lock: lock })
     }
 
-    /// Bytes that the files take.
+    /// Bytes that the files take, but for one that makes room for whatever comes.
     pub(super) fn used(&self) -> u64 {
-        self.files.iter().map(|part| part.len).sum()
+        if self.is_sent() { 0 } else { self.files.iter().map(|part| part.len).sum() }
+    }
+
+    /// The one file that is there has nothing that is still to be sent.
+    fn is_sent(&self) -> bool {
+        self.files.len() == 1
+            && self.files.front().is_some_and(|it| it.len > 0 && it.len == self.sent)
     }
 
     /// Of these, what is still to be sent.
@@ -101,28 +107,47 @@ impl Disk {
         self.used().saturating_sub(self.sent)
     }
 
-    /// Appends whole frames.
+    /// Appends whole frames. However many come at once, no file grows by more than one beyond its size: the room
+    /// of a file comes back only when all of it was sent.
     ///
     /// # Errors
     /// When they could not be written; then nothing is.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let last = self.files.back().copied().unwrap_or(Part { number: 0, len: 0 });
-        let is_sent = self.files.len() == 1 && last.len > 0 && self.sent == last.len;
-        if last.len >= self.part || is_sent {
-            let next = Part { number: last.number + 1, len: 0 };
-            self.file = open(&path(&self.directory, next.number))?;
-            self.file.set_len(0)?;
-            self.files.push_back(next);
-            self.leave_sent()?;
-        }
+        self.make_way()?;
         let Some(last) = self.files.back_mut() else { return Ok(()) };
-        if let Err(error) = self.file.write_all_at(bytes, last.len) {
+        let (first, rest) = bytes.split_at(leading(bytes, self.part.saturating_sub(last.len)));
+        let mut begun = Vec::new();
+        let written = self.file.write_all_at(first, last.len);
+        let written = written.and_then(|()| {
+            write_files(&self.directory, last.number + 1, self.part, rest, &mut begun)
+        });
+        if let Err(error) = written {
             // A torn frame that stays is overwritten by the next one, or cut when the file is opened.
             self.file.set_len(last.len).ok();
+            for (part, _) in begun {
+                fs::remove_file(path(&self.directory, part.number)).ok();
+            }
             return Err(error);
         }
-        last.len += bytes.len() as u64;
+        last.len += first.len() as u64;
+        for (part, file) in begun {
+            self.files.push_back(part);
+            self.file = file;
+        }
         Ok(())
+    }
+
+    /// Begins another file if the last one is long enough, or has been sent and can go.
+    fn make_way(&mut self) -> io::Result<()> {
+        let last = self.files.back().copied().unwrap_or(Part { number: 0, len: 0 });
+        if last.len < self.part && !self.is_sent() {
+            return Ok(());
+        }
+        let next = Part { number: last.number + 1, len: 0 };
+        self.file = open(&path(&self.directory, next.number))?;
+        self.file.set_len(0)?;
+        self.files.push_back(next);
+        self.leave_sent().map(drop)
     }
 
     /// What comes next, up to `most` bytes of it, from one file.
@@ -191,6 +216,26 @@ impl Disk {
         bytes[16..].copy_from_slice(&sum.to_le_bytes());
         self.cursor.write_all_at(&bytes, 0)
     }
+}
+
+/// Writes frames into files of this size from `number` on, which are in `begun` as soon as they are there.
+fn write_files(
+    directory: &Path,
+    number: u64,
+    part: u64,
+    mut rest: &[u8],
+    begun: &mut Vec<(Part, File)>,
+) -> io::Result<()> {
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(leading(rest, part));
+        let next = Part { number: number + begun.len() as u64, len: now.len() as u64 };
+        let file = open(&path(directory, next.number))?;
+        begun.push((next, file.try_clone()?));
+        file.set_len(0)?;
+        file.write_all_at(now, 0)?;
+        rest = later;
+    }
+    Ok(())
 }
 
 /// A file and how far it was sent; what makes no sense is the beginning.

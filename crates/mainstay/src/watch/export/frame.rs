@@ -58,6 +58,21 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// The length of as many frames of ours as make up `most` bytes, and of one at least; what is none is taken whole.
+pub(super) fn leading(bytes: &[u8], most: u64) -> usize {
+    let mut len = 0;
+    loop {
+        let rest = bytes.get(len..).unwrap_or_default();
+        let Some(parcel) = rest.first_chunk().map(|it| u32::from_le_bytes(*it)) else {
+            return bytes.len();
+        };
+        len = len.saturating_add(Frame::len_of(parcel as usize)).min(bytes.len());
+        if len as u64 >= most {
+            return len;
+        }
+    }
+}
+
 fn checksum(len: u32, rest: &[u8]) -> u32 {
     let mut crc = Crc::new();
     crc.update(&len.to_le_bytes());

@@ -165,6 +165,55 @@ fn what_says_how_far_was_sent_may_be_torn_at_the_price_of_sending_again() {
 }
 
 #[test]
+fn what_came_at_once_makes_room_little_by_little_as_it_is_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spool = Spool::on_disk(directory.path(), 4_000, 1).unwrap();
+    let all: Vec<u8> = (0..40).flat_map(|number| frame(number, &[b'x'; 60])).collect();
+    assert!(spool.has_room(all.len()));
+    spool.append(&all, 120).unwrap();
+    assert!(files(directory.path()).iter().all(|it| fs::metadata(it).unwrap().len() <= 500 + 92));
+    // Half of it is sent: as much is free, but for a part of it.
+    for _ in 0..20 {
+        let (batch, _) = spool.oldest(1, 1_000).unwrap();
+        spool.done(&batch).unwrap();
+    }
+    assert!(spool.used() <= spool.unsent() + 592, "{} {}", spool.used(), spool.unsent());
+    let spool_again = |spool| {
+        drop(spool);
+        Spool::on_disk(directory.path(), 4_000, 1).unwrap()
+    };
+    let mut spool = spool_again(spool);
+    assert_eq!((drained(&mut spool).len(), spool.unsent()), (20, 0));
+    // And when it is sent, all of the room is.
+    assert!(spool.has_room(4_000));
+    let mut spool = spool_again(spool);
+    assert!(spool.has_room(4_000));
+    let one = frame(99, &[b'y'; 3_968]);
+    spool.append(&one, 3).unwrap();
+    assert_eq!((spool.used(), files(directory.path()).len()), (4_000, 1));
+    // A file that holds all the room makes it free as soon as it is sent.
+    drained(&mut spool);
+    assert!(spool.has_room(4_000));
+    spool.append(&one, 3).unwrap();
+    assert_eq!((spool.used(), files(directory.path()).len()), (4_000, 1));
+}
+
+#[test]
+fn what_finds_no_place_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spool = Spool::on_disk(directory.path(), 4_000, 1).unwrap();
+    spool.append(&frame(0, b"first"), 3).unwrap();
+    // The third file cannot be made.
+    fs::create_dir(directory.path().join("0000000000000003.spool")).unwrap();
+    let all: Vec<u8> = (1..20).flat_map(|number| frame(number, &[b'x'; 60])).collect();
+    spool.append(&all, 57).unwrap_err();
+    assert_eq!((spool.unsent(), files(directory.path()).len()), (37, 2));
+    fs::remove_dir(directory.path().join("0000000000000003.spool")).unwrap();
+    spool.append(&all, 57).unwrap();
+    assert_eq!(drained(&mut spool).len(), 20);
+}
+
+#[test]
 fn a_directory_has_one_owner_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let spool = Spool::on_disk(directory.path(), 10_000, 1).unwrap();
