@@ -202,15 +202,8 @@ fn readiness_answers_at_once_though_the_database_hangs(
     let stop = std::sync::atomic::AtomicBool::new(false);
     let answers = std::sync::Mutex::new(Vec::new());
     let begun = Instant::now();
-    /// Clients end, whatever happens to the one that watches them.
-    struct Stop<'a>(&'a std::sync::atomic::AtomicBool);
-    impl Drop for Stop<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
-        }
-    }
     let (frozen, thawed) = std::thread::scope(|scope| {
-        let _stop = Stop(&stop);
+        let _ending = Ending(&stop);
         for _ in 0..200 {
             scope.spawn(|| {
                 let Ok(mut wire) = Wire::connect(service.address) else { return };

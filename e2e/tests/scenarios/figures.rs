@@ -73,6 +73,7 @@ fn scrapes_in_a_hurry_make_no_request_late() {
     let load = usual_load(&service).start();
     load.run_for(PHASE);
     thread::scope(|scope| {
+        let ending = Ending(&over);
         scope.spawn(|| {
             poll_every(HURRY, LONGEST, || {
                 let is_on = scraping.load(Relaxed);
@@ -87,7 +88,7 @@ fn scrapes_in_a_hurry_make_no_request_late() {
                 load.run_for(PHASE);
             }
         }
-        over.store(true, Relaxed);
+        drop(ending);
     });
     let report = load.stop();
     assert_eq!(report.lost(), 0, "{report}");

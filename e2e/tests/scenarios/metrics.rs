@@ -61,6 +61,7 @@ fn totals_are_exact_and_never_go_down_whatever_becomes_of_workers_and_supervisor
     service.wait_workers(2, START);
     let over = AtomicBool::new(false);
     let (report, scrapes) = thread::scope(|scope| {
+        let ending = Ending(&over);
         let watching = scope.spawn(|| watch_totals(&service, &over));
         let load = Load::new(service.target()).start();
         load.run_for(steady());
@@ -73,7 +74,7 @@ fn totals_are_exact_and_never_go_down_whatever_becomes_of_workers_and_supervisor
         service.control_ok(&["reload", "--wait"]);
         load.run_for(steady());
         let report = load.stop();
-        over.store(true, Ordering::Relaxed);
+        drop(ending);
         (report, watching.join().expect("no total goes down"))
     });
     wait_idle(&service);
@@ -83,7 +84,9 @@ fn totals_are_exact_and_never_go_down_whatever_becomes_of_workers_and_supervisor
 
     let requests = last["mainstay_http_requests_total"];
     say(format_args!("{requests} requests, {} failed, {scrapes} scrapes", report.lost()));
-    let lines = service.access().len() as f64 + last["mainstay_access_lines_quiet_total"];
+    let unwritten =
+        ["quiet", "dropped"].map(|it| last[&format!("mainstay_access_lines_{it}_total")]);
+    let lines = service.access().len() as f64 + unwritten.iter().sum::<f64>();
     assert_eq!(requests, lines, "requests, and access lines");
     let duration = "mainstay_http_request_duration_seconds_count";
     assert_eq!(sum(&last, duration, ""), requests, "all series together");
@@ -106,6 +109,7 @@ fn every_scrape_is_answered_while_one_watch_follows_another() {
     let service = Service::start(hello(), &[], "workers.count = 1").ready(START);
     let over = AtomicBool::new(false);
     let scrapes = thread::scope(|scope| {
+        let ending = Ending(&over);
         let scraper = || {
             let mut scrapes = 0;
             poll_every(Duration::ZERO, 5 * START, || {
@@ -125,7 +129,7 @@ fn every_scrape_is_answered_while_one_watch_follows_another() {
                 it.watch().is_some_and(|now| Some(now) != watch)
             });
         }
-        over.store(true, Ordering::Relaxed);
+        drop(ending);
         scrapers.into_iter().map(|it| it.join().expect("no scrape is lost")).sum::<u64>()
     });
     say(format_args!("{scrapes} scrapes over three reloads"));
@@ -210,6 +214,7 @@ fn ends_of_workers_are_counted_by_reason_and_take_no_processor_time_with_them() 
     service.wait_workers(2, START);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let ending = Ending(&over);
         let watching = scope.spawn(|| watch_totals(&service, &over));
         let first = scrape(&service).expect("a scrape is answered");
         assert_eq!(sum(&first, "mainstay_worker_exits_total", ""), 0.0, "all are there, at 0");
@@ -238,7 +243,7 @@ fn ends_of_workers_are_counted_by_reason_and_take_no_processor_time_with_them() 
         let restarts =
             |planned| now[&format!("mainstay_worker_restarts_total{{planned=\"{planned}\"}}")];
         assert_eq!((restarts("true"), restarts("false")), (4.0, 4.0));
-        over.store(true, Ordering::Relaxed);
+        drop(ending);
         watching.join().expect("no total goes down");
     });
     service.wait_workers(1, START);

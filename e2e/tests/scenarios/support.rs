@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -94,6 +95,15 @@ pub(crate) const EACH_LINE_ONCE: &str = "log.access = \"{dir}/access.log\"";
 /// A ready fixture with this configuration.
 pub(crate) fn service(config: &str) -> Service {
     Service::start(fixture(), &[], config).ready(START)
+}
+
+/// Tells who watches in a scope that it is over, also when the scenario fails: else it would wait for them instead.
+pub(crate) struct Ending<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Length of a steady phase.

@@ -41,12 +41,14 @@ fn measured(url: &str, temporality: &str, config: &str) -> Service {
     service
 }
 
-/// Stops the service; all requests that it has answered or refused.
+/// Stops the service; all requests that it has answered or refused: the lines of its log, and those that found no
+/// room while there was no watch to write them.
 fn ended(service: &mut Service) -> u64 {
     wait_idle(service);
+    let dropped = service.status().counter("access_lines_dropped");
     service.signal(Signal::TERM);
     assert_eq!(service.wait_exit(START).code(), Some(0), "{}", service.log());
-    service.access().len() as u64
+    service.access().len() as u64 + dropped
 }
 
 #[test]
