@@ -7,7 +7,6 @@
 //!   replacing the running program in place.
 //! * [`signals`]: blocked signals read from a descriptor.
 //! * [`alarm`]: a dead-man's switch for a process that can be blocked.
-//! * [`idle`]: threads that run only where nobody else wants to.
 //! * [`memory`]: giving back what only the start needed.
 //! * [`zone`]: the local time zone; [`clock`]: whether somebody keeps the clock in step.
 //! * [`listener`]: sealing a listener, so that its queue can be emptied before it is closed.
@@ -26,7 +25,6 @@ pub mod clock;
 #[cfg(not(loom))]
 pub mod fds;
 #[cfg(not(loom))]
-pub mod idle;
 #[cfg(not(loom))]
 pub mod listener;
 #[cfg(not(loom))]

@@ -139,3 +139,27 @@ fn workers_with_several_threads_lose_nothing_and_count_every_request() {
     let counted = status.json["requests"].as_u64().expect("a number");
     assert!(counted >= report.ok(), "{counted} counted, {} answered", report.ok());
 }
+
+/// On a busy machine a thread of a low priority does not get the processor that it needs to die, and who is not dead
+/// has no successor: watch was away for seconds, and what workers logged meanwhile found no room.
+#[test]
+fn no_thread_has_a_priority_with_which_it_cannot_even_die() {
+    let _together = together();
+    let service = service("workers.count = 1");
+    assert_eq!(service.get_admin("/metrics").map(|page| page.status), Ok(200));
+    let status = service.wait_workers(1, START);
+    let watch = status.watch().expect("watch runs").as_raw_nonzero().get();
+    let mut threads = 0;
+    for process in [i32::try_from(status.pids()[0]).expect("a pid"), watch] {
+        let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("it lives");
+        for task in tasks.flatten() {
+            let Ok(stat) = std::fs::read_to_string(task.path().join("stat")) else { continue };
+            let (name, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+            let fields: Vec<&str> = fields.split(' ').collect();
+            // Behind the name: nice is the 17th field, the policy the 39th.
+            assert_eq!((fields[16], fields[38]), ("0", "0"), "{name}");
+            threads += 1;
+        }
+    }
+    assert!(threads > 5, "{threads} threads");
+}

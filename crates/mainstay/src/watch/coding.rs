@@ -1,15 +1,24 @@
 //! Answers in gzip, for whoever asks for it: RFC 9110, section 12.5.3.
 
+use super::pace::Pace;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 use std::io::Write;
 
+/// So many bytes are compressed between two looks at the clock: some tens of microseconds.
+const PART: usize = 16 * 1024;
+
 /// Codes a body as the client likes it, and says so in the headers of the answer.
-pub(crate) fn code(body: String, asked: &HeaderMap, headers: &mut HeaderMap) -> Bytes {
+pub(super) fn code(
+    body: String,
+    asked: &HeaderMap,
+    headers: &mut HeaderMap,
+    pace: &mut Pace,
+) -> Bytes {
     let values = asked.get_all(ACCEPT_ENCODING).iter();
     let accepts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
-    match is_gzip(&accepts.join(",")).then(|| gzip(body.as_bytes())) {
+    match is_gzip(&accepts.join(",")).then(|| gzip(body.as_bytes(), pace)) {
         Some(coded) => {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             coded.into()
@@ -42,10 +51,13 @@ fn is_gzip(accept: &str) -> bool {
 }
 
 /// The fastest level: an exposition is nine tenths repetition, which any level finds.
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+fn gzip(bytes: &[u8], pace: &mut Pace) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::fast());
-    // Writing to memory does not fail.
-    encoder.write_all(bytes).ok();
+    for part in bytes.chunks(PART) {
+        // Writing to memory does not fail.
+        encoder.write_all(part).ok();
+        pace.step();
+    }
     encoder.finish().unwrap_or_default()
 }
 
@@ -93,14 +105,15 @@ mod tests {
         asked.append(ACCEPT_ENCODING, HeaderValue::from_static("br"));
         asked.append(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         let (text, mut headers) = ("x_total 1\n".repeat(10_000), HeaderMap::new());
-        let coded = code(text.clone(), &asked, &mut headers);
+        let coded = code(text.clone(), &asked, &mut headers, &mut Pace::easy());
         assert_eq!(headers.get(CONTENT_ENCODING).unwrap(), "gzip");
         assert!(coded.len() < text.len() / 50, "{}", coded.len());
         let mut read = String::new();
         flate2::read::GzDecoder::new(&*coded).read_to_string(&mut read).unwrap();
         assert!(read == text);
         let mut headers = HeaderMap::new();
-        assert_eq!(code("x".into(), &HeaderMap::new(), &mut headers), "x");
+        let pace = &mut Pace::hurried();
+        assert_eq!(code("x".into(), &HeaderMap::new(), &mut headers, pace), "x");
         assert!(headers.is_empty());
     }
 }

@@ -58,8 +58,7 @@ struct Seen {
     age: Duration,
 }
 
-/// Of all directories, at one time. Whoever has it needs no lock of [`Directories`]: a thread that is only now and
-/// then given a turn must not hold one.
+/// Of all directories, at one time. Whoever shows it at leisure holds no lock of [`Directories`].
 #[derive(Debug, Default)]
 pub(crate) struct AllSeen(Vec<Seen>);
 

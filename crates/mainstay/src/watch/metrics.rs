@@ -2,6 +2,7 @@
 
 use super::coding;
 use super::directories::AllSeen;
+use super::pace::Pace;
 use super::series;
 use crate::clock;
 use crate::health::State;
@@ -20,17 +21,19 @@ use mainstay_os::segment::{GaugeRead, Kind, Measures, Segment, Series, Tally, re
 use std::collections::HashMap;
 
 /// The answer to a scrape, in the format that it asks for.
-pub(crate) fn answer(
+pub(super) fn answer(
     segment: &Segment,
     status: &Status,
     directories: &AllSeen,
     headers: &HeaderMap,
+    pace: &mut Pace,
 ) -> Response<Bytes> {
     let accepts: Vec<_> =
         headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Format::of(&accepts.join(","));
     let mut coded = HeaderMap::new();
-    let body = coding::code(expose(segment, status, directories, format), headers, &mut coded);
+    let body = expose(segment, status, directories, format, pace);
+    let body = coding::code(body, headers, &mut coded, pace);
     let mut response = Response::new(body);
     *response.headers_mut() = coded;
     let headers = response.headers_mut();
@@ -41,10 +44,39 @@ pub(crate) fn answer(
 }
 
 /// The whole exposition.
-fn expose(segment: &Segment, status: &Status, directories: &AllSeen, format: Format) -> String {
-    let mut page = Page::new(format);
+fn expose(
+    segment: &Segment,
+    status: &Status,
+    directories: &AllSeen,
+    format: Format,
+    pace: &mut Pace,
+) -> String {
+    let mut page = Paced { page: Page::new(format), pace };
     walk(segment, status, directories, &mut page);
-    page.finish()
+    page.page.finish()
+}
+
+/// A page that is written in turns.
+struct Paced<'a> {
+    page: Page,
+    pace: &'a mut Pace,
+}
+
+impl Sink for Paced<'_> {
+    fn family(&mut self, name: &str, shape: Shape, help: &str) {
+        self.page.family(name, shape, help);
+        self.pace.step();
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: Value) {
+        self.page.sample(name, labels, value);
+        self.pace.step();
+    }
+
+    fn histogram(&mut self, name: &str, labels: &str, tally: &Tally) {
+        self.page.histogram(name, labels, tally);
+        self.pace.step();
+    }
 }
 
 /// Shows everything that is measured, in the order of the exposition.
@@ -297,7 +329,7 @@ pub(crate) mod tests {
     fn page(segment: &Segment, format: Format) -> String {
         let mut status = Status::read(segment, "sh\"op", "1.2");
         status.uptime_seconds = 1.5;
-        expose(segment, &status, &AllSeen::default(), format)
+        expose(segment, &status, &AllSeen::default(), format, &mut Pace::easy())
     }
 
     /// The whole text, for the tests of whoever counts.

@@ -20,6 +20,7 @@ mod heartbeat;
 mod history;
 mod logs;
 mod metrics;
+mod pace;
 mod probes;
 mod processes;
 pub(crate) mod rules;

@@ -1,29 +1,23 @@
-//! Scrapes: the page is made by a thread that runs only where nobody else wants to, so that no request waits for
-//! it. On a machine that has nothing to spare the thread gets no turn, and whoever asked makes the page itself:
-//! that is when somebody wants to see it.
+//! Scrapes: the page is made by a thread of its own, in short turns ([`Pace`]), so that no request waits for it.
 
 use super::directories::{AllSeen, Directories};
 use super::metrics;
+use super::pace::Pace;
 use crate::log::Log;
 use crate::status::Status;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
-use mainstay_os::idle;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long the thread may take. Scrapers give up after seconds.
-const PATIENCE: Duration = Duration::from_millis(250);
 /// Enough for compressing.
 const STACK: usize = 1 << 20;
 
-/// Makes a page of what the directories said for a scraper with these headers. Takes no lock that others wait for:
-/// the thread may be interrupted for long wherever it is.
-type Make = dyn Fn(&AllSeen, &HeaderMap) -> Response<Bytes> + Send + Sync;
+/// Makes a page of what the directories said for a scraper with these headers.
+type Make = dyn Fn(&AllSeen, &HeaderMap, &mut Pace) -> Response<Bytes> + Send + Sync;
 
 /// The way to the page.
 pub(crate) struct Scrapes {
@@ -58,27 +52,25 @@ impl Scrapes {
     ) -> io::Result<Scrapes> {
         let log = log.clone();
         let (name, version) = (name.to_owned(), version.to_owned());
-        Scrapes::with(directories, move |seen, headers| {
+        Scrapes::with(directories, move |seen, headers, pace| {
             let status = Status::read(log.segment(), &name, &version);
-            metrics::answer(log.segment(), &status, seen, headers)
+            metrics::answer(log.segment(), &status, seen, headers, pace)
         })
     }
 
     fn with(
         directories: &Arc<Directories>,
-        make: impl Fn(&AllSeen, &HeaderMap) -> Response<Bytes> + Send + Sync + 'static,
+        make: impl Fn(&AllSeen, &HeaderMap, &mut Pace) -> Response<Bytes> + Send + Sync + 'static,
     ) -> io::Result<Scrapes> {
         let make: Arc<Make> = Arc::new(make);
         let (jobs, come) = mpsc::channel::<Job>();
         let ours = Arc::clone(&make);
         let thread = thread::Builder::new().name("scrape".into()).stack_size(STACK);
         let thread = thread.spawn(move || {
-            // Where that is forbidden, requests wait a little longer.
-            idle::give_way().ok();
             for job in come {
                 if !job.answer.is_closed() {
                     // Who has left needs none.
-                    job.answer.send(ours(&job.seen, &job.headers)).ok();
+                    job.answer.send(ours(&job.seen, &job.headers, &mut Pace::easy())).ok();
                 }
             }
         })?;
@@ -96,9 +88,9 @@ impl Scrapes {
         // Where the thread is gone nobody answers, and the page is made here.
         let job = Job { seen: self.directories.seen(), headers: headers.clone(), answer };
         self.jobs.send(job).ok();
-        match tokio::time::timeout(PATIENCE, made).await {
-            Ok(Ok(page)) => page,
-            _ => (self.make)(&self.directories.seen(), headers),
+        match made.await {
+            Ok(page) => page,
+            Err(_) => (self.make)(&self.directories.seen(), headers, &mut Pace::hurried()),
         }
     }
 }
@@ -106,7 +98,7 @@ impl Scrapes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
+    use std::time::Duration;
 
     /// What is answered: the name of the thread that made it.
     fn answered(scrapes: &Scrapes) -> String {
@@ -120,29 +112,15 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_made_by_the_thread_and_where_that_gets_no_turn_by_who_asked() {
-        let (go_on, wait) = mpsc::channel::<()>();
-        let wait = Mutex::new(wait);
-        let scrapes = Scrapes::with(&Arc::default(), move |_, _| {
-            if thread::current().name() == Some("scrape") {
-                wait.lock().unwrap().recv().ok();
-            }
-            Response::new(own_name())
-        });
+    fn a_page_is_made_by_the_thread() {
+        let scrapes = Scrapes::with(&Arc::default(), |_, _, _| Response::new(own_name()));
         let scrapes = scrapes.unwrap();
-        assert_eq!(answered(&scrapes).as_bytes(), own_name());
-        // The first page, which nobody waits for any more, and all others.
-        drop(go_on);
-        let end = crate::clock::mono() + Duration::from_secs(20);
-        while answered(&scrapes) != "scrape" {
-            assert!(crate::clock::mono() < end, "the thread has no turn");
-        }
-        assert!(!scrapes.has_failed());
+        assert_eq!((answered(&scrapes).as_str(), scrapes.has_failed()), ("scrape", false));
     }
 
     #[test]
     fn a_thread_that_has_failed_is_told_and_the_page_is_made_all_the_same() {
-        let scrapes = Scrapes::with(&Arc::default(), |_, _| {
+        let scrapes = Scrapes::with(&Arc::default(), |_, _, _| {
             assert_ne!(thread::current().name(), Some("scrape"), "the thread fails, as told");
             Response::new(own_name())
         });
