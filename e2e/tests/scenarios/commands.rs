@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// What the program is called in the guides.
 const NAMES: [&str; 3] = ["mainstay", "shop", "notes"];
@@ -72,8 +73,12 @@ fn commands(page: &Path) -> Vec<Found> {
     found
 }
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 fn pages() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let mut pages = vec![
         root.join("README.md"),
         root.join("examples/README.md"),
@@ -168,8 +173,11 @@ fn every_command_of_the_guides_is_run_or_has_a_reason_not_to_be() {
     let desk = Desk::of(&service);
     let mut unused: BTreeMap<_, _> = ELSEWHERE.iter().copied().collect();
     let (mut ran, mut left, mut wrong) = (0, 0, Vec::new());
+    // For whoever tries the guides as somebody new would, see .ci/new-user.
+    let each = std::env::var_os("E2E_STEPS").is_some();
     for page in pages() {
         desk.tidy();
+        let mut took = Vec::new();
         for Found { page, text } in commands(&page) {
             // guides.rs has whole sets of variables checked.
             if text.starts_with("export ") {
@@ -182,8 +190,9 @@ fn every_command_of_the_guides_is_run_or_has_a_reason_not_to_be() {
             }
             let wanted =
                 CODES.iter().find(|(begin, _)| text.starts_with(begin)).map_or(0, |it| it.1);
+            let begun = Instant::now();
             let output = desk.run(&runnable(&text, &service));
-            ran += 1;
+            took.push((text.clone(), begun.elapsed()));
             if output.status.code() != Some(wanted) {
                 let said = [output.stdout, output.stderr].concat();
                 wrong.push(format!(
@@ -193,6 +202,13 @@ fn every_command_of_the_guides_is_run_or_has_a_reason_not_to_be() {
                     String::from_utf8_lossy(&said)
                 ));
             }
+        }
+        ran += took.len();
+        if each && !took.is_empty() {
+            let name = page.strip_prefix(root()).unwrap_or(&page).display();
+            let all: Duration = took.iter().map(|it| it.1).sum();
+            say(format_args!("{name}: {} commands in {all:.1?}", took.len()));
+            took.iter().for_each(|(text, took)| say(format_args!("{took:>12.1?} {text}")));
         }
     }
     say(format_args!("{ran} commands of the guides were run, {left} have a reason not to be"));

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,10 +18,6 @@ use std::time::{Duration, Instant};
 const EXPOSURE: &str = "15";
 /// Versions of Kubernetes whose schemas judge the manifests.
 const KUBERNETES: [&str; 3] = ["1.30.0", "1.33.0", "1.37.0"];
-
-fn contrib(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib").join(path)
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -171,6 +167,21 @@ fn manifests_are_good_to_doctor_and_to_the_schemas_of_three_versions() {
             assert!(output.status.success(), "{overlay} under {version}:\n{said}");
         }
     }
+}
+
+#[test]
+fn all_pods_of_a_rolling_update_share_the_database() {
+    let _together = together();
+    let made = rendered("production");
+    let lines: Vec<_> = made.lines().map(|it| it.trim().trim_start_matches("- ")).collect();
+    let number = |line: Option<&&str>, name: &str| -> u64 {
+        let value = line.and_then(|it| it.strip_prefix(name));
+        let value = value.unwrap_or_else(|| panic!("{name} stands in the overlay"));
+        value.trim_matches('"').parse().expect("a number")
+    };
+    let of = |name| number(lines.iter().find(|it| it.starts_with(name)), name);
+    let hosts = lines.iter().skip_while(|it| **it != "name: MAINSTAY_DATABASE_HOSTS").nth(1);
+    assert_eq!(number(hosts, "value: "), of("maxReplicas: ") + of("maxSurge: "));
 }
 
 #[test]
@@ -390,7 +401,7 @@ fn the_image_serves_as_process_1_with_a_read_only_root_and_without_rights() {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(place.path(), open).expect("a directory of ours");
     let root = place.path().join("image");
-    let made = run(Command::new(contrib("docker/rootfs")).arg(mainstay()).arg(&root));
+    let made = run(Command::new(contrib("docker/rootfs")).arg(mainstay_of_the_image()).arg(&root));
     assert!(made.status.success(), "{}", text(&made.stderr));
     let (port, log) = (free_port(), place.path().join("container.log"));
     let admin = free_port();

@@ -90,6 +90,54 @@ fn goaccess_reads_every_line_of_the_default_access_log() {
     assert_eq!(general["failed_requests"], 0, "{general}");
 }
 
+/// The value of a parameter in a configuration of Fluentd.
+fn of_fluentd<'a>(file: &'a str, name: &str) -> &'a str {
+    let words = file.lines().filter_map(|line| line.trim().split_once(' '));
+    let mut values = words.filter(|(key, _)| *key == name).map(|(_, value)| value.trim());
+    values.next().unwrap_or_else(|| panic!("Fluentd is told no {name}"))
+}
+
+#[test]
+fn fluentd_and_fluent_bit_read_the_same_files_and_fill_the_same_index() {
+    let _together = together();
+    let fluentd = fs::read_to_string(contrib("fluentd/fluent.conf")).expect("a configuration");
+    let bit = fs::read_to_string(contrib("fluent-bit/fluent-bit.yaml")).expect("a configuration");
+    let lines =
+        bit.lines().filter_map(|line| line.trim().trim_start_matches("- ").split_once(": "));
+    let bit: BTreeMap<_, _> = lines.collect();
+    for (theirs, ours) in [
+        ("path", "path"),
+        ("rotate_wait", "rotate_wait"),
+        ("index_name", "index"),
+        ("write_operation", "write_operation"),
+        ("port", "port"),
+    ] {
+        assert_eq!(Some(&of_fluentd(&fluentd, theirs)), bit.get(ours), "{theirs}");
+    }
+    // Each section that is opened is closed, the last one first.
+    let mut open = Vec::new();
+    for line in fluentd.lines().map(str::trim).filter(|line| line.starts_with('<')) {
+        let name = line.trim_matches(['<', '>']).split(' ').next().unwrap_or_default();
+        match name.strip_prefix('/') {
+            Some(name) => assert_eq!(open.pop(), Some(name), "{line}"),
+            None => open.push(name),
+        }
+    }
+    assert_eq!(open, [""; 0]);
+    // What both say in their heads is a configuration of ours, which writes just these files.
+    let head = |line: &str| line.strip_prefix("#   ").map(|it| format!("{it}\n"));
+    let config: String = fluentd.lines().filter_map(head).collect();
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let here = place.path().display().to_string();
+    let paths: Vec<_> = of_fluentd(&fluentd, "path").split(',').collect();
+    assert!(paths.iter().all(|path| config.contains(&format!("\"{path}\""))), "{config}");
+    fs::write(place.path().join("mainstay.toml"), config.replace("/var/log/mainstay", &here))
+        .expect("a file of ours");
+    let checked = Command::new(mainstay()).arg("check").current_dir(&place).env_clear().output();
+    let checked = checked.expect("the program can be started");
+    assert!(checked.status.success(), "{checked:?}");
+}
+
 /// The fields of a mapping by their whole names, with their types.
 fn types(properties: &Value, path: &str, into: &mut BTreeMap<String, String>) {
     for (name, field) in properties.as_object().expect("properties") {

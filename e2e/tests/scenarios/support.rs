@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 /// Time that a service may take to start on a busy machine.
@@ -43,21 +43,42 @@ pub(crate) fn hello() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_hello"))
 }
 
+/// What people run a service with.
+pub(crate) fn contrib(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib").join(path)
+}
+
 /// The program `mainstay`.
 pub(crate) fn mainstay() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build("mainstay-cli", "mainstay"))
+    BUILT.get_or_init(|| build("mainstay-cli", "mainstay", &[]))
+}
+
+/// The same as the image has it, but for its symbols: linked as the Dockerfile says.
+pub(crate) fn mainstay_of_the_image() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let file = std::fs::read_to_string(contrib("docker/Dockerfile")).expect("the Dockerfile");
+        let file = file.replace("\\\n", " ");
+        let line = file.lines().find_map(|it| it.strip_prefix("RUN cargo rustc "));
+        let line = line.and_then(|it| it.split("&&").next()?.split_once(" -- "));
+        let (_, flags) = line.expect("the Dockerfile builds with flags behind --");
+        build("mainstay-cli", "mainstay", &flags.split_whitespace().collect::<Vec<_>>())
+    })
 }
 
 /// The smallest service without anything that it does not use.
 pub(crate) fn lean() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build("lean", "lean"))
+    BUILT.get_or_init(|| build("lean", "lean", &[]))
 }
 
 /// A program of another crate: cargo builds it for tests of its own crate alone, so it is built here, once, as
-/// `cargo run` would, with the profile of these scenarios.
-fn build(package: &str, program: &str) -> PathBuf {
+/// `cargo run` would, with the profile of these scenarios; with flags for its own compilation and linking if need be.
+fn build(package: &str, program: &str, flags: &[&str]) -> PathBuf {
+    // Cargo has one place for what it has built with flags and without: it is taken from there at once.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     // target/PROFILE/hello; the profile `dev` has another name as a directory.
     let profile = hello().parent().and_then(Path::file_name).and_then(OsStr::to_str);
     let profile = match profile.expect("a program of cargo stands in a directory of its profile") {
@@ -68,9 +89,10 @@ fn build(package: &str, program: &str) -> PathBuf {
     say(format_args!("building the program {program}"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--locked", "-p", package, "--bin", program]);
+    build.args(["rustc", "--locked", "-p", package, "--bin", program]);
     build.args(["--profile", profile, "--message-format", "json-render-diagnostics"]);
     build.arg("--target-dir").arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
+    build.arg("--").args(flags);
     // What cargo tells of these scenarios is none of the program's: build scripts that look at it would run again, and
     // all that depends on them would be built again.
     let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
@@ -84,8 +106,16 @@ fn build(package: &str, program: &str) -> PathBuf {
     assert!(output.status.success(), "{program} cannot be built:\n{said}");
     let lines = output.stdout.split(|byte| *byte == b'\n');
     let mut messages = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    let program = messages.find_map(|it| it["executable"].as_str().map(PathBuf::from));
-    program.unwrap_or_else(|| panic!("cargo has built no program:\n{said}"))
+    let built = messages.find_map(|it| it["executable"].as_str().map(PathBuf::from));
+    let built = built.unwrap_or_else(|| panic!("cargo has built no program:\n{said}"));
+    let kind = if flags.is_empty() { "programs" } else { "image" };
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(profile).join(kind);
+    std::fs::create_dir_all(&place).expect("cargo's own directory is writable");
+    let place = place.join(program);
+    // What an earlier run has left.
+    std::fs::remove_file(&place).ok();
+    std::fs::hard_link(&built, &place).expect("one file system");
+    place
 }
 
 /// The access log in a file, where each line stands once. On standard output, even if that is a file, the last

@@ -3,9 +3,15 @@
 use crate::support::*;
 use e2e::harness::{Launch, poll};
 use e2e::load::{Target, get};
+use e2e::peers::{find, missing};
 use rustix::process::Signal;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -112,4 +118,96 @@ fn the_watchdog_is_not_fed_while_no_worker_makes_progress() {
             quiet = Instant::now();
         }
     }
+}
+
+/// The system calls of systemd's groups, and the groups in them.
+fn groups(analyze: &Path) -> BTreeMap<String, Vec<String>> {
+    let told = Command::new(analyze).args(["syscall-filter", "--no-pager"]).output();
+    let told = told.expect("a program that was found can be started").stdout;
+    let (mut groups, mut group) = (BTreeMap::<_, Vec<_>>::new(), None);
+    for line in String::from_utf8_lossy(&told).lines() {
+        let word = line.trim();
+        match (&group, line.starts_with(' ')) {
+            (_, false) => group = word.starts_with('@').then(|| word.to_owned()),
+            (Some(group), true) if !word.starts_with('#') => {
+                groups.entry(group.clone()).or_default().push(word.to_owned());
+            }
+            _ => {}
+        }
+    }
+    groups
+}
+
+/// A call by itself, or all of a group.
+fn calls(name: &str, groups: &BTreeMap<String, Vec<String>>) -> BTreeSet<String> {
+    match groups.get(name) {
+        Some(members) => members.iter().flat_map(|it| calls(it, groups)).collect(),
+        None => BTreeSet::from([name.to_owned()]),
+    }
+}
+
+/// What the unit's filter lets through: its lines one after the other, each adds or takes away.
+fn allowed(groups: &BTreeMap<String, Vec<String>>) -> BTreeSet<String> {
+    let unit = fs::read_to_string(contrib("systemd/mainstay.service")).expect("the unit");
+    let mut allowed = calls("@default", groups);
+    for line in unit.lines().filter_map(|it| it.strip_prefix("SystemCallFilter=")) {
+        let (takes_away, names) = line.strip_prefix('~').map_or((false, line), |it| (true, it));
+        for call in names.split(' ').flat_map(|it| calls(it, groups)) {
+            if takes_away {
+                allowed.remove(&call);
+            } else {
+                allowed.insert(call);
+            }
+        }
+    }
+    allowed
+}
+
+#[test]
+fn the_unit_allows_each_system_call_that_the_service_makes() {
+    let _together = together();
+    let Some((strace, analyze)) = find("strace").zip(find("systemd-analyze")) else {
+        return missing("strace and systemd-analyze");
+    };
+    let place = tempfile::tempdir().expect("a temporary directory");
+    // Beside the service, which keeps its pid and its parent; each process that is started has a table of its own.
+    let program = place.path().join("traced");
+    let script = format!(
+        "#!/bin/sh\nexec '{}' -D -f -qq -c -U name -o '{}'/calls.$$ '{}' \"$@\"\n",
+        strace.display(),
+        place.path().display(),
+        mainstay().display()
+    );
+    fs::write(&program, script).expect("a file of ours");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a file of ours");
+    let config = "workers.count = 2\ndatabase.url = \"sqlite:{dir}/site.db\"\n\
+                  log.access = \"{dir}/access.log\"";
+    let mut service = Launch::new(&program).config(config).start().ready(4 * START);
+    for path in ["/", "/login", "/none"] {
+        service.get(path).expect("an answer");
+    }
+    assert_eq!(service.get_admin("/metrics").map(|answer| answer.status), Ok(200));
+    // As ExecReload= may do it, within the same filter.
+    service.control_ok(&["reload", "--wait"]);
+    let pid = service.pid();
+    service.signal(Signal::TERM);
+    assert_eq!(service.wait_exit(4 * START).code(), Some(0), "{}", service.log());
+    let table = place.path().join(format!("calls.{}", pid.as_raw_nonzero()));
+    let whole = || fs::read_to_string(&table).ok().filter(|it| it.contains("total"));
+    assert!(poll(START, whole).is_some(), "strace has written nothing");
+    let mut made = BTreeSet::new();
+    for entry in fs::read_dir(place.path()).expect("a directory of ours").flatten() {
+        let text = fs::read_to_string(entry.path()).expect("a file of ours");
+        let words = text.lines().map(str::trim).filter(|it| !it.contains([' ', '-', '#', '/']));
+        made.extend(words.filter(|it| *it != "total" && *it != "syscall").map(str::to_owned));
+    }
+    assert!(made.contains("sched_setscheduler") && made.len() > 50, "{made:?}");
+    let mut allowed = allowed(&groups(&analyze));
+    // SQLite gives its files to who owns the database, where it runs as root. The unit's user is not.
+    if rustix::process::geteuid().is_root() {
+        allowed.insert("fchown".to_owned());
+    }
+    let refused: Vec<_> = made.difference(&allowed).collect();
+    assert!(refused.is_empty(), "the unit refuses {refused:?}");
+    say(format_args!("the service makes {} system calls, the unit allows each", made.len()));
 }
