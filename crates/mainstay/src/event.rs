@@ -481,7 +481,8 @@ events! {
     /// row, and then each time that they are twice as many.
     WatchCrashLoop { deaths: u32, delay: Time } "watch.crash_loop" Critical
         "Watch died {deaths} times in a row: nobody looks after the service; next start in {delay}";
-    /// The file of the history could not be read, so a new one was begun; the old one is there with `.bad` behind its name.
+    /// The file of the history could not be read, so a new one was begun; the old one is there with `.bad` behind its
+    /// name, and its log beside it. Two older ones are kept, with `.bad.1` and `.bad.2`.
     HistoryForgotten { reason: String } "history.forgotten" Error
         "The history begins anew, what there was is put aside: {reason}";
     /// The history cannot be written down; it is in the memory of watch. Told once, until it can.

@@ -242,6 +242,16 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     // Rollups are given what was found and when.
     Layer {
+        part: "crates/mainstay/src/watch/history/age.rs",
+        may: &["crate::watch::history"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/watch/history/openmetrics.rs",
+        may: &["crate::metrics::label", "crate::watch::history"],
+        never: IMPURE,
+    },
+    Layer {
         part: "crates/mainstay/src/watch/history/roll.rs",
         may: &["crate::watch::history"],
         never: IMPURE,

@@ -2,6 +2,8 @@
 //! finds no room is counted, and nobody waits.
 
 #[cfg(feature = "sqlite")]
+mod age;
+#[cfg(feature = "sqlite")]
 mod command;
 #[cfg(feature = "sqlite")]
 mod file;

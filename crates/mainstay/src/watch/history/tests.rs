@@ -270,13 +270,15 @@ fn what_is_too_old_goes_level_by_level_and_events_with_it() {
         let happening = |at| Happening { at, kind: "alert", what: "a".into(), text: "b".into() };
         let first = Batch { happenings: vec![happening(BEGIN)], ..batch(BEGIN, &["a", "gone"]) };
         store.take(first, None).await.1.unwrap();
+        let mut at = BEGIN;
         for (later, levels) in
             [(HOUR, 4), (3 * HOUR, 3), (3 * DAY, 2), (31 * DAY, 1), (401 * DAY, 0)]
         {
-            // A clock that leaps is not believed at once: it would erase all if it was wrong.
-            store.take(batch(BEGIN + later, &["a"]), None).await.1.unwrap();
-            for next in 1..=30 {
-                store.take(batch(BEGIN + later + next * STEP, &["a"]), None).await.1.unwrap();
+            // A clock that leaps is believed a day later: it would erase all if it was wrong.
+            at = at.max(BEGIN + later - 26 * HOUR);
+            while at < BEGIN + later {
+                at = (at + HOUR / 2).min(BEGIN + later);
+                store.take(batch(at, &["a"]), None).await.1.unwrap();
             }
             let mut left = 0;
             for width in [STEP, 60, 900, 21_600] {
@@ -301,6 +303,62 @@ fn a_clock_that_leaps_and_comes_back_lets_nothing_go() {
         let minutes = counts(&mut store, "a", 60).await;
         assert_eq!(minutes, [(BEGIN, 3), (BEGIN + 500 * DAY, 1)], "each sample once, none twice");
     });
+}
+
+#[test]
+fn a_clock_that_is_wrong_by_years_for_a_while_lets_nothing_go_whoever_dies_meanwhile() {
+    run(async {
+        let directory = tempdir().unwrap();
+        let (mut store, _) = open(&directory).await;
+        let before = Happening { at: BEGIN, kind: "alert", what: "a".into(), text: "b".into() };
+        for step in 0..12 {
+            let happenings = if step == 0 { vec![before.clone()] } else { Vec::new() };
+            let batch = Batch { happenings, ..batch(BEGIN + step * STEP, &["a"]) };
+            store.take(batch, None).await.1.unwrap();
+        }
+        let fine = counts(&mut store, "a", STEP).await;
+        let mut now = BEGIN + 12 * STEP;
+        for (wrong, minutes) in [(500 * DAY, 40), (-500 * DAY, 20), (90 * DAY, 35)] {
+            for _ in 0..minutes {
+                store.take(batch(now + wrong, &["a"]), None).await.1.unwrap();
+                now += 60;
+            }
+            store.close().await.unwrap();
+            (store, _) = open(&directory).await;
+        }
+        for _ in 0..60 {
+            store.take(batch(now, &["a"]), None).await.1.unwrap();
+            now += STEP;
+        }
+        let there = counts(&mut store, "a", STEP).await;
+        assert!(fine.iter().all(|it| there.contains(it)), "{fine:?} became {there:?}");
+        let question = Question::Events { since: 0, until: i64::MAX };
+        let (told, _) = store.answer(question, BEGIN).await.unwrap().unwrap();
+        assert!(told.contains("\"what\":\"a\""), "{told}");
+    });
+}
+
+#[test]
+fn what_was_put_aside_before_is_kept_with_its_log_until_there_are_three() {
+    let directory = tempdir().unwrap();
+    let read = |name: &str| fs::read_to_string(directory.path().join(name)).ok();
+    for age in 0..5 {
+        fs::write(directory.path().join(FILE), format!("file {age}")).unwrap();
+        // The second has none.
+        if age != 1 {
+            fs::write(directory.path().join("history.db-wal"), format!("log {age}")).unwrap();
+        }
+        file::put_aside(directory.path()).unwrap();
+        assert_eq!((read(FILE), read("history.db-wal")), (None, None));
+        for (name, before) in [("", 0), (".1", 1), (".2", 2)] {
+            let kept = age - before;
+            let expected = |what: &str| (kept >= 0).then(|| format!("{what} {kept}"));
+            assert_eq!(read(&format!("history.db.bad{name}")), expected("file"), "{name} at {age}");
+            let log = expected("log").filter(|_| kept != 1);
+            assert_eq!(read(&format!("history.db.bad{name}-wal")), log, "{name} at {age}");
+        }
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 6);
 }
 
 #[test]
