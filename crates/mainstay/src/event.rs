@@ -488,6 +488,10 @@ events! {
     /// The history cannot be written down; it is in the memory of watch. Told once, until it can.
     HistoryUnsaved { reason: String } "history.unsaved" Error
         "The history is in memory only: {reason}";
+    /// The thread that writes the history failed by a fault of its own, told as a panic beside it. It goes on with the
+    /// file; after a few failures in a row it does not, and nothing is written until watch starts again.
+    HistoryFailed { reason: String } "history.failed" Error
+        "The history's thread has failed: {reason}";
 }
 
 impl Event {

@@ -3,13 +3,18 @@
 use super::file::{self, FILE};
 use super::intake::Happening;
 use super::read::Question;
-use super::recorder::put;
+use super::recorder::{Message, Recorder, put};
 use super::roll::{Bucket, Kind, STEP};
 use super::store::{Batch, Store};
 use super::totals::Totals;
 use crate::clock;
+use crate::log::Log;
+use crate::metrics::names;
+use mainstay_os::segment::{Layout, Segment};
 use std::fs::{self, OpenOptions};
 use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 use tempfile::{TempDir, tempdir};
 
 const BEGIN: i64 = 1_800_000_000;
@@ -92,6 +97,67 @@ fn requests_are_counted_once_over_the_deaths_of_watch() {
             store.close().await.unwrap();
         }
     });
+}
+
+/// A recorder of a directory at work: what it is told, and what it tells.
+fn recorder(directory: &Path) -> (SyncSender<Message>, Log, JoinHandle<()>) {
+    let layout = Layout { slots: 3, ring_bytes: [4_096; 3], ..Layout::small(names::CELLS) };
+    let log = Log::new(Segment::on_heap(layout), 0);
+    let (door, told) = sync_channel(64);
+    let recorder = Recorder {
+        log: log.clone(),
+        directory: Some(directory.to_owned()),
+        most: 64 * MIB,
+        is_told: false,
+        failures: 0,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    (door, log, thread::spawn(move || recorder.run(&told, &runtime)))
+}
+
+/// What no clock shows, and what overflows where tests are checked for that.
+fn absurd() -> Message {
+    let batch = Batch { at: i64::MAX, end: i64::MAX, ..batch(BEGIN, &["a"]) };
+    Message::Batch(Box::new((batch, Totals::default())))
+}
+
+#[test]
+fn a_fault_of_the_thread_that_writes_is_told_and_it_goes_on_where_the_file_ends() {
+    let directory = tempdir().unwrap();
+    let (door, log, thread) = recorder(directory.path());
+    let write = |step| {
+        let batch = batch(BEGIN + step * STEP, &["a"]);
+        door.send(Message::Batch(Box::new((batch, Totals::default())))).unwrap();
+    };
+    write(0);
+    door.send(absurd()).unwrap();
+    write(1);
+    // As often as it is a batch between them.
+    for step in 2..12 {
+        door.send(absurd()).unwrap();
+        write(step);
+    }
+    door.send(Message::End).unwrap();
+    thread.join().unwrap();
+    let told = |name| log.segment().total(names::event_cell_of(name).unwrap());
+    assert_eq!((told("history.failed"), told("history.unsaved")), (11, 0));
+    run(async {
+        let (mut store, forgotten) = open(&directory).await;
+        assert_eq!(forgotten, None);
+        assert_eq!(counts(&mut store, "a", 60).await, [(BEGIN, 6), (BEGIN + 60, 6)]);
+    });
+}
+
+#[test]
+fn a_thread_that_does_nothing_but_fail_is_given_up() {
+    let directory = tempdir().unwrap();
+    let (door, log, thread) = recorder(directory.path());
+    for _ in 0..5 {
+        door.send(absurd()).unwrap();
+    }
+    thread.join().unwrap();
+    assert!(door.send(Message::End).is_err(), "who hands over something is told that it is lost");
+    assert_eq!(log.segment().total(names::event_cell_of("history.failed").unwrap()), 5);
 }
 
 fn spoil(path: &Path, how: &str) {
