@@ -313,8 +313,8 @@ impl Builder {
                 cli::HistoryCommand::Events { since, json } => {
                     watch::list_events(&config, *since, *json)
                 }
-                cli::HistoryCommand::Export { series, csv } => {
-                    watch::export_history(&config, series.as_deref(), *csv)
+                cli::HistoryCommand::Export { series, format } => {
+                    watch::export_history(&config, series.as_deref(), format)
                 }
             },
             #[cfg(not(feature = "sqlite"))]

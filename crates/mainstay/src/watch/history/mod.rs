@@ -13,6 +13,8 @@ mod keeper;
 #[cfg(feature = "sqlite")]
 mod look;
 #[cfg(feature = "sqlite")]
+mod openmetrics;
+#[cfg(feature = "sqlite")]
 mod read;
 #[cfg(feature = "sqlite")]
 mod recorder;
