@@ -139,6 +139,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         part: "crates/mainstay/src/worker/",
         may: &[
+            "crate::announced",
             "crate::ask",
             "crate::clock",
             "crate::config",
@@ -232,7 +233,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         part: "crates/mainstay/src/watch/alerts/hush.rs",
-        may: &["crate::config", "crate::watch"],
+        may: &["crate::announced", "crate::config", "crate::watch"],
         never: IMPURE,
     },
     Layer {
@@ -285,6 +286,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         part: "crates/mainstay/src/watch/",
         may: &[
+            "crate::announced",
             "crate::ask",
             "crate::clock",
             "crate::config",
@@ -530,6 +532,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         part: "crates/mainstay/src/cli/",
         may: &["crate::cli", "crate::config"],
         never: IMPURE,
+    },
+    // What workers leave for watch.
+    Layer {
+        part: "crates/mainstay/src/announced.rs",
+        may: &["crate::announced", "crate::config::matchers"],
+        never: SERVING,
     },
     // One question to a listener of the service.
     Layer {
