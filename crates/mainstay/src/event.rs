@@ -492,6 +492,9 @@ events! {
     /// file; after a few failures in a row it does not, and nothing is written until watch starts again.
     HistoryFailed { reason: String } "history.failed" Error
         "The history's thread has failed: {reason}";
+    /// Watch dies again and again, or lives again, and not all receivers of alerts could be told so.
+    WatchUntold { reason: String } "watch.untold" Error
+        "Receivers of alerts were not told about watch: {reason}";
 }
 
 impl Event {
