@@ -481,12 +481,20 @@ events! {
     /// row, and then each time that they are twice as many.
     WatchCrashLoop { deaths: u32, delay: Time } "watch.crash_loop" Critical
         "Watch died {deaths} times in a row: nobody looks after the service; next start in {delay}";
-    /// The file of the history could not be read, so a new one was begun; the old one is there with `.bad` behind its name.
+    /// The file of the history could not be read, so a new one was begun; the old one is there with `.bad` behind its
+    /// name, and its log beside it. Two older ones are kept, with `.bad.1` and `.bad.2`.
     HistoryForgotten { reason: String } "history.forgotten" Error
         "The history begins anew, what there was is put aside: {reason}";
     /// The history cannot be written down; it is in the memory of watch. Told once, until it can.
     HistoryUnsaved { reason: String } "history.unsaved" Error
         "The history is in memory only: {reason}";
+    /// The thread that writes the history failed by a fault of its own, told as a panic beside it. It goes on with the
+    /// file; after a few failures in a row it does not, and nothing is written until watch starts again.
+    HistoryFailed { reason: String } "history.failed" Error
+        "The history's thread has failed: {reason}";
+    /// Watch dies again and again, or lives again, and not all receivers of alerts could be told so.
+    WatchUntold { reason: String } "watch.untold" Error
+        "Receivers of alerts were not told about watch: {reason}";
 }
 
 impl Event {

@@ -21,6 +21,7 @@
 
 mod serve;
 
+mod announced;
 mod ask;
 mod cli;
 mod command;
@@ -93,5 +94,6 @@ pub use serve::{Builder, builder, serve};
 pub use sqlx;
 pub use status::{CheckStatus, ProbeStatus, Status, WorkerStatus};
 pub use worker::{
-    App, Check, Embedded, EmbeddedBody, EmbeddedFuture, HistoryPoint, SeriesHistory, Under, Worker,
+    App, Check, Embedded, EmbeddedBody, EmbeddedFuture, HistoryPoint, Maintenance, SeriesHistory,
+    Under, Worker,
 };

@@ -23,6 +23,19 @@ pub(crate) enum Role {
     Watch,
     /// A new program that is asked whether it could take over.
     Probe,
+    /// Tells receivers of alerts about watch, which cannot.
+    Notice,
+}
+
+/// What there is to tell about watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Matter {
+    /// How often in a row it has died.
+    pub(crate) deaths: u32,
+    /// When that was noticed, nanoseconds since the Unix epoch.
+    pub(crate) since: u64,
+    /// It lives again.
+    pub(crate) is_over: bool,
 }
 
 /// The whole message. Descriptors are numbers in the receiving process.
@@ -45,6 +58,9 @@ pub(crate) struct Passport {
     pub(crate) serving: Vec<String>,
     /// What the supervisor hands to its next program.
     pub(crate) handover: Option<RawFd>,
+    /// What is to be told of watch.
+    #[serde(default)]
+    pub(crate) matter: Option<Matter>,
 }
 
 /// A listener that is passed on.
@@ -93,6 +109,7 @@ impl Passport {
             listeners: Vec::new(),
             serving: Vec::new(),
             handover: None,
+            matter: None,
         }
     }
 

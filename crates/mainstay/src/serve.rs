@@ -192,6 +192,11 @@ impl Builder {
                     .map(|()| 0)
                     .map_err(|error| (FAILED, format!("error: watch: {error}")))
             }
+            Role::Notice => {
+                let config = inherit(&mut identity, &passport)?;
+                let told = |it| watch::notice(&config, (&identity.name, &identity.version), it);
+                Ok(if passport.matter.as_ref().is_none_or(told) { 0 } else { FAILED })
+            }
         }
     }
 
@@ -313,8 +318,8 @@ impl Builder {
                 cli::HistoryCommand::Events { since, json } => {
                     watch::list_events(&config, *since, *json)
                 }
-                cli::HistoryCommand::Export { series, csv } => {
-                    watch::export_history(&config, series.as_deref(), *csv)
+                cli::HistoryCommand::Export { series, format } => {
+                    watch::export_history(&config, series.as_deref(), format)
                 }
             },
             #[cfg(not(feature = "sqlite"))]

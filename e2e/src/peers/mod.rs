@@ -45,7 +45,9 @@ pub use opensearch::OpenSearch;
 pub use postbox::{Postbox, Posted};
 pub use postgres::Postgres;
 pub(crate) use process::Server;
-pub use prometheus::{Prometheus, Read, openmetrics, promtool, promtool_rules, promtool_test};
+pub use prometheus::{
+    Prometheus, Read, openmetrics, promtool, promtool_blocks, promtool_rules, promtool_test,
+};
 pub use protoc::protoc;
 pub use python::python;
 pub use redis::{REDIS_PASSWORD, Redis};

@@ -179,6 +179,36 @@ pub fn promtool_test(rules: &str, tests: &str) -> Option<String> {
     Some(if output.status.success() { String::new() } else { format!("{}\n{said}", output.status) })
 }
 
+/// The samples of the blocks that promtool makes of a history in OpenMetrics, a line for each; or what it has to say
+/// against it. `None` where it is not installed.
+///
+/// # Panics
+/// When it cannot be started, or a file not be written.
+#[must_use]
+pub fn promtool_blocks(text: &str) -> Option<Result<Vec<String>, String>> {
+    let Some(program) = find("promtool") else {
+        missing("promtool");
+        return None;
+    };
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let (file, blocks) = (place.path().join("history.txt"), place.path().join("blocks"));
+    std::fs::write(&file, text).expect("a file of ours");
+    let mut command = Command::new(&program);
+    let made = command.args(["tsdb", "create-blocks-from", "openmetrics"]).arg(&file).arg(&blocks);
+    let made = run(made, b"");
+    if !made.status.success() {
+        let said = [made.stdout, made.stderr].concat();
+        return Some(Err(String::from_utf8_lossy(&said).into_owned()));
+    }
+    // A database that Prometheus has opened has one.
+    std::fs::create_dir_all(blocks.join("wal")).expect("a directory of ours");
+    let mut command = Command::new(program);
+    let dump = run(command.args(["tsdb", "dump"]).arg(&blocks), b"");
+    let said = String::from_utf8_lossy(&dump.stdout).into_owned();
+    assert!(dump.status.success(), "{said}{}", String::from_utf8_lossy(&dump.stderr));
+    Some(Ok(said.lines().map(str::to_owned).collect()))
+}
+
 /// What Python's client reads in an exposition in OpenMetrics, or why it does not take it. `None` where it
 /// is not there.
 ///

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// For what takes some looks and some attempts of a receiver in a bad mood.
 pub(crate) const LONG: Duration = Duration::from_secs(90);
+/// What is told of a watch that dies again and again.
+const WATCH_DIES: &str = "watch_crash_loop";
 /// Kills of watch after which it starts slowly; a reload begins anew.
 const IN_A_ROW: usize = 5;
 
@@ -30,7 +32,9 @@ impl Ward {
     }
 
     fn with(hook: &Hook, workers: usize, config: &str) -> Ward {
-        Ward::telling(&format!("ops={} 0123456789abcdef", hook.url()), workers, config)
+        // Many incidents are more messages than an hour has.
+        let receivers = format!("ops={} 0123456789abcdef budget=1000", hook.url());
+        Ward::telling(&receivers, workers, config)
     }
 
     /// One that tells these receivers.
@@ -72,12 +76,19 @@ impl Ward {
     }
 
     pub(crate) fn wait_messages(&self, hook: &Hook, count: usize) -> Vec<Message> {
-        let found = poll(LONG, || Some(hook.unique()).filter(|it| it.len() >= count));
+        let found = poll(LONG, || Some(of_service(hook)).filter(|it| it.len() >= count));
         found.unwrap_or_else(|| {
             let told: Vec<_> = hook.unique().iter().map(Message::what).collect();
             panic!("no {count} messages, but {told:?}\n{}", self.service.log())
         })
     }
+}
+
+/// What was told of the service itself, and not of watch: that it dies, and that for some time there was none.
+fn of_service(hook: &Hook) -> Vec<Message> {
+    let is =
+        |it: &Message| ![WATCH_DIES, "monitoring_gap"].iter().any(|of| it.what().ends_with(of));
+    hook.unique().into_iter().filter(is).collect()
 }
 
 pub(crate) fn what(messages: &[Message]) -> Vec<String> {
@@ -169,7 +180,7 @@ fn a_watch_that_is_killed_at_any_point_loses_nothing_and_repeats_nothing_under_a
     let page = || serde_json::from_slice(&ward.service.get_admin("/alerts").ok()?.body).ok();
     let done = poll(LONG, || page().filter(|it| idle(Value::clone(it))));
     assert!(done.is_some(), "something is not delivered:\n{}", ward.service.log());
-    let (taken, unique) = (hook.taken(), hook.unique());
+    let (taken, unique) = (hook.taken(), of_service(&hook));
     say(format_args!(
         "{kills} kills over {incidents} incidents: {} deliveries of {} messages",
         taken.len(),
@@ -181,6 +192,40 @@ fn a_watch_that_is_killed_at_any_point_loses_nothing_and_repeats_nothing_under_a
         let [one, two] = [&pair[0], &pair[1]].map(|it| it.body["alerts"][0]["startsAt"].clone());
         assert_eq!(one, two, "both ends of one incident");
     }
+}
+
+#[test]
+fn receivers_hear_of_a_watch_that_dies_again_and_again_and_that_it_lives_again() {
+    let _together = together();
+    let hook = Hook::start();
+    let config = format!(
+        "workers.count = 1\nalerts.state = \"{{dir}}/alerts\"\nalerts.receivers = \"ops={}\"",
+        hook.url()
+    );
+    let service = Launch::new(hello()).config(&config).start().ready(START);
+    let mut last = None;
+    for _ in 0..3 {
+        let next = poll(START, || service.status().watch().filter(|it| last != Some(*it)));
+        let watch = next.unwrap_or_else(|| panic!("no watch\n{}", service.log()));
+        kill_process(watch, Signal::KILL).expect("it lives");
+        last = Some(watch);
+    }
+    let told = || {
+        let all = hook.unique().into_iter();
+        all.filter(|it| it.what().ends_with(WATCH_DIES)).collect::<Vec<_>>()
+    };
+    for (count, word) in [(1, "firing"), (2, "resolved")] {
+        let found = poll(LONG, || Some(told()).filter(|it| it.len() == count));
+        let found = found.unwrap_or_else(|| panic!("{:?}\n{}", what(&told()), service.log()));
+        assert_eq!(found[count - 1].what(), format!("{word} {WATCH_DIES}"));
+        assert_eq!(service.get("/").expect("an answer").status, 200);
+    }
+    let all = told();
+    let said = all[0].body["alerts"][0]["annotations"]["summary"].as_str().expect("text");
+    assert!(said.starts_with("watch died 3 times in a row"), "{said}");
+    let [one, two] = [&all[0], &all[1]].map(|it| it.body["alerts"][0]["startsAt"].clone());
+    assert_eq!(one, two, "both ends of one incident");
+    assert!(!service.log().contains("were not told about watch"), "{}", service.log());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use e2e::harness::{Launch, Service, poll};
+use e2e::peers::promtool_blocks;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -77,6 +78,31 @@ fn a_killed_watch_loses_no_request_and_of_looks_no_more_than_the_last_ten_second
     let counted = exported.lines().filter(|it| it.starts_with("requests,10,"));
     let counted = counted.filter_map(|it| it.split(',').nth(3)?.parse::<u64>().ok());
     assert!(counted.sum::<u64>() >= sent, "{exported}");
+}
+
+#[test]
+fn prometheus_makes_blocks_of_the_exported_history_in_which_each_request_is() {
+    let _together = together();
+    let directory = tempfile::tempdir().expect("a directory");
+    let service = begin(directory.path());
+    (0..50).for_each(|_| drop(service.get("/").expect("an answer")));
+    wait_requests(&service, requests(&service));
+    // Of what is not over yet nothing is exported.
+    let mut said = String::new();
+    let whole = poll(LONG, || {
+        let exported = service.control_ok(&["history", "export", "--format", "openmetrics"]);
+        let Some(made) = promtool_blocks(&exported) else { return Some(()) };
+        let samples = made.unwrap_or_else(|why| panic!("{why}\n{exported}"));
+        let total = "mainstay_history_observations_total\", series=\"requests\"";
+        let values = samples.iter().filter(|it| it.contains(total));
+        let values = values.filter_map(|it| it.rsplit(' ').nth(1)?.parse::<f64>().ok());
+        let values: Vec<_> = values.collect();
+        said = format!("{values:?} of\n{exported}");
+        assert!(values.iter().is_sorted(), "a counter falls: {said}");
+        let quantile = |it: &String| it.contains("quantile=\"0.95\"");
+        (values.last() == Some(&50.0) && samples.iter().any(quantile)).then_some(())
+    });
+    assert!(whole.is_some(), "{said}");
 }
 
 #[test]

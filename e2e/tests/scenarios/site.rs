@@ -1,10 +1,11 @@
 //! The built-in status site as people use it: its first user, incidents from draft to end, attachments, and
 //! what everybody sees when the database is away; on SQLite, PostgreSQL and MariaDB.
 
+use crate::probes::wait_probe;
 use crate::support::*;
-use e2e::harness::{Launch, Service, poll_every};
+use e2e::harness::{Launch, Service, poll, poll_every};
 use e2e::load::Response;
-use e2e::peers::{MariaDb, Postgres};
+use e2e::peers::{Hook, MariaDb, Message, Postgres};
 use e2e::visit::{Visitor, led};
 use rustix::process::{Signal, kill_process};
 use std::fs;
@@ -261,6 +262,56 @@ fn the_status_page_answers_while_its_database_hangs_and_says_what_is_old() {
 }
 
 /// How many files are in a directory of attachments, and how many are on their way there.
+/// The first alert of a rule that fires, as `/alerts` shows it.
+fn firing(service: &Service, rule: &str) -> Option<serde_json::Value> {
+    let page = json(&service.get_admin("/alerts").ok()?);
+    let rule = page["rules"].as_array()?.iter().find(|it| it["rule"] == rule)?.clone();
+    rule["alerts"].as_array()?.iter().find(|it| it["state"] == "firing").cloned()
+}
+
+#[test]
+fn nobody_is_called_for_what_was_announced_until_it_is_over() {
+    let _together = together();
+    let hook = Hook::start();
+    let shop = Service::start(hello(), &[], "workers.count = 1").ready(START);
+    let service = site(&format!(
+        "workers.count = 1\nalerts.interval = \"200ms\"\nalerts.state = \"{{dir}}/alerts\"\n\
+         alerts.receivers = \"ops={}\"\n[[probes]]\nname = \"shop\"\nurl = \"http://{}/\"\n\
+         interval = \"400ms\"\n",
+        hook.url(),
+        shop.address
+    ));
+    wait_probe(&service, "shop", "up");
+    let mut alice = administrator(&service);
+    let page = wait_page(&mut alice, "/", &["Shop"]);
+    assert!(!page.contains("Maintenance under way"), "{page}");
+    let form = [
+        ("kind", "maintenance"),
+        ("title", "New disk"),
+        ("begins", "2026-01-02T03:04"),
+        ("ends", "2099-01-02T03:04"),
+        ("component", "probe-shop"),
+        ("status", "in_progress"),
+        ("body", "The shop gets a new disk."),
+        ("publish", "1"),
+    ];
+    let place = alice.submit("/operate/incidents", &form);
+    let place = place.split('?').next().expect("a path").to_owned();
+    let announced = service.directory().join("alerts/announced.json");
+    let is_told = || fs::read_to_string(&announced).ok().filter(|it| it.contains("New disk"));
+    assert!(poll(START, is_told).is_some(), "{}", service.log());
+    drop(shop);
+    wait_probe(&service, "shop", "down");
+    let held = poll(START, || firing(&service, "probe_down"));
+    let held = held.unwrap_or_else(|| panic!("it does not fire\n{}", service.log()));
+    assert_eq!(held["held_by"], "maintenance New disk", "{held}");
+    assert!(hook.taken().is_empty(), "{:?}", hook.taken());
+    let update = [("status", "completed"), ("body", "It is in.")];
+    assert!(alice.submit(&format!("{place}/updates"), &update).ends_with("?done=updated"));
+    let told = poll(START, || hook.unique().first().map(Message::what));
+    assert_eq!(told.as_deref(), Some("firing probe_down"), "{}", service.log());
+}
+
 fn files_in(uploads: &Path) -> (usize, usize) {
     let count = |place: &Path| {
         let entries = fs::read_dir(place).into_iter().flatten().flatten();

@@ -18,6 +18,45 @@ fn value(service: &Service, series: &str) -> u64 {
 }
 
 #[test]
+fn a_service_that_begins_without_a_way_to_the_world_knows_nothing_and_calls_nothing_down() {
+    let _together = together();
+    let test = "vantage::a_service_that_begins_without_a_way_to_the_world_knows_nothing_and_calls_nothing_down";
+    let Some(world) = World::within(test) else { return };
+    world.cut();
+    let hook = Hook::start();
+    let service = Launch::new(hello())
+        .config(&format!(
+            "workers.count = 1\nalerts.interval = \"200ms\"\nalerts.state = \"{{dir}}/alerts\"\n\
+             alerts.receivers = \"ops={}\"\nprobing.references = \"{}\"\n[[probes]]\n\
+             name = \"one\"\nurl = \"{}\"\ninterval = \"200ms\"\ntimeout = \"1s\"\nconfirm = \"2\"\n",
+            hook.url(),
+            world.reference(),
+            world.url()
+        ))
+        .start()
+        .ready(START);
+    let attempts = |outcome: &str| {
+        let labels = format!("{{outcome=\"{outcome}\",probe=\"one\"}}");
+        value(&service, &format!("mainstay_probe_attempts_total{labels} "))
+    };
+    let many = || {
+        let state = probe(&service, "one")?["state"].clone();
+        assert_eq!(state, "unknown", "{}", service.log());
+        (attempts("unknown") >= ATTEMPTS).then_some(())
+    };
+    assert!(poll(LONG, many).is_some(), "{:?}\n{}", probe(&service, "one"), service.log());
+    world.mend();
+    wait_probe(&service, "one", "up");
+    assert_eq!((attempts("failure"), attempts("success") > 0), (0, true), "nothing was down");
+    let events =
+        |name: &str| value(&service, &format!("mainstay_events_total{{event=\"{name}\"}} "));
+    let told =
+        ["probe.down", "probe.vantage_lost", "probe.vantage_back", "alert.firing"].map(events);
+    assert_eq!(told, [0, 1, 1, 0], "{}", service.log());
+    assert!(hook.taken().is_empty(), "{:?}", hook.taken());
+}
+
+#[test]
 fn a_host_without_a_way_to_the_world_calls_nothing_down_and_says_so_once() {
     let _together = together();
     let test = "vantage::a_host_without_a_way_to_the_world_calls_nothing_down_and_says_so_once";

@@ -2,7 +2,18 @@
 
 use crate::site::state::State;
 use crate::site::store::component::{Component, Source};
-use mainstay::Status;
+use mainstay::{CheckStatus, Status};
+
+/// The rules about the web service as a whole.
+const OF_SERVICE: [&str; 7] = [
+    "not_ready",
+    "crash_loop",
+    "pool_exhausted",
+    "high_5xx*",
+    "worker_restarts",
+    "listener_silent",
+    "monitoring_gap",
+];
 
 /// How a component is measured to be.
 pub(crate) fn measured(component: &Component, status: &Status) -> State {
@@ -43,6 +54,23 @@ fn of_probe(name: &str, status: &Status) -> State {
         Some("up") => State::Operational,
         Some("down") => State::Down,
         _ => State::Unknown,
+    }
+}
+
+/// What chooses the alerts that are about a component, each by itself.
+pub(crate) fn alerts(component: &Component, status: &Status) -> Vec<String> {
+    match &component.source {
+        Source::Nobody => Vec::new(),
+        Source::Service => OF_SERVICE.iter().map(|rule| format!("rule={rule}")).collect(),
+        Source::Probe(name) => vec![format!("probe={name}")],
+        Source::Check(name) => {
+            let is_critical = |it: &&CheckStatus| it.name == *name && it.critical;
+            // While such a check fails the service is not ready.
+            let ready = status.checks.iter().find(is_critical);
+            let ready = ready.map(|_| "rule=not_ready".to_owned());
+            // A pool is a check of the same name.
+            [format!("pool={name}")].into_iter().chain(ready).collect()
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::site::store::day::{self, Span};
 use crate::site::store::incident::{self, Incident, Kind, Phase};
 use crate::site::store::{Db, Error, lease, random_id};
 use crate::site::{live, time};
-use mainstay::{Status, Worker};
+use mainstay::{Maintenance, Status, Worker};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,12 +16,16 @@ const NAME: &str = "sampler";
 const EVERY: i64 = 5 * time::SECOND;
 /// Who has not looked for longer has not measured what was between.
 const LONGEST: i64 = 3 * EVERY;
+/// What is under way is said again this often, in case that nobody knows of it any more.
+const AGAIN: i64 = 60 * time::SECOND;
 
 /// States at the last look.
 #[derive(Debug, Default)]
 struct Seen {
     at: i64,
     states: BTreeMap<String, State>,
+    /// The maintenance that was said to be under way, and when; nothing before the first time.
+    said: Option<(i64, Vec<Maintenance>)>,
 }
 
 /// Measures until the worker leaves.
@@ -41,17 +45,40 @@ pub(crate) async fn run(worker: Worker, db: Db) {
             }
         }
         // What fails is told by the database's own check; what was not written was not measured.
-        if look(&worker.status(), &db, &holder, &mut seen).await.is_err() {
-            seen = Seen::default();
+        match look(&worker.status(), &db, &holder, &mut seen).await {
+            Ok(Some(under_way)) => say(&worker, &mut seen, under_way).await,
+            Ok(None) => {}
+            Err(_) => seen = Seen { said: seen.said.take(), ..Seen::default() },
         }
     }
 }
 
-async fn look(status: &Status, db: &Db, holder: &str, seen: &mut Seen) -> Result<(), Error> {
+/// Tells watch what is under way, so that nobody is called for what was announced.
+async fn say(worker: &Worker, seen: &mut Seen, under_way: Vec<Maintenance>) {
+    let now = time::now();
+    let is_known = |(at, said): &(i64, Vec<Maintenance>)| {
+        *said == under_way && (said.is_empty() || now - at < AGAIN)
+    };
+    if seen.said.as_ref().is_some_and(is_known) {
+        return;
+    }
+    // Watch tells what is wrong with that directory; it is tried again at the next look.
+    if worker.under_maintenance(under_way.clone()).await.is_ok() {
+        seen.said = Some((now, under_way));
+    }
+}
+
+/// Takes note of how all is, and gives which maintenance is under way; nothing where another worker does that.
+async fn look(
+    status: &Status,
+    db: &Db,
+    holder: &str,
+    seen: &mut Seen,
+) -> Result<Option<Vec<Maintenance>>, Error> {
     let now = time::now();
     if !lease::take(db, NAME, holder, now, now + LONGEST).await? {
         *seen = Seen::default();
-        return Ok(());
+        return Ok(None);
     }
     meet(status, db).await?;
     let components = component::all(db).await?;
@@ -68,8 +95,29 @@ async fn look(status: &Status, db: &Db, holder: &str, seen: &mut Seen) -> Result
     if time::day(seen.at) != time::day(now) {
         day::forget(db, now).await?;
     }
-    *seen = Seen { at: now, states };
-    Ok(())
+    seen.at = now;
+    seen.states = states;
+    Ok(Some(under_way(&components, &incidents, status, now)))
+}
+
+/// Maintenance that is under way, with the alerts about its components.
+fn under_way(
+    components: &[Component],
+    incidents: &[Incident],
+    status: &Status,
+    now: i64,
+) -> Vec<Maintenance> {
+    let ongoing = incidents.iter();
+    let ongoing =
+        ongoing.filter(|it| it.kind == Kind::Maintenance && it.phase(now) == Phase::Ongoing);
+    let mut found = Vec::new();
+    for incident in ongoing {
+        let until = incident.ends / time::SECOND;
+        let affected = components.iter().filter(|it| incident.affected.contains(&it.id));
+        let about = affected.flat_map(|it| live::alerts(it, status));
+        found.extend(about.map(|it| Maintenance::new(&incident.title, &[&it], until)));
+    }
+    found
 }
 
 /// Adds the components that the service has by itself.
@@ -116,7 +164,7 @@ mod tests {
         let states = BTreeMap::from([("a".to_owned(), State::Down)]);
         let first = Seen::default();
         assert_eq!(spans(&first, &states, 1_000), []);
-        let seen = Seen { at: 1_000, states: states.clone() };
+        let seen = Seen { at: 1_000, states: states.clone(), said: None };
         let span = Span { component: "a".into(), state: State::Down, from: 1_000, to: 6_000 };
         assert_eq!(spans(&seen, &states, 6_000), [span]);
         assert_eq!(spans(&seen, &states, 1_001 + LONGEST), []);

@@ -309,8 +309,8 @@ pub(super) fn history() -> clap::Command {
         .long("format")
         .value_name("FORMAT")
         .default_value("ndjson")
-        .value_parser(["ndjson", "csv"])
-        .help("ndjson or csv [default: ndjson]");
+        .value_parser(["ndjson", "csv", "openmetrics"])
+        .help("ndjson, csv, or openmetrics (for Prometheus) [default: ndjson]");
     let show = common(described(HISTORY, "show"), false);
     common(described(COMMANDS, "history"), false)
         .arg(json())

@@ -121,7 +121,7 @@ fn chosen_of_history(matches: &ArgMatches) -> HistoryCommand {
         "events" => HistoryCommand::Events { since: since(), json: json || inner.get_flag("json") },
         "export" => HistoryCommand::Export {
             series: inner.get_one("series").cloned(),
-            csv: inner.get_one::<String>("format").is_some_and(|it| it == "csv"),
+            format: inner.get_one("format").cloned().unwrap_or_default(),
         },
         _ => HistoryCommand::List { json: json || inner.get_flag("json") },
     }

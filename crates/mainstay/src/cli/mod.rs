@@ -103,7 +103,7 @@ pub(crate) enum HistoryCommand {
     /// What happened, from so long ago.
     Events { since: Duration, json: bool },
     /// All of it, or of one series.
-    Export { series: Option<String>, csv: bool },
+    Export { series: Option<String>, format: String },
 }
 
 /// What is to be quiet.
@@ -598,7 +598,14 @@ mod tests {
             ),
             (
                 "history export --format csv",
-                Command::History(HistoryCommand::Export { series: None, csv: true }),
+                Command::History(HistoryCommand::Export { series: None, format: "csv".into() }),
+            ),
+            (
+                "history export requests --format openmetrics",
+                Command::History(HistoryCommand::Export {
+                    series: Some("requests".into()),
+                    format: "openmetrics".into(),
+                }),
             ),
         ];
         for (line, command) in cases {

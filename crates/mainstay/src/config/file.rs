@@ -8,9 +8,9 @@ use std::{
 use toml::Value;
 
 use super::{
-    Config,
+    Config, Effective, Filling, Secret,
     error::{ConfigError, Origin, Problem},
-    keys::{self, APP, FILE_VARIABLE},
+    keys::{APP, FILE_VARIABLE},
 };
 
 /// The file that is read when none is named, in the working directory.
@@ -45,29 +45,40 @@ pub(crate) fn find(
     }
 }
 
-/// The contents of the files that settings name in the place of a secret, by the path of the key that
-/// the secret is for.
+/// The contents of the files that settings name in the place of a secret.
 ///
 /// # Errors
 /// A file that cannot be read, and a secret that is given in both ways.
-pub(crate) fn secrets(config: &Config) -> Result<Vec<(&'static str, String)>, ConfigError> {
+pub(crate) fn secrets(config: &Config) -> Result<Vec<Filling>, ConfigError> {
     let (mut found, mut problems) = (Vec::new(), Vec::new());
-    for entry in config.effective() {
-        let Some(target) = entry.key.path.strip_suffix("_file").and_then(keys::find) else {
-            continue;
-        };
+    secrets_of((None, config.effective()), &mut found, &mut problems);
+    for (number, row) in config.rows.iter().enumerate() {
+        secrets_of((Some(number), &row.values), &mut found, &mut problems);
+    }
+    if problems.is_empty() { Ok(found) } else { Err(ConfigError::new(problems)) }
+}
+
+/// Those of a table, or of all sections.
+fn secrets_of(
+    (row, values): (Option<usize>, &[Effective]),
+    found: &mut Vec<Filling>,
+    problems: &mut Vec<Problem>,
+) {
+    for entry in values {
+        let named = entry.key.path.strip_suffix("_file");
+        let Some(other) = values.iter().find(|it| Some(it.key.path) == named) else { continue };
         let super::value::Value::Path(file) = &entry.value else { continue };
         if file.as_os_str().is_empty() {
             continue;
         }
-        let other = config.effective().iter().find(|it| it.key == target);
+        let path = other.key.path;
         let message = match read(file) {
             // The application's default is what any setting goes before.
-            _ if other.is_some_and(|it| it.origin.is_operators()) => {
-                format!("stands beside {}; give one of the two", target.path)
+            _ if other.origin.is_operators() => {
+                format!("stands beside {path}; give one of the two")
             }
             Ok(text) => {
-                found.push((target.path, text.trim().to_owned()));
+                found.push(Filling { row, path, text: Secret::new(text.trim().to_owned()) });
                 continue;
             }
             Err(why) => format!("cannot be read: {why}"),
@@ -80,7 +91,6 @@ pub(crate) fn secrets(config: &Config) -> Result<Vec<(&'static str, String)>, Co
             hint: None,
         });
     }
-    if problems.is_empty() { Ok(found) } else { Err(ConfigError::new(problems)) }
 }
 
 /// Fills `x` with the content of the file that `x_file` names, in all tables of `[app]`. Blanks

@@ -2,7 +2,7 @@
 //! the environment < flags. Each value keeps where it came from.
 
 use super::{
-    Effective, Sources,
+    Effective, Filling, Sources,
     document::{self, Document, Row},
     error::{Origin, Problem, Wrong},
     keys::{self, APP, Alias, AliasMap, Key, NOT_KEYS, PREFIX},
@@ -46,8 +46,8 @@ pub(crate) fn merge(sources: &Sources) -> Layers {
     for (path, value) in &sources.flags {
         layers.flag(path, value);
     }
-    for (path, text) in &sources.secrets {
-        layers.secret(path, text);
+    for filling in &sources.secrets {
+        layers.secret(filling);
     }
     layers
 }
@@ -168,14 +168,19 @@ impl Layers {
         }
     }
 
-    /// What stands in the file that `path` with `_file` behind it names.
-    fn secret(&mut self, path: &str, text: &str) {
-        let key = keys::find(path).expect("only keys have files");
-        let named =
-            self.effective.iter().find(|it| it.key.path.strip_suffix("_file") == Some(path));
+    /// What stands in the file that a key with `_file` at its end names.
+    fn secret(&mut self, Filling { row, path, text }: &Filling) {
+        let values = match row {
+            None => &mut self.effective,
+            Some(row) => &mut self.rows[*row].values,
+        };
+        let named = values.iter().find(|it| it.key.path.strip_suffix("_file") == Some(*path));
         let origin = named.expect("the key that names the file").origin.clone();
-        match parse(key, text) {
-            Ok(value) => self.set(key, value, origin),
+        let slot = values.iter_mut().find(|it| it.key.path == *path);
+        let slot = slot.expect("only keys have files");
+        let key = slot.key;
+        match parse(key, text.expose()) {
+            Ok(value) => *slot = Effective { key, value, origin },
             Err(wrong) => self.refuse(key, "(hidden)".to_owned(), origin, wrong),
         }
     }

@@ -8,8 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::error::Problem;
-use super::{Config, ConfigError, Sources, env, file};
+use super::error::{Problem, Wrong};
+use super::{Config, ConfigError, Sources, env, file, maintenance};
 
 /// The configuration file as it was at one moment; without a file, that.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -57,6 +57,7 @@ impl Snapshot {
             config = Config::resolve(&sources)?;
         }
         file::fill_app(&mut config.app, &config.app_origins)?;
+        zones(&config)?;
         Ok(config)
     }
 
@@ -101,6 +102,20 @@ impl Snapshot {
             Problem::place(None, message, None).into()
         })
     }
+}
+
+/// Whether this host knows the zones that windows of maintenance name.
+fn zones(config: &Config) -> Result<(), ConfigError> {
+    let windows = maintenance::parse(&config.alerts.maintenance).unwrap_or_default();
+    let unknown = |name: &&str| jiff::tz::TimeZone::get(name).is_err();
+    let Some(zone) = windows.iter().filter_map(maintenance::Window::zone).find(unknown) else {
+        return Ok(());
+    };
+    let entry = config.effective().iter().find(|it| it.key.path == "alerts.maintenance");
+    let entry = entry.expect("a key of the table");
+    let hint = Some("install tzdata, or use UTC".to_owned());
+    let wrong = Wrong { message: format!("names {zone}, and no such zone is known here"), hint };
+    Err(Problem::value(entry.origin.clone(), entry.key.path, entry.shown(), wrong).into())
 }
 
 /// A value as JSON in memory that is known by its descriptor alone.

@@ -1,20 +1,46 @@
-//! Maintenance windows: times, in UTC or in the zone of the host, in which some alerts or all are told to nobody.
+//! Maintenance windows: times, in UTC, in the zone of the host or in any other, in which some alerts or all are told to
+//! nobody.
 
 use super::matchers::Matcher;
 use crate::clock::Civil;
 
 const MINUTES: u64 = 60;
 const DAY: u64 = 24 * 60;
-/// Behind times that are not in UTC.
+/// Behind times that are in the host's zone.
 const LOCAL: &str = "local";
+const UTC: &str = "UTC";
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// Whose clocks show a window's days and hours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Zone {
+    Utc,
+    /// This host's.
+    Host,
+    /// Such as `Europe/Berlin`.
+    Named(String),
+}
+
+impl Zone {
+    /// From the word behind the times, which is no matcher.
+    fn parse(word: &str) -> Option<Zone> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte);
+        match word {
+            LOCAL => Some(Zone::Host),
+            UTC => Some(Zone::Utc),
+            name if name.contains('/') && name.bytes().all(fits) => {
+                Some(Zone::Named(name.to_owned()))
+            }
+            _ => None,
+        }
+    }
+}
 
 /// When it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum When {
     /// On these days of the week, Monday first, from one minute of the day to another, which may be of the next.
-    /// `is_local`: as clocks on the wall show them.
-    Weekly { days: [bool; 7], from: u64, to: u64, is_local: bool },
+    Weekly { days: [bool; 7], from: u64, to: u64, zone: Zone },
     /// Once, in minutes since the Unix epoch.
     Once { from: u64, to: u64 },
 }
@@ -29,12 +55,21 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Whether it is open at `seconds` since the Unix epoch, when the host's zone is so many seconds east of UTC.
-    pub(crate) fn is_open(&self, seconds: u64, east: i32) -> bool {
+    /// The zone that it names.
+    pub(crate) fn zone(&self) -> Option<&str> {
+        match &self.when {
+            When::Weekly { zone: Zone::Named(name), .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether it is open at `seconds` since the Unix epoch. `east` says how many seconds east of UTC a zone is then;
+    /// in one of which that is not known no window is open.
+    pub(crate) fn is_open(&self, seconds: u64, east: impl Fn(&Zone) -> Option<i32>) -> bool {
         match &self.when {
             When::Once { from, to } => (*from..*to).contains(&(seconds / MINUTES)),
-            When::Weekly { days, from, to, is_local } => {
-                let east = if *is_local { i64::from(east) } else { 0 };
+            When::Weekly { days, from, to, zone } => {
+                let Some(east) = east(zone).map(i64::from) else { return false };
                 let minutes = seconds.saturating_add_signed(east) / MINUTES;
                 let (day, minute) = (minutes / DAY, minutes % DAY);
                 // The epoch was a Thursday.
@@ -49,7 +84,7 @@ impl Window {
     }
 }
 
-/// Reads `NAME=DAYS HH:MM-HH:MM MATCHER…, …`, with `local` behind the times or without, or with `DATE-TIME/DATE-TIME` in place of days and times.
+/// Reads `NAME=DAYS HH:MM-HH:MM MATCHER…, …`, with a zone behind the times or without, or with `DATE-TIME/DATE-TIME` in place of days and times.
 ///
 /// # Errors
 /// What is wrong, for the end of a sentence.
@@ -69,7 +104,8 @@ fn window(item: &str) -> Result<Window, String> {
         Some((from, to)) => once(from, to),
         None => {
             let times = words.next().unwrap_or_default();
-            weekly(first, times, words.next_if_eq(&LOCAL).is_some())
+            let zone = words.next_if(|it| Zone::parse(it).is_some()).and_then(Zone::parse);
+            weekly(first, times, zone.unwrap_or(Zone::Utc))
         }
     };
     let when = when.ok_or_else(|| {
@@ -79,7 +115,7 @@ fn window(item: &str) -> Result<Window, String> {
     Ok(Window { name: name.to_owned(), when, matchers })
 }
 
-fn weekly(days: &str, times: &str, is_local: bool) -> Option<When> {
+fn weekly(days: &str, times: &str, zone: Zone) -> Option<When> {
     let mut on = [days == "daily"; 7];
     let day = |name: &str| DAYS.iter().position(|it| *it == name);
     for part in days.split('+').filter(|_| days != "daily") {
@@ -92,7 +128,7 @@ fn weekly(days: &str, times: &str, is_local: bool) -> Option<When> {
     }
     let (from, to) = times.split_once('-')?;
     let (from, to) = (minute(from)?, minute(to)?);
-    (from != to && from < DAY).then_some(When::Weekly { days: on, from, to, is_local })
+    (from != to && from < DAY).then_some(When::Weekly { days: on, from, to, zone })
 }
 
 /// `HH:MM` as a minute of the day; `24:00` is its end.
@@ -138,7 +174,12 @@ mod tests {
     #[test]
     fn a_weekly_window_is_open_on_its_days_and_over_midnight() {
         let open = |text: &str, when: &str| {
-            parse(&format!("a={text}")).unwrap()[0].is_open(at(when), 5 * 3_600 + 1_800)
+            let east = |zone: &Zone| match zone {
+                Zone::Utc => Some(0),
+                Zone::Host => Some(5 * 3_600 + 1_800),
+                Zone::Named(name) => (name == "Asia/Kathmandu").then_some(5 * 3_600 + 2_700),
+            };
+            parse(&format!("a={text}")).unwrap()[0].is_open(at(when), east)
         };
         for (text, when, is) in [
             ("daily 02:00-04:00", "2026-11-27T02:00Z", true),
@@ -157,6 +198,10 @@ mod tests {
             ("sat 02:00-04:00 local rule=a", "2026-11-27T20:30Z", true),
             ("sat 02:00-04:00 local", "2026-11-27T22:30Z", false),
             ("sat 02:00-04:00", "2026-11-27T20:30Z", false),
+            ("sat 02:00-04:00 UTC", "2026-11-27T20:30Z", false),
+            ("sat 02:00-04:00 Asia/Kathmandu", "2026-11-27T20:14Z", false),
+            ("sat 02:00-04:00 Asia/Kathmandu rule=a", "2026-11-27T20:15Z", true),
+            ("sat 00:00-24:00 Nowhere/Land", "2026-11-28T12:00Z", false),
             ("2026-12-01T02:00Z/2026-12-01T04:00Z rule=a", "2026-12-01T03:59Z", true),
             ("2026-12-01T02:00Z/2026-12-01T04:00Z", "2026-12-01T04:00Z", false),
         ] {
@@ -177,6 +222,7 @@ mod tests {
             ("a=daily 2:00-25:00", "the time of a"),
             ("a=2026-13-01T02:00Z/2026-12-01T04:00Z", "the time of a"),
             ("a=daily 02:00-03:00 everything", "NAME=VALUE"),
+            ("a=daily 02:00-03:00 ../etc/passwd", "NAME=VALUE"),
         ] {
             assert!(parse(text).unwrap_err().contains(why), "{text}");
         }

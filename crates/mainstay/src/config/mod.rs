@@ -61,8 +61,18 @@ pub(crate) struct Sources {
     pub env: Vec<(String, String)>,
     /// Flags by the path of their key, in the order of the command line.
     pub flags: Vec<(&'static str, String)>,
-    /// What stands in files that settings name, by the path of the key that it is for.
-    pub secrets: Vec<(&'static str, String)>,
+    /// What stands in files that settings name.
+    pub secrets: Vec<Filling>,
+}
+
+/// What stands in a file that a setting names in the place of another one.
+#[derive(Clone, Debug)]
+pub(crate) struct Filling {
+    /// Of which of the tables of which there may be several; none for a section.
+    pub row: Option<usize>,
+    /// The key that it is for.
+    pub path: &'static str,
+    pub text: Secret,
 }
 
 /// The configuration of a service: every key resolved, every value within its range.

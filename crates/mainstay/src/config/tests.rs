@@ -253,6 +253,35 @@ fn the_printed_defaults_and_the_effective_configuration_resolve_to_themselves() 
 }
 
 #[test]
+fn headers_of_a_probe_are_taken_from_the_file_that_its_own_table_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("headers");
+    fs::write(&secret, "Authorization=Bearer%20hunter2\n").unwrap();
+    let probe = |name: &str| format!("[[probes]]\nname = \"{name}\"\nurl = \"http://a/\"\n");
+    let text = format!("{}{}headers_file = {secret:?}\n", probe("one"), probe("two"));
+    let sources = of_file(&text);
+    let found = file::secrets(&Config::resolve(&sources).unwrap()).unwrap();
+    assert!(!format!("{found:?}").contains("hunter2"));
+    let config = Config::resolve(&Sources { secrets: found, ..sources }).unwrap();
+    let headers: Vec<_> = config.probes.iter().map(|it| &it.headers[..]).collect();
+    let [[], [(name, value)]] = headers[..] else { panic!("{headers:?}") };
+    assert_eq!((&**name, value.expose()), ("Authorization", "Bearer hunter2"));
+    let shown = format!("{config:?}{}", render::effective_toml(&config));
+    assert!(shown.contains("headers_file") && !shown.contains("hunter2"), "{shown}");
+    let both = of_file(&format!("{text}headers = \"A=b\"\n"));
+    let error = file::secrets(&Config::resolve(&both).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("stands beside probes.headers; give one of the two"), "{error}");
+    fs::write(&secret, "hunter2").unwrap();
+    let sources = of_file(&text);
+    let found = file::secrets(&Config::resolve(&sources).unwrap()).unwrap();
+    let error = Config::resolve(&Sources { secrets: found, ..sources }).unwrap_err().to_string();
+    assert!(
+        error.contains("mainstay.toml:7: probes.headers") && !error.contains("hunter2"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_secret_is_taken_from_the_file_that_is_named_and_shown_nowhere() {
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("url");

@@ -149,7 +149,8 @@ fn place(key: &'static str, path: PathBuf) -> Option<Place> {
 /// Files that hold a secret: those that keys with `_file` name, and the configuration file if one stands in it.
 fn secrets(config: &Config) -> Vec<(&'static str, PathBuf, bool)> {
     let mut found = Vec::new();
-    for entry in config.effective() {
+    let rows = config.rows.iter().flat_map(|row| &row.values);
+    for entry in config.effective().iter().chain(rows) {
         let path = match (&entry.value, entry.file()) {
             (Value::Path(path), _) if entry.key.path.ends_with("_file") => path.clone(),
             (_, Some(file)) if entry.holds_secret() => file.to_owned(),

@@ -4,11 +4,12 @@
 use super::listeners::Listener;
 use super::machine::{Input, describe};
 use super::processes::Process;
+use super::program::Program;
 use super::run::Supervisor;
 use crate::clock::{self, Mono};
 use crate::event::{Event, Time};
 use crate::log::outlet::Outlet;
-use crate::passport::{Passport, Role};
+use crate::passport::{Matter, Passport, Role};
 use crate::voice::{Ear, Word};
 use mainstay_os::child::Ended;
 use mainstay_os::signals::Signal;
@@ -26,6 +27,8 @@ const STEADY: Duration = Duration::from_secs(10);
 
 /// So many deaths in a row are a loop.
 const LOOP: u32 = 3;
+/// Whoever tells receivers of that has this long.
+const NOTICE: Duration = Duration::from_secs(30);
 
 /// Watch's process and its misfortunes.
 #[derive(Debug, Default)]
@@ -38,6 +41,10 @@ pub(crate) struct Watch {
     replaced: Option<Mono>,
     /// The service is at its end and has told it to leave, at this time.
     dismissed: Option<Mono>,
+    /// Since when receivers were told that it dies again and again, nanoseconds since the Unix epoch.
+    told: Option<u64>,
+    /// Who tells them, and until when.
+    teller: Option<(Process, Mono)>,
 }
 
 impl Watch {
@@ -56,6 +63,11 @@ impl Watch {
 
     pub(crate) fn replaced(&self) -> Option<Mono> {
         self.replaced
+    }
+
+    /// Who tells receivers about it.
+    pub(crate) fn teller(&self) -> Option<&Process> {
+        self.teller.as_ref().map(|(process, _)| process)
     }
 
     /// When it is to be started again.
@@ -90,6 +102,7 @@ impl Supervisor {
         if self.watch.replaced.is_some_and(|since| now.since(since) >= LEAVE) {
             self.kill_watch();
         }
+        self.settle_notice(now);
         if self.watch.deadline().is_none_or(|next| now < next) {
             return;
         }
@@ -111,12 +124,54 @@ impl Supervisor {
         }
     }
 
-    fn start_watch(&self) -> io::Result<Process> {
-        let (generation, _) = self.machine.wanted();
-        // During a reload the wanted generation's program has yet to prove itself.
+    /// Ends who tells about watch, if it is time, and has the end of it told.
+    fn settle_notice(&mut self, now: Mono) {
+        if let Some((process, until)) = &self.watch.teller {
+            let ended = process.child.try_reap();
+            if now >= *until {
+                // One that is gone is what this wants; it is reaped at the next turn.
+                process.child.signal(Signal::Kill).ok();
+            }
+            let Ok(Some((ended, _))) = ended else { return };
+            self.watch.teller = None;
+            if ended != Ended::Code(0) {
+                let reason = format!("the process that tells them: {}", describe(ended));
+                self.report(&Event::WatchUntold { reason });
+            }
+        }
+        let lives = self.watch.process.is_some() && now.since(self.watch.started) >= STEADY;
+        if let Some(since) = self.watch.told.filter(|_| lives) {
+            self.watch.told = None;
+            self.tell_of_watch(Matter { deaths: self.watch.deaths, since, is_over: true });
+        }
+    }
+
+    /// Starts who tells receivers of alerts about watch, which cannot do it.
+    fn tell_of_watch(&mut self, matter: Matter) {
+        if self.watch.teller.is_some() || self.config.alerts.receivers.is_none() {
+            return;
+        }
+        let passport = Passport { matter: Some(matter), ..Passport::blank(Role::Notice) };
+        let started =
+            self.proven().and_then(|it| self.start_process(it, &it.path(), passport, &[]));
+        match started {
+            Ok(process) => self.watch.teller = Some((process, clock::mono() + NOTICE)),
+            Err(error) => {
+                self.report(&Event::WatchUntold { reason: error.to_string() });
+            }
+        }
+    }
+
+    /// The program that serves: during a reload the wanted generation's has yet to prove itself.
+    fn proven(&self) -> io::Result<&Program> {
         let proven = self.programs.get(&self.log.segment().header().generation());
         let program = proven.or_else(|| self.programs.values().next());
-        let program = program.ok_or_else(|| io::Error::other("no program"))?;
+        program.ok_or_else(|| io::Error::other("no program"))
+    }
+
+    fn start_watch(&self) -> io::Result<Process> {
+        let (generation, _) = self.machine.wanted();
+        let program = self.proven()?;
         let slot = self.log.segment().layout().slots - 1;
         if let Some(view) = self.log.segment().slot(slot) {
             view.hand_out(generation, clock::mono().0, 0);
@@ -208,6 +263,11 @@ impl Supervisor {
         self.report(&Event::WatchDied { pid, how, delay });
         if let Some(deaths) = self.watch.is_looping() {
             self.report(&Event::WatchCrashLoop { deaths, delay });
+            if self.watch.told.is_none() {
+                let since = clock::wall();
+                self.watch.told = Some(since);
+                self.tell_of_watch(Matter { deaths, since, is_over: false });
+            }
         }
         self.write_for_watch();
     }

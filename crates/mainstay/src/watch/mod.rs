@@ -31,7 +31,7 @@ mod statsd;
 mod threads;
 mod varint;
 
-pub(crate) use alerts::{Wish, ask, explain, export, list, test};
+pub(crate) use alerts::{Wish, ask, explain, export, list, notice, test};
 #[cfg(feature = "sqlite")]
 pub(crate) use history::{
     events as list_events, export as export_history, list as list_history, show as show_history,

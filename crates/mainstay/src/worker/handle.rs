@@ -1,6 +1,7 @@
 //! What the application is given: its worker.
 
 use super::history::SeriesHistory;
+use super::maintenance::{self, Maintenance};
 use super::{Check, Shared};
 use crate::clock;
 use crate::config::Config;
@@ -83,6 +84,19 @@ impl Worker {
         // It waits for another process, and this one's other requests do not.
         let asked = move || super::history::ask(&bind, &series, since, points);
         tokio::task::spawn_blocking(asked).await.ok()?
+    }
+
+    /// Says which announced work is under way, in place of what was said before by any worker: nobody is told of the
+    /// alerts that it covers while it lasts, as in the windows of `alerts.maintenance`. It stands until it is over,
+    /// or until this is said again without it, even if all workers are gone meanwhile. Without `alerts.state`,
+    /// without which nobody is told of anything, it does nothing.
+    ///
+    /// # Errors
+    /// When a matcher is none, or it cannot be written; what was said before stands.
+    pub async fn under_maintenance(&self, all: Vec<Maintenance>) -> Result<(), BoxError> {
+        let Some(state) = self.shared.config.alerts.state.clone() else { return Ok(()) };
+        // It waits for the disk.
+        tokio::task::spawn_blocking(move || maintenance::say(&state, &all)).await?
     }
 
     /// A counter without labels, such as `shop_orders_total`. It is there, at 0, from now on, and over

@@ -11,6 +11,7 @@ mod embed;
 mod handle;
 mod history;
 mod io;
+mod maintenance;
 #[cfg(feature = "database")]
 mod migrate;
 mod minder;
@@ -23,6 +24,7 @@ pub use conn::App;
 pub use embed::{Embedded, EmbeddedBody, EmbeddedFuture, Under};
 pub use handle::Worker;
 pub use history::{HistoryPoint, SeriesHistory};
+pub use maintenance::Maintenance;
 pub(crate) use run::{Outcome, Plan, run};
 
 use crate::clock::Mono;

@@ -139,6 +139,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         part: "crates/mainstay/src/worker/",
         may: &[
+            "crate::announced",
             "crate::ask",
             "crate::clock",
             "crate::config",
@@ -232,7 +233,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         part: "crates/mainstay/src/watch/alerts/hush.rs",
-        may: &["crate::config", "crate::watch"],
+        may: &["crate::announced", "crate::config", "crate::watch"],
         never: IMPURE,
     },
     Layer {
@@ -241,6 +242,16 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: IMPURE,
     },
     // Rollups are given what was found and when.
+    Layer {
+        part: "crates/mainstay/src/watch/history/age.rs",
+        may: &["crate::watch::history"],
+        never: IMPURE,
+    },
+    Layer {
+        part: "crates/mainstay/src/watch/history/openmetrics.rs",
+        may: &["crate::metrics::label", "crate::watch::history"],
+        never: IMPURE,
+    },
     Layer {
         part: "crates/mainstay/src/watch/history/roll.rs",
         may: &["crate::watch::history"],
@@ -275,6 +286,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         part: "crates/mainstay/src/watch/",
         may: &[
+            "crate::announced",
             "crate::ask",
             "crate::clock",
             "crate::config",
@@ -520,6 +532,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         part: "crates/mainstay/src/cli/",
         may: &["crate::cli", "crate::config"],
         never: IMPURE,
+    },
+    // What workers leave for watch.
+    Layer {
+        part: "crates/mainstay/src/announced.rs",
+        may: &["crate::announced", "crate::config::matchers"],
+        never: SERVING,
     },
     // One question to a listener of the service.
     Layer {

@@ -117,8 +117,8 @@ pub(super) const KEYS: &[Key] = &[
         path: "alerts.maintenance",
         kind: Kind::Maintenance,
         doc: "Times in which alerts are told to nobody, as NAME=DAYS HH:MM-HH:MM in UTC, with `local` behind it \
-              in the host's zone, or NAME=DATETIME/DATETIME, joined by commas; behind it may stand which: \
-              rule=high_*, severity=warning.",
+              in the host's zone, with Europe/Berlin in that one, or NAME=DATETIME/DATETIME, joined by commas; \
+              behind it may stand which: rule=high_*, severity=warning.",
         ..ROW
     },
     Key {

@@ -112,6 +112,12 @@ pub(super) const PROBE: &[Key] = &[
         ..ROW
     },
     Key {
+        path: "probes.headers_file",
+        kind: Kind::Path,
+        doc: "File that holds them in place of probes.headers, such as a mounted secret.",
+        ..ROW
+    },
+    Key {
         path: "probes.header",
         doc: "A header that has to be there, as NAME, or as `NAME: TEXT` for one that contains the text.",
         ..ROW

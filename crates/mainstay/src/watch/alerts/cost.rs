@@ -50,6 +50,7 @@ fn looker(log: &Log) -> (Looker, Work) {
         log: log.clone(),
         receivers: named(&config),
         maintenance: Vec::new(),
+        zones: super::Zones::default(),
         own: own::named(&config.alerts),
         sender: sender("shop", "1", &config.alerts),
         directories: Arc::default(),

@@ -11,12 +11,14 @@ mod figures;
 mod hush;
 mod letter;
 mod look;
+mod notice;
 mod office;
 mod pace;
 mod requests;
 mod shape;
 mod show;
 mod wishes;
+mod zones;
 
 use super::directories::Directories;
 use super::history::Intake;
@@ -27,6 +29,7 @@ use super::rules::facts::{self, Facts};
 use super::rules::judge::findings;
 use super::rules::own;
 use super::rules::{Moment, nanos};
+use crate::announced;
 use crate::clock::{self, Mono};
 use crate::config::maintenance::{self, Window};
 use crate::config::own::OwnRule;
@@ -43,6 +46,7 @@ use desk::Still;
 use evidence::Routes;
 pub(crate) use hush::Wish;
 use letter::{Item, Sender};
+pub(crate) use notice::notice;
 use office::{Courier, Office};
 pub(crate) use show::Shown;
 use show::{Gauges, Picture};
@@ -52,6 +56,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 pub(crate) use wishes::ask;
+use zones::Zones;
 
 /// What goes up and down between two looks, such as a pool, is looked at this often.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -91,12 +96,14 @@ impl Alerts {
             return Ok(Alerts { office, shown, thread: None });
         }
         let office = Arc::new(Office::new(open(log, config)));
+        // The configuration has judged it.
+        let maintenance = maintenance::parse(&config.alerts.maintenance).unwrap_or_default();
         let look = Looker {
             log: log.clone(),
             config: config.clone(),
             receivers: named(config),
-            // The configuration has judged it.
-            maintenance: maintenance::parse(&config.alerts.maintenance).unwrap_or_default(),
+            zones: Zones::of(&maintenance),
+            maintenance,
             own: own::named(&config.alerts),
             sender: sender(name, version, &config.alerts),
             directories: Arc::clone(directories),
@@ -174,6 +181,7 @@ struct Looker {
     config: Config,
     receivers: Vec<Receiver>,
     maintenance: Vec<Window>,
+    zones: Zones,
     own: Vec<OwnRule>,
     sender: Sender,
     directories: Arc<Directories>,
@@ -187,6 +195,7 @@ struct Looker {
 struct Work {
     engine: Engine,
     routes: Routes,
+    announced: announced::Board,
     gauges: Gauges,
     saved: Moment,
     last: Moment,
@@ -246,7 +255,9 @@ impl Looker {
         }
         let gauges = Gauges::new(segment, self.log.slot_index(), &engine);
         let routes = Routes::default();
-        let work = Work { engine, routes, gauges, saved: 0, last: now, gap, states: 0 };
+        let announced = announced::Board::default();
+        let (saved, states) = (0, 0);
+        let work = Work { engine, routes, announced, gauges, saved, last: now, gap, states };
         (work, (now, start))
     }
 
@@ -305,8 +316,11 @@ impl Looker {
         let found = findings((alerts, &self.own), &book.kept.windows, &facts, &blind);
         let failed = found.iter().filter(|it| it.reading == super::rules::rule::Reading::Failed);
         self.log.slot().add(names::EVALUATION_ERRORS, failed.count() as u64);
-        let east = mainstay_os::zone::offset_at((now / 1_000_000_000) as i64);
-        let quiet = book.kept.hush.quiet(&self.maintenance, now, east);
+        let announced = alerts.state.as_ref().map_or(&[][..], |state| work.announced.look(state));
+        let quiet = book
+            .kept
+            .hush
+            .quiet((&self.maintenance, announced), now, |it| self.zones.east(it, now));
         work.engine.be_quiet(quiet);
         let notices = work.engine.tick(now, found, facts.complete);
         book.kept.hush.forget(&work.engine);

@@ -1,6 +1,7 @@
 //! The commands about history: which series there are, what one was, what happened, and all of it for other programs.
 
 use super::super::ask::{Asked, ask, ask_text};
+use super::openmetrics::{Exposition, read};
 use super::read::MOST;
 use crate::clock::{self, Civil};
 use crate::config::Config;
@@ -97,39 +98,51 @@ pub(crate) fn events(config: &Config, since: Duration, json: bool) -> Asked {
 ///
 /// # Errors
 /// Text for standard error and the exit code: 1 when there is no such series, 2 when no service answers.
-pub(crate) fn export(config: &Config, only: Option<&str>, csv: bool) -> Asked {
+pub(crate) fn export(config: &Config, only: Option<&str>, format: &str) -> Asked {
     let known = ask(config, "/history", WHAT)?;
     let known =
         each(&known["series"]).iter().filter(|it| only.is_none_or(|only| it["series"] == only));
-    let mut exported = if csv {
-        "series,seconds,at,n,bad,sum,min,max,p50,p95,p99\n".to_owned()
-    } else {
-        String::new()
-    };
-    let mut is_there = false;
-    for series in known {
-        is_there = true;
-        let name = escaped(&text(&series["series"]));
-        let format = if csv { "csv" } else { "ndjson" };
-        for level in each(&series["levels"]) {
-            let (Some(seconds), Some(last)) = (level["seconds"].as_i64(), level["last"].as_i64())
-            else {
-                continue;
-            };
-            let mut since = level["first"].as_i64().unwrap_or_default();
-            while since <= last {
-                let path = format!(
-                    "/history/rows?series={name}&seconds={seconds}&since={since}&format={format}"
-                );
-                exported += &ask_text(config, &path, WHAT)?;
-                since += seconds * MOST as i64;
-            }
-        }
-    }
-    if let (Some(only), false) = (only, is_there) {
+    let known: Vec<_> = known.collect();
+    if let (Some(only), true) = (only, known.is_empty()) {
         return Err((FAILED, format!("error: there is no series {only}: `history` lists them\n")));
     }
+    if format == "openmetrics" {
+        let mut page = Exposition::new(ago(Duration::ZERO));
+        for series in known {
+            let mut levels = Vec::new();
+            for level in each(&series["levels"]) {
+                levels.push(read(&rows(config, (series, level), "ndjson")?));
+            }
+            page.add(&text(&series["series"]), &levels);
+        }
+        return Ok(page.finish());
+    }
+    let mut exported = String::new();
+    if format == "csv" {
+        exported += "series,seconds,at,n,bad,sum,min,max,p50,p95,p99\n";
+    }
+    for series in known {
+        for level in each(&series["levels"]) {
+            exported += &rows(config, (series, level), format)?;
+        }
+    }
     Ok(exported)
+}
+
+/// All rows of a level of a series.
+fn rows(config: &Config, (series, level): (&Value, &Value), format: &str) -> Asked {
+    let name = escaped(&text(&series["series"]));
+    let (Some(seconds), Some(last)) = (level["seconds"].as_i64(), level["last"].as_i64()) else {
+        return Ok(String::new());
+    };
+    let (mut since, mut rows) = (level["first"].as_i64().unwrap_or_default(), String::new());
+    while since <= last {
+        let path =
+            format!("/history/rows?series={name}&seconds={seconds}&since={since}&format={format}");
+        rows += &ask_text(config, &path, WHAT)?;
+        since += seconds * MOST as i64;
+    }
+    Ok(rows)
 }
 
 /// When a series began, as exactly as its levels say: a finer one does where it goes back as far as a coarser one.

@@ -10,10 +10,10 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(super) const FILE: &str = "history.db";
-/// What cannot be read is put aside, over what was there before.
-const BAD: &str = "history.db.bad";
-/// What belongs to the file while it is open.
-const LOG: &str = "history.db-wal";
+/// What cannot be read is put aside: the newest under the first name, what was there before under the next.
+const BAD: [&str; 3] = ["history.db.bad", "history.db.bad.1", "history.db.bad.2"];
+/// What belongs to a file while it is open has its name, and this behind it.
+const LOG: &str = "-wal";
 /// A page, bytes.
 pub(super) const PAGE: u64 = 4096;
 /// What memory alone may take, bytes.
@@ -116,13 +116,27 @@ fn code(error: &dyn sqlx::error::DatabaseError) -> Option<u32> {
     error.code()?.parse::<u32>().ok().map(|code| code & 0xff)
 }
 
-/// Renames the file, so that somebody may look at it.
+/// Renames the file and its log, so that somebody may look at them. Of those that were put aside before the oldest
+/// goes, so that they cannot fill the disk.
 pub(super) fn put_aside(directory: &Path) -> io::Result<()> {
-    fs::rename(directory.join(FILE), directory.join(BAD))?;
-    match fs::remove_file(directory.join(LOG)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    let names = [FILE].into_iter().chain(BAD);
+    let moves: Vec<_> = names.clone().zip(names.skip(1)).collect();
+    for (from, to) in moves.into_iter().rev() {
+        // First the log: who is killed in between leaves a file without one, and not the log of another file.
+        for part in [LOG, ""] {
+            let [from, to] = [from, to].map(|it| directory.join(format!("{it}{part}")));
+            match fs::rename(from, &to) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) => {}
+                // What is in the place of a log belongs to the file that was there before.
+                Err(_) => match fs::remove_file(to) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                },
+            }
+        }
     }
+    Ok(())
 }
 
 async fn attempt(directory: &Path, room: Room) -> sqlx::Result<SqliteConnection> {

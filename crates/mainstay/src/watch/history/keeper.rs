@@ -118,14 +118,11 @@ impl History {
             directory: config.alerts.state.clone(),
             most: config.history.max_bytes,
             is_told: false,
+            failures: 0,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = thread::Builder::new().name("history".into()).stack_size(STACK);
-        // An error of memory itself: what is handed over from then on is counted as lost.
-        let run = move || {
-            recorder.run(&told, &runtime).ok();
-        };
-        history.thread = Some(thread.spawn(run)?);
+        history.thread = Some(thread.spawn(move || recorder.run(&told, &runtime))?);
         history.door = Door { way: Some(door), ..Door::default() };
         history.intake.open();
         Ok(history)

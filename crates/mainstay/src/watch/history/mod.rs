@@ -2,6 +2,8 @@
 //! finds no room is counted, and nobody waits.
 
 #[cfg(feature = "sqlite")]
+mod age;
+#[cfg(feature = "sqlite")]
 mod command;
 #[cfg(feature = "sqlite")]
 mod file;
@@ -10,6 +12,8 @@ mod intake;
 mod keeper;
 #[cfg(feature = "sqlite")]
 mod look;
+#[cfg(feature = "sqlite")]
+mod openmetrics;
 #[cfg(feature = "sqlite")]
 mod read;
 #[cfg(feature = "sqlite")]

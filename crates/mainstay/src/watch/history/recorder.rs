@@ -9,10 +9,14 @@ use crate::clock;
 use crate::event::Event;
 use crate::log::Log;
 use crate::metrics::names;
+use crate::panics;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+
+/// After so many failures in a row it is given up.
+const MOST: u32 = 5;
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -31,20 +35,35 @@ pub(super) struct Recorder {
     pub(super) most: u64,
     /// That nothing can be written was told.
     pub(super) is_told: bool,
+    /// Its failures since the last batch.
+    pub(super) failures: u32,
 }
 
 impl Recorder {
-    /// Until it is told to end, or nobody can tell it anything.
-    ///
-    /// # Errors
-    /// When there is not even memory.
-    pub(super) fn run(mut self, told: &Receiver<Message>, runtime: &Runtime) -> sqlx::Result<()> {
+    /// Until it is told to end, or nobody can tell it anything. What fails by a fault of ours is told and begun anew:
+    /// nobody else is to suffer from it. After a few failures without a batch between them it is left at that; then
+    /// what is handed over is counted as lost.
+    pub(super) fn run(mut self, told: &Receiver<Message>, runtime: &Runtime) {
+        while self.failures < MOST {
+            let reason = match panics::caught(|| self.live(told, runtime)) {
+                Ok(Ok(())) => return,
+                // There is not even memory, or sqlx's thread has failed.
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => panic.to_string(),
+            };
+            self.failures += 1;
+            self.log.event(&Event::HistoryFailed { reason });
+        }
+    }
+
+    fn live(&mut self, told: &Receiver<Message>, runtime: &Runtime) -> sqlx::Result<()> {
         let mut store = runtime.block_on(self.open())?;
         while let Ok(message) = told.recv() {
             match message {
                 Message::Batch(batch) => {
                     let (batch, totals) = *batch;
                     store = runtime.block_on(self.take(store, batch, totals))?;
+                    self.failures = 0;
                 }
                 // Who asked has left.
                 Message::Ask(_, answer) if answer.is_closed() => {}
@@ -105,6 +124,10 @@ impl Recorder {
                 self.unsaved(&directory, &error);
             }
             return Ok(store);
+        }
+        // Nobody answers for the file any more.
+        if matches!(error, sqlx::Error::WorkerCrashed) {
+            return Err(error);
         }
         if !self.is_told {
             self.is_told = true;

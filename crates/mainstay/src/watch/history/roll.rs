@@ -145,6 +145,11 @@ impl Rollup {
         self.open.insert((row.series, row.width), open);
     }
 
+    /// When the youngest of the open ones begins.
+    pub(crate) fn last(&self) -> Option<i64> {
+        self.open.values().map(|it| it.at).max()
+    }
+
     /// Adds what there was from `at` on, seconds since the Unix epoch. What this closes goes into `closed`.
     pub(crate) fn note(
         &mut self,

@@ -1,9 +1,10 @@
 //! What is kept: batches go in, each in one transaction; what is too old goes, and when there is too much, the
 //! finest goes first.
 
+use super::age::Age;
 use super::file::{self, Opened, Room, is_full};
 use super::intake::Happening;
-use super::roll::{Bucket, Kind, LONGEST, Rollup, Row, WIDTHS};
+use super::roll::{Bucket, Kind, LONGEST, Rollup, Row, STEP, WIDTHS};
 use super::shape::Shape;
 use super::totals::Totals;
 use sqlx::{Connection, SqliteConnection};
@@ -12,10 +13,6 @@ use std::path::Path;
 
 /// So often is looked for what is too old, seconds.
 const TIDY: i64 = 300;
-/// A clock that moves by more at once has leapt, seconds.
-const LEAP: i64 = 24 * 3_600;
-/// After so many batches without a leap it is believed.
-const STEADY: u32 = 30;
 /// Rows that wait while nothing can be written; more are lost.
 const WAITING: usize = 20_000;
 /// Happenings that are kept.
@@ -49,10 +46,9 @@ pub(crate) struct Store {
     closed: Vec<Row>,
     happenings: Vec<Happening>,
     totals: Option<Totals>,
+    /// The time by which rows are old, and by which was tidied up.
+    age: Age,
     tidied: i64,
-    /// End of the last batch, and batches since the clock leapt.
-    end: i64,
-    steady: u32,
 }
 
 impl Store {
@@ -92,9 +88,8 @@ impl Store {
             closed: Vec::new(),
             happenings: Vec::new(),
             totals: None,
+            age: Age::default(),
             tidied: 0,
-            end: 0,
-            steady: 0,
         };
         match store.resume().await {
             Ok(()) => Ok(store),
@@ -118,6 +113,13 @@ impl Store {
         let totals: Option<String> =
             sqlx::query_scalar(totals).fetch_optional(&mut self.connection).await?;
         self.totals = totals.and_then(|text| serde_json::from_str(&text).ok());
+        let age = "SELECT value FROM meta WHERE name = 'age'";
+        let age: Option<String> =
+            sqlx::query_scalar(age).fetch_optional(&mut self.connection).await?;
+        self.age = match age.and_then(|text| serde_json::from_str(&text).ok()) {
+            Some(age) => age,
+            None => Age::since(self.rollup.last().unwrap_or_default()),
+        };
         Ok(())
     }
 
@@ -130,7 +132,7 @@ impl Store {
         directory: &Path,
         most: u64,
     ) -> sqlx::Result<(Store, Option<sqlx::Error>)> {
-        let Store { connection, series, mut rollup, closed, happenings, totals, .. } = self;
+        let Store { connection, series, mut rollup, closed, happenings, totals, age, .. } = self;
         connection.close().await.ok();
         let opened = match file::put_aside(directory) {
             Ok(()) => Store::open(directory, most).await,
@@ -142,7 +144,7 @@ impl Store {
         };
         rollup.forgotten();
         let strangers = series.keys().cloned().collect();
-        let fresh = Store { series, strangers, rollup, closed, happenings, totals, ..fresh };
+        let fresh = Store { series, strangers, rollup, closed, happenings, totals, age, ..fresh };
         Ok((fresh, why))
     }
 
@@ -159,8 +161,7 @@ impl Store {
         totals: Option<Totals>,
     ) -> (usize, sqlx::Result<()>) {
         let (at, end) = (batch.at, batch.end);
-        self.steady = if (end - self.end).abs() > LEAP { 0 } else { self.steady + 1 };
-        self.end = end;
+        let now = self.age.look(end, STEP);
         for (name, kind, bucket) in batch.parts {
             let id = self.id(name, kind);
             self.rollup.note(id, at, &bucket, &mut self.closed);
@@ -182,7 +183,7 @@ impl Store {
             self.happenings.drain(..over);
             return (lost + over, written);
         }
-        (0, self.tidy(end).await)
+        (0, self.tidy(now).await)
     }
 
     fn id(&mut self, name: String, kind: Kind) -> (i64, Kind) {
@@ -244,18 +245,14 @@ impl Store {
             insert.execute(&mut self.connection).await?;
         }
         if let Some(totals) = &self.totals {
-            let text =
-                serde_json::to_string(totals).map_err(|it| sqlx::Error::Encode(it.into()))?;
-            let insert = sqlx::query("INSERT OR REPLACE INTO meta VALUES('totals', ?)").bind(text);
-            insert.execute(&mut self.connection).await?;
+            note(&mut self.connection, "totals", totals).await?;
         }
-        Ok(())
+        note(&mut self.connection, "age", &self.age).await
     }
 
     /// Lets go what is too old, and what is too much.
     async fn tidy(&mut self, now: i64) -> sqlx::Result<()> {
-        // A clock that has leapt may be wrong, and would let go everything.
-        if self.steady >= STEADY && (now - self.tidied).abs() >= TIDY {
+        if (now - self.tidied).abs() >= TIDY {
             self.tidied = now;
             file::begin(&mut self.connection).await?;
             let gone = self.forget(now).await;
@@ -355,6 +352,17 @@ impl Store {
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.connection).await?;
         self.connection.close().await
     }
+}
+
+/// Writes down what there is one of.
+async fn note(
+    connection: &mut SqliteConnection,
+    name: &str,
+    value: &impl serde::Serialize,
+) -> sqlx::Result<()> {
+    let text = serde_json::to_string(value).map_err(|it| sqlx::Error::Encode(it.into()))?;
+    let insert = sqlx::query("INSERT OR REPLACE INTO meta VALUES(?, ?)").bind(name).bind(text);
+    insert.execute(connection).await.map(drop)
 }
 
 async fn insert_row(

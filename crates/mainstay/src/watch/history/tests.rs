@@ -3,13 +3,18 @@
 use super::file::{self, FILE};
 use super::intake::Happening;
 use super::read::Question;
-use super::recorder::put;
+use super::recorder::{Message, Recorder, put};
 use super::roll::{Bucket, Kind, STEP};
 use super::store::{Batch, Store};
 use super::totals::Totals;
 use crate::clock;
+use crate::log::Log;
+use crate::metrics::names;
+use mainstay_os::segment::{Layout, Segment};
 use std::fs::{self, OpenOptions};
 use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 use tempfile::{TempDir, tempdir};
 
 const BEGIN: i64 = 1_800_000_000;
@@ -92,6 +97,67 @@ fn requests_are_counted_once_over_the_deaths_of_watch() {
             store.close().await.unwrap();
         }
     });
+}
+
+/// A recorder of a directory at work: what it is told, and what it tells.
+fn recorder(directory: &Path) -> (SyncSender<Message>, Log, JoinHandle<()>) {
+    let layout = Layout { slots: 3, ring_bytes: [4_096; 3], ..Layout::small(names::CELLS) };
+    let log = Log::new(Segment::on_heap(layout), 0);
+    let (door, told) = sync_channel(64);
+    let recorder = Recorder {
+        log: log.clone(),
+        directory: Some(directory.to_owned()),
+        most: 64 * MIB,
+        is_told: false,
+        failures: 0,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    (door, log, thread::spawn(move || recorder.run(&told, &runtime)))
+}
+
+/// What no clock shows, and what overflows where tests are checked for that.
+fn absurd() -> Message {
+    let batch = Batch { at: i64::MAX, end: i64::MAX, ..batch(BEGIN, &["a"]) };
+    Message::Batch(Box::new((batch, Totals::default())))
+}
+
+#[test]
+fn a_fault_of_the_thread_that_writes_is_told_and_it_goes_on_where_the_file_ends() {
+    let directory = tempdir().unwrap();
+    let (door, log, thread) = recorder(directory.path());
+    let write = |step| {
+        let batch = batch(BEGIN + step * STEP, &["a"]);
+        door.send(Message::Batch(Box::new((batch, Totals::default())))).unwrap();
+    };
+    write(0);
+    door.send(absurd()).unwrap();
+    write(1);
+    // As often as it is a batch between them.
+    for step in 2..12 {
+        door.send(absurd()).unwrap();
+        write(step);
+    }
+    door.send(Message::End).unwrap();
+    thread.join().unwrap();
+    let told = |name| log.segment().total(names::event_cell_of(name).unwrap());
+    assert_eq!((told("history.failed"), told("history.unsaved")), (11, 0));
+    run(async {
+        let (mut store, forgotten) = open(&directory).await;
+        assert_eq!(forgotten, None);
+        assert_eq!(counts(&mut store, "a", 60).await, [(BEGIN, 6), (BEGIN + 60, 6)]);
+    });
+}
+
+#[test]
+fn a_thread_that_does_nothing_but_fail_is_given_up() {
+    let directory = tempdir().unwrap();
+    let (door, log, thread) = recorder(directory.path());
+    for _ in 0..5 {
+        door.send(absurd()).unwrap();
+    }
+    thread.join().unwrap();
+    assert!(door.send(Message::End).is_err(), "who hands over something is told that it is lost");
+    assert_eq!(log.segment().total(names::event_cell_of("history.failed").unwrap()), 5);
 }
 
 fn spoil(path: &Path, how: &str) {
@@ -270,13 +336,15 @@ fn what_is_too_old_goes_level_by_level_and_events_with_it() {
         let happening = |at| Happening { at, kind: "alert", what: "a".into(), text: "b".into() };
         let first = Batch { happenings: vec![happening(BEGIN)], ..batch(BEGIN, &["a", "gone"]) };
         store.take(first, None).await.1.unwrap();
+        let mut at = BEGIN;
         for (later, levels) in
             [(HOUR, 4), (3 * HOUR, 3), (3 * DAY, 2), (31 * DAY, 1), (401 * DAY, 0)]
         {
-            // A clock that leaps is not believed at once: it would erase all if it was wrong.
-            store.take(batch(BEGIN + later, &["a"]), None).await.1.unwrap();
-            for next in 1..=30 {
-                store.take(batch(BEGIN + later + next * STEP, &["a"]), None).await.1.unwrap();
+            // A clock that leaps is believed a day later: it would erase all if it was wrong.
+            at = at.max(BEGIN + later - 26 * HOUR);
+            while at < BEGIN + later {
+                at = (at + HOUR / 2).min(BEGIN + later);
+                store.take(batch(at, &["a"]), None).await.1.unwrap();
             }
             let mut left = 0;
             for width in [STEP, 60, 900, 21_600] {
@@ -301,6 +369,62 @@ fn a_clock_that_leaps_and_comes_back_lets_nothing_go() {
         let minutes = counts(&mut store, "a", 60).await;
         assert_eq!(minutes, [(BEGIN, 3), (BEGIN + 500 * DAY, 1)], "each sample once, none twice");
     });
+}
+
+#[test]
+fn a_clock_that_is_wrong_by_years_for_a_while_lets_nothing_go_whoever_dies_meanwhile() {
+    run(async {
+        let directory = tempdir().unwrap();
+        let (mut store, _) = open(&directory).await;
+        let before = Happening { at: BEGIN, kind: "alert", what: "a".into(), text: "b".into() };
+        for step in 0..12 {
+            let happenings = if step == 0 { vec![before.clone()] } else { Vec::new() };
+            let batch = Batch { happenings, ..batch(BEGIN + step * STEP, &["a"]) };
+            store.take(batch, None).await.1.unwrap();
+        }
+        let fine = counts(&mut store, "a", STEP).await;
+        let mut now = BEGIN + 12 * STEP;
+        for (wrong, minutes) in [(500 * DAY, 40), (-500 * DAY, 20), (90 * DAY, 35)] {
+            for _ in 0..minutes {
+                store.take(batch(now + wrong, &["a"]), None).await.1.unwrap();
+                now += 60;
+            }
+            store.close().await.unwrap();
+            (store, _) = open(&directory).await;
+        }
+        for _ in 0..60 {
+            store.take(batch(now, &["a"]), None).await.1.unwrap();
+            now += STEP;
+        }
+        let there = counts(&mut store, "a", STEP).await;
+        assert!(fine.iter().all(|it| there.contains(it)), "{fine:?} became {there:?}");
+        let question = Question::Events { since: 0, until: i64::MAX };
+        let (told, _) = store.answer(question, BEGIN).await.unwrap().unwrap();
+        assert!(told.contains("\"what\":\"a\""), "{told}");
+    });
+}
+
+#[test]
+fn what_was_put_aside_before_is_kept_with_its_log_until_there_are_three() {
+    let directory = tempdir().unwrap();
+    let read = |name: &str| fs::read_to_string(directory.path().join(name)).ok();
+    for age in 0..5 {
+        fs::write(directory.path().join(FILE), format!("file {age}")).unwrap();
+        // The second has none.
+        if age != 1 {
+            fs::write(directory.path().join("history.db-wal"), format!("log {age}")).unwrap();
+        }
+        file::put_aside(directory.path()).unwrap();
+        assert_eq!((read(FILE), read("history.db-wal")), (None, None));
+        for (name, before) in [("", 0), (".1", 1), (".2", 2)] {
+            let kept = age - before;
+            let expected = |what: &str| (kept >= 0).then(|| format!("{what} {kept}"));
+            assert_eq!(read(&format!("history.db.bad{name}")), expected("file"), "{name} at {age}");
+            let log = expected("log").filter(|_| kept != 1);
+            assert_eq!(read(&format!("history.db.bad{name}-wal")), log, "{name} at {age}");
+        }
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 6);
 }
 
 #[test]
