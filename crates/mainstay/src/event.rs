@@ -391,7 +391,7 @@ events! {
     /// The window of a rate limit has ended in which not every breach was told.
     LimitUntold { limit: String, key: String, scope: String, count: u64, untold: u64 } "limits.untold" Warning
         "ratelimit {limit} ({key}) was exceeded {count} times at endpoint: {scope}; the last {untold} of them were not told";
-    /// More clients exceeded their rate limits at a time than can be told apart.
+    /// More clients exceeded their rate limits at a time than can be told apart, or than the log has room for.
     LimitStrangers { count: u64 } "limits.strangers" Warning
         "{count} breaches of rate limits were not told: there were too many clients";
     /// A client was answered with more 404s than `limits.excess_404` finds usual; as seldom as the refused.

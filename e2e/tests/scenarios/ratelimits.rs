@@ -220,7 +220,13 @@ fn commands_show_test_and_clear_what_a_client_has_used() {
     let test = ["limits", "test", "--key", "192.0.2.7", "--path", "/"];
     assert!(service.control_ok(&test).contains("is refused"), "{}", service.control_ok(&test));
     let clear = ["limits", "clear", "--key", "192.0.2.7"];
+    let named = || {
+        let look = service.control_ok(&["limits", "watch", "--count", "1", "--json"]);
+        rows(&serde_json::from_str(&look).expect("a line is JSON"), "clients", "denied")
+    };
+    assert_eq!(named(), [("192.0.2.7".to_owned(), 1)]);
     assert_eq!(service.control_ok(&clear), "cleared /\n");
+    assert!(named().is_empty(), "{:?}", named());
     assert!(service.control_ok(&test).contains("passes"));
     assert_eq!(statuses(&service, "192.0.2.7", "/", 3), [200, 200, 429]);
     let output = service.control(&["limits", "test", "--key", "nobody", "--path", "/"]);

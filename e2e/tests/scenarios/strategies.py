@@ -1,10 +1,11 @@
 """What the package limits says to histories of hits, on a clock that stands still between them.
 
-Each line of the file is "strategy amount seconds", or "milliseconds cost" for a hit of the history that was begun
-last. For each hit a line is printed: admitted, remaining, milliseconds until the reset; "-" for what limits itself
-says otherwise in its decision than in its statistics.
+A line of standard input is a history: "strategy amount seconds" and "milliseconds:cost" for each hit. A line "." ends
+a batch, which is then answered, line by line: for each hit admitted, remaining and milliseconds until the reset,
+"1:4:250"; "1" alone for what limits itself says otherwise in its decision than in its statistics.
 """
 
+import gc
 import sys
 import threading
 import time
@@ -32,40 +33,46 @@ from limits.storage import MemoryStorage  # noqa: E402
 from limits.strategies import STRATEGIES  # noqa: E402
 
 
-def unclear(strategy, storage, item, key):
-    """Whether a hit came exactly a window ago, or a window begins right now."""
-    window = item.get_expiry()
-    if strategy == "moving-window":
-        return any(entry.atime == now - window for entry in storage.events.get(key, []))
-    return strategy == "sliding-window-counter" and now % window == 0
-
-
-def reset(strategy, storage, item, key, at):
-    left = max(at - now, 0.0)
-    if strategy == "moving-window" and not storage.get_moving_window(key, item.amount, item.get_expiry())[1]:
-        # A window from now on, though nothing is used.
-        return "0"
-    if strategy == "sliding-window-counter":
-        # A remainder of numbers that are not exact may be the whole instead of nothing.
-        before = storage.get_sliding_window(key, item.get_expiry())[0]
-        if before and abs(left - item.get_expiry() / before) < 1e-6:
-            left = 0.0
-    return f"{left * 1000:.6f}"
-
-
-out = []
-for line in open(sys.argv[1]):
-    words = line.split()
-    if len(words) == 3:
-        strategy, item = words[0], RateLimitItemPerSecond(int(words[1]), int(words[2]))
-        storage = MemoryStorage()
-        limiter, key = STRATEGIES[strategy](storage), item.key_for("a")
-        continue
-    now, cost = int(words[0]) / 1000, int(words[1])
+def answer(line):
+    global now
+    strategy, amount, seconds, *hits = line.split()
+    window = int(seconds)
+    item, storage = RateLimitItemPerSecond(int(amount), window), MemoryStorage()
+    limiter, key = STRATEGIES[strategy](storage), item.key_for("a")
     # A denied hit of a fixed window would be counted: it is asked first.
-    asks = strategy == "fixed-window"
-    admitted = (not asks or limiter.test(item, "a", cost=cost)) and limiter.hit(item, "a", cost=cost)
-    stats = limiter.get_window_stats(item, "a")
-    rest = f"{stats.remaining} {reset(strategy, storage, item, key, stats.reset_time)}"
-    out.append(f"{int(admitted)} {'- -' if unclear(strategy, storage, item, key) else rest}\n")
-sys.stdout.writelines(out)
+    asks, moves, slides = strategy == "fixed-window", strategy == "moving-window", strategy[0] == "s"
+    came, out = set(), []
+    for hit in hits:
+        at, _, cost = hit.partition(":")
+        now, cost = int(at) / 1000, int(cost)
+        admitted = (not asks or limiter.test(item, "a", cost=cost)) and limiter.hit(item, "a", cost=cost)
+        if admitted:
+            came.add(now)
+        # A hit came exactly a window ago, or a window begins right now.
+        if moves and now - window in came or slides and now % window == 0:
+            out.append(f"{int(admitted)}")
+            continue
+        stats = limiter.get_window_stats(item, "a")
+        left = max(stats.reset_time - now, 0.0)
+        if moves and stats.remaining == item.amount:
+            # A window from now on, though nothing is used.
+            left = 0.0
+        if slides and left:
+            # A remainder of numbers that are not exact may be the whole instead of nothing.
+            before = storage.get_sliding_window(key, window)[0]
+            if before and abs(left - window / before) < 1e-6:
+                left = 0.0
+        out.append(f"{int(admitted)}:{stats.remaining}:{left * 1000:.6f}")
+    return " ".join(out)
+
+
+gc.disable()
+batch = []
+for line in sys.stdin:
+    if line != ".\n":
+        batch.append(line)
+        continue
+    sys.stdout.write("".join(answer(line) + "\n" for line in batch))
+    sys.stdout.flush()
+    batch.clear()
+    gc.collect()

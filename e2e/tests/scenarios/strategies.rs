@@ -7,14 +7,21 @@
 //! fraction, so sliding windows are powers of two here. It has no cell rate algorithm, which is held to a model
 //! where it is.
 //!
-//! `E2E_HISTORIES` says how many, if not 20,000.
+//! `E2E_HISTORIES` says how many, if not 20,000, and `E2E_HISTORIES_FROM` after how many a run that was cut off goes on:
+//! each thousand has a seed of its own, and is told of when it has been run.
 
 use crate::support::*;
 use e2e::peers;
 use mainstay_os::segment::{Capacity, Hit, Layout, Policy, Segment, Strategy, Verdict};
 use std::fmt::Write as _;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+/// Histories of one seed.
+const BATCH: u64 = 1_000;
 
 /// One limit, and when it is hit with what cost.
 struct History {
@@ -46,8 +53,9 @@ fn history(random: &mut Random) -> History {
     };
     let amount = [random.below(4), 1 + random.below(10), 20 + random.below(1_000)];
     let amount = amount[random.below(3) as usize];
-    // Times are whole eighths of a second, which are exact in both.
-    let mut now = 8_000 + random.below(1 << 30) / 125 * 125;
+    // Times are whole eighths of a second, which are exact in both. In the first window of its clock `limits` takes a
+    // sliding window for the one before as well.
+    let mut now = 1_000_000 + random.below(1 << 30) / 125 * 125;
     let mut hit = || {
         let eighths = [2, 8, seconds * 8 / 4 + 1, seconds * 8 * 3];
         let step = eighths[random.below(4) as usize];
@@ -59,73 +67,147 @@ fn history(random: &mut Random) -> History {
     History { strategy, amount, seconds, hits }
 }
 
-/// As the Python program reads them.
-fn written(histories: &[History]) -> String {
-    let mut text = String::new();
-    for History { strategy, amount, seconds, hits } in histories {
-        let strategy = match strategy {
-            Strategy::FixedWindow => "fixed-window",
-            Strategy::MovingWindow => "moving-window",
-            Strategy::SlidingWindowCounter => "sliding-window-counter",
-            Strategy::Gcra => unreachable!("limits has none"),
-        };
-        writeln!(text, "{strategy} {amount} {seconds}").expect("a string takes all");
-        for (now, cost) in hits {
-            writeln!(text, "{now} {cost}").expect("a string takes all");
-        }
+/// As the Python program reads it.
+fn written(history: &History) -> String {
+    let History { strategy, amount, seconds, hits } = history;
+    let strategy = match strategy {
+        Strategy::FixedWindow => "fixed-window",
+        Strategy::MovingWindow => "moving-window",
+        Strategy::SlidingWindowCounter => "sliding-window-counter",
+        Strategy::Gcra => unreachable!("limits has none"),
+    };
+    let mut text = format!("{strategy} {amount} {seconds}");
+    for (now, cost) in hits {
+        write!(text, " {now}:{cost}").expect("a string takes all");
     }
     text
+}
+
+/// A Python that has the package, and answers batch after batch.
+struct Python {
+    process: Child,
+    asks: Option<ChildStdin>,
+    says: Lines<BufReader<ChildStdout>>,
+}
+
+impl Python {
+    fn start(programs: &Path, script: &Path) -> Python {
+        let mut command = Command::new(programs.join("python"));
+        command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("there is a Python");
+        let says = BufReader::new(process.stdout.take().expect("it is a pipe")).lines();
+        Python { asks: process.stdin.take(), says, process }
+    }
+
+    /// It reads all of a batch before it answers.
+    fn ask(&mut self, histories: &[History]) {
+        let lines = histories.iter().map(|it| written(it) + "\n").chain([".\n".to_owned()]);
+        let asks = self.asks.as_mut().expect("it still listens");
+        asks.write_all(lines.collect::<String>().as_bytes()).expect("it listens");
+        asks.flush().expect("it listens");
+    }
+
+    /// What it says to the next history.
+    fn next(&mut self) -> String {
+        self.says.next().expect("there is a line for each history").expect("it writes digits")
+    }
+
+    fn end(mut self) {
+        drop(self.asks.take());
+        assert!(self.says.next().is_none(), "it has said all");
+        assert!(self.process.wait().expect("it ends").success());
+    }
+}
+
+/// What was compared.
+#[derive(Default)]
+struct Seen {
+    hits: AtomicU64,
+    denied: AtomicU64,
+    unclear: AtomicU64,
 }
 
 #[test]
 fn strategies_say_what_limits_says() {
     let _together = together();
     let Some(programs) = peers::python("limits", "5.8.0") else { return };
-    let many =
-        std::env::var("E2E_HISTORIES").map_or(20_000, |many| many.parse().expect("a number"));
-    let mut random = Random(many);
-    let (ring_bytes, metrics, limits) = ([64; 3], Capacity::NONE, 4 << 20);
-    let layout = Layout { slots: 1, counters: 1, in_flight: 0, ring_bytes, metrics, limits };
-    let segment = Segment::on_heap(layout);
-    let directory = tempfile::tempdir().expect("a directory for histories");
-    let (script, file) = (directory.path().join("strategies.py"), directory.path().join("hits"));
+    let number = |name: &str, usual| {
+        std::env::var(name).map_or(usual, |many| many.parse().expect("a number"))
+    };
+    let (many, from) = (number("E2E_HISTORIES", 20_000), number("E2E_HISTORIES_FROM", 0));
+    let directory = tempfile::tempdir().expect("a directory for the program");
+    let script = directory.path().join("strategies.py");
     std::fs::write(&script, include_str!("strategies.py")).expect("it can be written");
-
-    let (mut hits, mut denied, mut unclear) = (0_u64, 0, 0);
-    for begin in (0..many).step_by(10_000) {
-        let histories: Vec<_> =
-            (begin..many.min(begin + 10_000)).map(|_| history(&mut random)).collect();
-        std::fs::write(&file, written(&histories)).expect("it can be written");
-        let told = Command::new(programs.join("python")).arg(&script).arg(&file).output();
-        let told = told.expect("there is a Python");
-        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
-        let told = String::from_utf8(told.stdout).expect("it writes digits");
-        let mut told = told.lines();
-        for history in &histories {
-            for (said, (now, cost)) in ours(&segment, history).into_iter().zip(&history.hits) {
-                let line = told.next().expect("there is a line for each hit");
-                let History { strategy, amount, seconds, .. } = history;
-                let what = || format!("{strategy:?} {amount}/{seconds} s: {cost} at {now}");
-                let words: Vec<_> = line.split(' ').collect();
-                assert_eq!(u8::from(said.admitted).to_string(), words[0], "{}: {line}", what());
-                hits += 1;
-                denied += u64::from(!said.admitted);
-                if words[1] == "-" {
-                    unclear += 1;
-                    continue;
+    let (next, done) = (AtomicU64::new(from / BATCH), AtomicU64::new(from / BATCH * BATCH));
+    let seen = Seen::default();
+    let together = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..together {
+            scope.spawn(|| {
+                let mut python = Python::start(&programs, &script);
+                let (ring_bytes, metrics, limits) = ([64; 3], Capacity::NONE, 4 << 20);
+                let layout =
+                    Layout { slots: 1, counters: 1, in_flight: 0, ring_bytes, metrics, limits };
+                let segment = Segment::on_heap(layout);
+                loop {
+                    let batch = next.fetch_add(1, Relaxed);
+                    if batch * BATCH >= many {
+                        break;
+                    }
+                    compare(batch, &segment, &mut python, &seen);
+                    let done = done.fetch_add(BATCH, Relaxed) + BATCH;
+                    if done.is_multiple_of(20 * BATCH) {
+                        eprintln!("{done} histories without a difference");
+                    }
                 }
-                assert_eq!(said.remaining.to_string(), words[1], "{}: {line}", what());
-                let reset: f64 = words[2].parse().expect("a number of milliseconds");
-                let differs = (said.reset_after.as_secs_f64() * 1_000.0 - reset).abs();
-                assert!(differs < 0.001, "{}: {line}, but {:?}", what(), said.reset_after);
-            }
+                python.end();
+                let limits = segment.limits();
+                assert_eq!((limits.evicted(), limits.full()), (0, 0), "each was counted");
+            });
         }
-        assert_eq!(told.next(), None);
-    }
-    let limits = segment.limits();
-    assert_eq!((limits.evicted(), limits.full()), (0, 0), "each was counted");
-    eprintln!("{many} histories of {hits} hits, {denied} denied, {unclear} without figures");
+    });
+    let of = |it: &AtomicU64| it.load(Relaxed);
+    let (hits, denied, unclear) = (of(&seen.hits), of(&seen.denied), of(&seen.unclear));
+    eprintln!(
+        "histories {from} to {} of {hits} hits, {denied} denied, {unclear} without figures",
+        of(&done)
+    );
     assert!(denied > hits / 10 && denied < hits / 10 * 9, "no teeth");
+}
+
+/// Runs a batch on both sides.
+fn compare(batch: u64, segment: &Segment, python: &mut Python, seen: &Seen) {
+    let mut random = Random(batch);
+    let histories: Vec<_> = (0..BATCH).map(|_| history(&mut random)).collect();
+    python.ask(&histories);
+    // While it works.
+    let ours: Vec<_> = histories.iter().map(|history| ours(segment, history)).collect();
+    for (history, ours) in histories.iter().zip(ours) {
+        let line = python.next();
+        let words: Vec<_> = line.split(' ').collect();
+        assert_eq!(words.len(), history.hits.len(), "{line}");
+        for ((said, (now, cost)), word) in ours.into_iter().zip(&history.hits).zip(words) {
+            let History { strategy, amount, seconds, .. } = history;
+            let what = || {
+                format!(
+                    "{strategy:?} {amount}/{seconds} s: {cost} at {now} of batch {batch}: {word}"
+                )
+            };
+            let mut theirs = word.split(':');
+            let admitted = if said.admitted { "1" } else { "0" };
+            assert_eq!(theirs.next(), Some(admitted), "{}", what());
+            seen.hits.fetch_add(1, Relaxed);
+            seen.denied.fetch_add(u64::from(!said.admitted), Relaxed);
+            let (Some(remaining), Some(reset)) = (theirs.next(), theirs.next()) else {
+                seen.unclear.fetch_add(1, Relaxed);
+                continue;
+            };
+            assert_eq!(said.remaining.to_string(), remaining, "{}", what());
+            let reset: f64 = reset.parse().expect("a number of milliseconds");
+            let differs = (said.reset_after.as_secs_f64() * 1_000.0 - reset).abs();
+            assert!(differs < 0.001, "{}, but {:?}", what(), said.reset_after);
+        }
+    }
 }
 
 /// What our limit says to each hit. Nothing of it stays, for the next history may be earlier.

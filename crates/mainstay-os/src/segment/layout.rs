@@ -10,7 +10,7 @@ use std::fmt;
 /// `mainstay` in ASCII.
 const MAGIC: u64 = u64::from_le_bytes(*b"mainstay");
 /// Raised whenever the meaning of a word changes.
-const VERSION: u64 = 11;
+const VERSION: u64 = 12;
 /// The words before the register of metrics: the header and the board.
 pub(crate) const REGISTER: usize = header::WORDS + board::WORDS;
 /// A segment larger than this is a mistake, or an attack on the mapper.

@@ -8,7 +8,7 @@ const SINGLY: u64 = 5;
 /// Clients and limits that are remembered at a time.
 const REMEMBERED: usize = 1_024;
 const MINUTE: u64 = 60_000_000_000;
-/// Bytes of a line beside what it tells.
+/// Bytes that a line is thought to have beside a name, before one was written.
 const AROUND: usize = 300;
 
 /// Whose breach it was, of which limit.
@@ -47,40 +47,55 @@ pub(crate) struct Flood {
     most: usize,
     minute: u64,
     spent: usize,
-    /// Breaches of whom there was no room to remember.
+    /// The longest lines of the minute before and of this one.
+    longest: [usize; 2],
+    /// Lines that are being written.
+    open: usize,
+    /// Breaches of whom there was no room to remember, or to tell when their window had ended.
     strangers: u64,
 }
 
 impl Flood {
     /// So many bytes a minute are told at most.
     pub(crate) fn new(most: usize) -> Flood {
-        Flood { known: HashMap::new(), most, minute: 0, spent: 0, strangers: 0 }
+        let (known, minute, spent, longest) = (HashMap::new(), 0, 0, [0; 2]);
+        Flood { known, most, minute, spent, longest, open: 0, strangers: 0 }
     }
 
-    /// One more breach; the window is of the limit, nanoseconds.
+    /// One more breach; the window is of the limit, nanoseconds. Whoever tells it says when it is
+    /// [`written`](Flood::written).
     pub(crate) fn breach(&mut self, breach: &Breach, now: u64, window: u64) -> Tell {
-        let has_room = self.spend(breach, now);
-        if !self.known.contains_key(breach) && self.known.len() >= REMEMBERED {
+        let has_room = self.has_room(breach.key.len(), now);
+        if !self.known.contains_key(breach) && self.known.len() < REMEMBERED {
+            let fresh = Known { ends: now.saturating_add(window), count: 0, untold: 0 };
+            self.known.insert(breach.clone(), fresh);
+        }
+        let Some(known) = self.known.get_mut(breach) else {
             self.strangers += 1;
             return Tell::Nothing;
-        }
-        let fresh = Known { ends: now.saturating_add(window), count: 0, untold: 0 };
-        let known = self.known.entry(breach.clone()).or_insert(fresh);
+        };
         known.count += 1;
         let is_round = known.count.ilog10() > 0 && known.count == 10_u64.pow(known.count.ilog10());
         if !has_room || (known.count > SINGLY && !is_round) {
             known.untold += 1;
             return Tell::Nothing;
         }
-        self.spent += AROUND + breach.key.len();
+        self.open += 1;
         match std::mem::take(&mut known.untold) {
             0 => Tell::One,
             untold => Tell::Many { count: known.count, untold },
         }
     }
 
-    /// The windows that have ended since, with what was not told of them; and of how many breaches it
-    /// is not known whose they were.
+    /// A line of so many bytes is written.
+    pub(crate) fn written(&mut self, bytes: usize) {
+        self.open = self.open.saturating_sub(1);
+        self.spent += bytes;
+        self.longest[1] = self.longest[1].max(bytes);
+    }
+
+    /// The windows that have ended since, with what was not told of them, as far as there is room; and how many breaches
+    /// are told by nothing else, unless there are none. Each is a line that will be [`written`](Flood::written).
     pub(crate) fn ended(&mut self, now: u64) -> (Vec<(Breach, u64, u64)>, u64) {
         let mut ended = Vec::new();
         self.known.retain(|breach, known| {
@@ -89,20 +104,29 @@ impl Flood {
             }
             known.ends > now
         });
-        ended.retain(|(breach, ..)| {
-            let has_room = self.spend(breach, now);
-            self.spent += AROUND + breach.key.len();
+        ended.retain(|(breach, _, untold)| {
+            let has_room = self.has_room(breach.key.len(), now);
+            match has_room {
+                true => self.open += 1,
+                false => self.strangers += untold,
+            }
             has_room
         });
+        if self.strangers == 0 || !self.has_room(0, now) {
+            return (ended, 0);
+        }
+        self.open += 1;
         (ended, std::mem::take(&mut self.strangers))
     }
 
-    /// Whether this minute has room for a line.
-    fn spend(&mut self, breach: &Breach, now: u64) -> bool {
+    /// Whether this minute has room for one line more, which may be as long as any so far.
+    fn has_room(&mut self, key: usize, now: u64) -> bool {
         if now / MINUTE != self.minute {
             (self.minute, self.spent) = (now / MINUTE, 0);
+            self.longest = [self.longest[1], 0];
         }
-        self.spent + AROUND + breach.key.len() <= self.most
+        let line = self.longest[0].max(self.longest[1]).max(AROUND + key);
+        self.spent + (self.open + 1) * line <= self.most
     }
 }
 
@@ -146,16 +170,77 @@ mod tests {
         let mut lines = 0;
         for client in 0..50_000 {
             let tell = flood.breach(&breach(&client.to_string()), 0, MINUTE);
-            lines += u64::from(tell != Tell::Nothing);
+            if tell != Tell::Nothing {
+                lines += 1;
+                flood.written(350);
+            }
         }
-        assert!((20..=33).contains(&lines), "{lines}");
+        assert!((20..=28).contains(&lines), "{lines}");
         let (ended, strangers) = flood.ended(2 * MINUTE);
-        assert!(ended.len() <= 33);
-        assert_eq!(strangers, 50_000 - REMEMBERED as u64);
+        assert!((20..=28).contains(&ended.len()), "{}", ended.len());
+        assert_eq!(strangers, 0, "for that there is no room either");
         assert_eq!(flood.breach(&breach("x"), 2 * MINUTE, MINUTE), Tell::Nothing);
+        ended.iter().for_each(|_| flood.written(350));
         assert_eq!(
             flood.breach(&breach("x"), 3 * MINUTE, MINUTE),
             Tell::Many { count: 2, untold: 1 }
         );
+        let untold: u64 = ended.iter().map(|(.., untold)| untold).sum();
+        assert_eq!(lines + untold + flood.ended(3 * MINUTE).1, 50_000);
+    }
+
+    #[test]
+    fn fifty_thousand_breaches_a_second_make_a_megabyte_a_minute_and_are_told_to_the_last() {
+        const MOST: usize = 1_000_000;
+        let mut flood = Flood::new(MOST);
+        let (rate, seconds) = (50_000, 60);
+        let all = rate * seconds;
+        let keys: Vec<_> = (0..20_000).map(|it| breach(&format!("client-{it}"))).collect();
+        let (mut minutes, mut told, mut seed) = (vec![0; 4], 0, 7_u64);
+        let tell = |flood: &mut Flood, minutes: &mut [usize], now: u64, count: u64| {
+            // As long as their authors make them.
+            let bytes = 200 + (count % 40) as usize * 100;
+            minutes[(now / MINUTE) as usize] += bytes;
+            flood.written(bytes);
+        };
+        // As often as it looks for windows that have ended.
+        let end = |flood: &mut Flood, now| {
+            let (ended, strangers) = flood.ended(now);
+            let untold: u64 = ended.iter().map(|(.., untold)| untold).sum();
+            (ended.len() + usize::from(strangers > 0), untold + strangers)
+        };
+        for turn in 0..all {
+            let now = turn * (MINUTE / all);
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            // Half of them are of a few.
+            let key = (seed >> 33) as usize % if turn % 2 == 0 { keys.len() } else { 10 };
+            match flood.breach(&keys[key], now, 10 * MINUTE / 60) {
+                Tell::Nothing => {}
+                Tell::One => {
+                    told += 1;
+                    tell(&mut flood, &mut minutes, now, seed >> 40);
+                }
+                Tell::Many { untold, .. } => {
+                    told += 1 + untold;
+                    tell(&mut flood, &mut minutes, now, seed >> 40);
+                }
+            }
+            if turn % rate == 0 {
+                let (lines, breaches) = end(&mut flood, now);
+                told += breaches;
+                (0..lines).for_each(|line| tell(&mut flood, &mut minutes, now, line as u64));
+            }
+        }
+        // What is left is told when there is room again.
+        for minute in 1..4 {
+            let (lines, breaches) = end(&mut flood, minute * MINUTE);
+            told += breaches;
+            (0..lines).for_each(|_| tell(&mut flood, &mut minutes, minute * MINUTE, 0));
+        }
+        assert_eq!(told, all, "each is told, singly or in a sum");
+        for bytes in &minutes {
+            assert!(*bytes <= MOST, "{minutes:?}");
+        }
+        assert!(minutes[0] > MOST / 2, "{minutes:?}");
     }
 }

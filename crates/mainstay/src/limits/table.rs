@@ -4,8 +4,11 @@ use super::plan::{Met, Plan};
 use super::rules::KeyBy;
 use super::settings::{Settings, strategy_name};
 use super::who::Who;
-use mainstay_os::segment::{Hit, Limits, Verdict};
+use mainstay_os::segment::{Hit, Limits, REFUSED_NAME, Verdict};
 use serde_json::{Value, json};
+
+/// The name of the limit of requests at once.
+pub(crate) const AT_ONCE: &str = "concurrency";
 
 /// The limits of a configuration.
 #[must_use]
@@ -34,7 +37,7 @@ pub(crate) fn effective(settings: &Settings, plan: &Plan) -> Value {
     limits.extend(plan.excess_404.iter().map(|it| of(it, "answers of 404", "tells")));
     if settings.concurrency > 0 {
         limits.push(json!({
-            "policy": "concurrency",
+            "policy": AT_ONCE,
             "limit": format!("{} at once", settings.concurrency),
             "strategy": "-",
             "counts": "requests under way",
@@ -84,7 +87,8 @@ pub(crate) fn row(met: &Met, passes: bool, verdict: &Verdict) -> Value {
     })
 }
 
-/// Forgets what a client has used of the limits of a path, or of all; gives how many it had used any of.
+/// Forgets what a client has used of the limits of a path, or of all, and that they refused it; gives of which it had
+/// used any.
 ///
 /// # Errors
 /// When the key is none.
@@ -107,6 +111,13 @@ pub(crate) fn clear(
     for met in &met {
         clear(refused(met), met);
     }
+    // Whom `limits watch` names is named anew when it is refused anew. Long names stand there cut.
+    let name = who.shown(limits);
+    limits.who_is_refused().forget(|whom| {
+        let is_met = |met: &&Met| met.name.as_bytes().iter().take(REFUSED_NAME).eq(&whom.policy);
+        let is_at_once = place.is_none() && whom.policy == AT_ONCE.as_bytes();
+        whom.key == name.as_bytes() && (is_at_once || met.iter().any(is_met))
+    });
     let cleared = met.iter().filter(|met| clear(met.policy.id, met));
     let cleared: Vec<_> = cleared.map(|met| &met.name).collect();
     Ok(json!({ "cleared": cleared, "looked_at": met.len() }))
@@ -194,7 +205,7 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
 mod tests {
     use super::*;
     use crate::config;
-    use mainstay_os::segment::{Layout, Segment};
+    use mainstay_os::segment::{Layout, Segment, Whom};
 
     fn read(change: impl FnOnce(&mut config::Limits)) -> (Settings, Plan) {
         let mut limits = config::Limits::for_tests();
@@ -250,6 +261,21 @@ excess-404     60 per 1 minute  fixed-window  answers of 404   address  tells
         assert_eq!(cleared_text(&clear()), "cleared /login\n");
         assert_eq!(cleared_text(&clear()), "nothing was counted, of 1 limits\n");
         assert!(look().contains("passes"));
+        // Whom `limits watch` names, by the same limit and by others.
+        let refuse = |policy: &str, key: &str| {
+            let (policy, key) = (policy.as_bytes(), key.as_bytes());
+            let whom = Whom { policy, limit: &b"1 per 1 minute"[..], key, tried: false };
+            assert!(limits.who_is_refused().note(&whom, now));
+        };
+        for (policy, key) in [("/login", asked.0), ("/login", "192.0.2.8"), ("attempts", asked.0)] {
+            refuse(policy, key);
+        }
+        clear();
+        let rows = limits.who_is_refused().each().map(|it| (it.whom.policy, it.whom.key));
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort();
+        let row = |policy: &str, key: &str| (policy.as_bytes().to_vec(), key.as_bytes().to_vec());
+        assert_eq!(rows, [row("/login", "192.0.2.8"), row("attempts", asked.0)]);
         assert!(standing(&settings, &plan, &limits, ("nobody", "GET", "/"), now).is_err());
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn write(line: &Line<'_>, out: &mut Vec<u8>) {
             ("http.route", context.route),
             ("client.address", context.client),
             ("user.name", context.user),
+            ("rule.name", context.rule),
             ("event.category", context.category),
             ("event.outcome", context.outcome),
         ] {

@@ -60,6 +60,8 @@ pub(crate) struct LineContext<'a> {
     /// The category and the outcome by ECS, of what is none of the web's own.
     pub(crate) category: &'a str,
     pub(crate) outcome: &'a str,
+    /// The limit that it is about. Text lines say what it allows in the message.
+    pub(crate) rule: &'a str,
 }
 
 /// What failed. What is empty is not known.
@@ -345,6 +347,7 @@ impl Writer<'_> {
                 ("url.path", context.path),
                 ("labels.route", context.route),
                 ("user.name", context.user),
+                ("rule.name", context.rule),
             ] {
                 self.member(key, value);
             }
@@ -541,10 +544,13 @@ mod tests {
     fn what_is_about_a_user_has_a_category_and_an_outcome_of_its_own() {
         let context =
             LineContext { user: "alice", category: "session", outcome: "success", ..context() };
+        let context = LineContext { rule: "POST /login", ..context };
         let line = Line { context: Some(context), ..line(&"session_created:alice", &[]) };
         let ecs = rendered(LineFormat::Ecs, &line, 8_000);
         let object: serde_json::Value = serde_json::from_str(&ecs).unwrap();
-        for (key, value) in [("user.name", "alice"), ("event.outcome", "success")] {
+        let members =
+            [("user.name", "alice"), ("event.outcome", "success"), ("rule.name", "POST /login")];
+        for (key, value) in members {
             assert_eq!(object[key], value, "{key}");
         }
         assert_eq!(object["event.category"], serde_json::json!(["session"]));

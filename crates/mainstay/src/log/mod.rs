@@ -254,15 +254,25 @@ impl Log {
     /// As [`Log::event`], but an event for whose line there is no room has not happened: for what
     /// can be told later. Returns whether it has.
     pub(crate) fn event_if_room(&self, event: &Event) -> bool {
-        let has_room = self.write_event(event, None);
+        let has_room = self.write_event(event, None).is_some();
         self.slot().add(names::event_cell(event), u64::from(has_room));
         has_room
     }
 
-    fn write_event(&self, event: &Event, context: Option<RecordContext<'_>>) -> bool {
+    /// As [`Log::event`] or [`Log::event_of`]; returns how many bytes of log it has made.
+    pub(crate) fn event_measured(
+        &self,
+        event: &Event,
+        context: Option<RecordContext<'_>>,
+    ) -> usize {
+        self.slot().add(names::event_cell(event), 1);
+        self.write_event(event, context).unwrap_or(0)
+    }
+
+    fn write_event(&self, event: &Event, context: Option<RecordContext<'_>>) -> Option<usize> {
         let row = event.row();
         if row.level < current_level(&self.inner.segment) {
-            return true;
+            return Some(0);
         }
         let in_nginx = event.in_nginx();
         self.write(|wall, pid| Line {
@@ -279,8 +289,8 @@ impl Log {
         })
     }
 
-    /// Renders a line and hands it over; returns whether there was room for it.
-    fn write<'a>(&self, line: impl FnOnce(u64, u32) -> Line<'a>) -> bool {
+    /// Renders a line and hands it over; returns how long it was, if there was room for it.
+    fn write<'a>(&self, line: impl FnOnce(u64, u32) -> Line<'a>) -> Option<usize> {
         let mut turn = self.turn();
         let Turn { record, stamps, look, exports } = &mut *turn;
         let wall = clock::wall();
@@ -291,13 +301,14 @@ impl Log {
         line::render(look.format, &look.service, &line, stamps, look.max_line, record);
         // A full ring counts what it refuses, and the drainer tells it.
         let has_room = self.slot().ring(Stream::Error as usize).push(LINE, record);
+        let written = has_room.then_some(record.len() - size_of_val(&wall));
         if *exports {
             record.clear();
             export::write(&line, record);
             let has_room = self.slot().ring(TELEMETRY).push(Parcel::Logs as u16, record);
             self.slot().add(if has_room { names::RECORDS } else { names::RECORDS_DROPPED }, 1);
         }
-        has_room
+        written
     }
 
     fn turn(&self) -> MutexGuard<'_, Turn> {

@@ -19,6 +19,7 @@ impl Login {
         let hex = |digits| trace.and(std::str::from_utf8(digits).ok()).unwrap_or_default();
         let record = RecordContext {
             user,
+            rule: "",
             category: category(name),
             outcome: outcome(event),
             request_id: context.map_or("", |context| context.id().as_str()),

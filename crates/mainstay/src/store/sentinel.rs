@@ -1,14 +1,16 @@
 //! Sentinels, who know which server takes writes: asked whenever a connection is made, so that after a fail-over
-//! it is the new one's.
+//! it is the new one's. All at once, and the first who names a server that takes writes is believed: however many of
+//! them are silent, that takes no longer than one takes.
 
 use super::client::{Trouble, open, server};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, ErrorKind, RedisConnectionInfo};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long one sentinel, and the server that it names, may take: another may know better.
+/// How long one sentinel, and the server that it names, may take.
 const EACH: Duration = Duration::from_millis(300);
 /// The same with TLS, which takes twice the round trips.
 const EACH_TLS: Duration = Duration::from_millis(600);
@@ -21,8 +23,6 @@ pub(super) struct Sentinels {
     /// They and the servers are spoken to with TLS.
     tls: bool,
     login: RedisConnectionInfo,
-    /// The one to ask first: the last that knew.
-    first: AtomicUsize,
 }
 
 impl Sentinels {
@@ -33,7 +33,7 @@ impl Sentinels {
         login: RedisConnectionInfo,
     ) -> Sentinels {
         let (hosts, service) = (hosts.to_vec(), service.to_owned());
-        Sentinels { hosts, service, tls, login, first: AtomicUsize::new(0) }
+        Sentinels { hosts, service, tls, login }
     }
 
     /// A connection to the server that takes writes.
@@ -41,19 +41,21 @@ impl Sentinels {
     /// # Errors
     /// What the last sentinel said, or why it did not.
     pub(super) async fn connect(&self) -> Result<MultiplexedConnection, Trouble> {
-        let mut last = Trouble::Connecting;
         let each = if self.tls { EACH_TLS } else { EACH };
-        for _ in &self.hosts {
-            let at = self.first.load(Ordering::Relaxed);
-            let (host, port) = &self.hosts[at % self.hosts.len()];
-            // Noted before it is known: whoever waits for this may give up.
-            self.first.store(at.wrapping_add(1), Ordering::Relaxed);
-            match timeout(each, self.by(host, *port)).await.unwrap_or(Err(Trouble::Late(each))) {
-                Ok(connection) => {
-                    self.first.store(at, Ordering::Relaxed);
-                    return Ok(connection);
-                }
-                Err(trouble) => last = trouble.of(&format!("sentinel {host}:{port}")),
+        let ask = |(host, port): &'_ (String, u16)| {
+            let (host, port) = (host.clone(), *port);
+            async move {
+                let said = timeout(each, self.by(&host, port)).await;
+                let said = said.unwrap_or(Err(Trouble::Late(each)));
+                said.map_err(|trouble| trouble.of(&format!("sentinel {host}:{port}")))
+            }
+        };
+        let mut asked: FuturesUnordered<_> = self.hosts.iter().map(ask).collect();
+        let mut last = Trouble::Connecting;
+        while let Some(said) = asked.next().await {
+            match said {
+                Ok(connection) => return Ok(connection),
+                Err(trouble) => last = trouble,
             }
         }
         Err(last)
@@ -91,5 +93,98 @@ impl Sentinels {
         use redis::IntoConnectionInfo as _;
         let info = server(host, port, self.tls).into_connection_info()?;
         Ok(Client::open(info.set_redis_settings(login))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
+    fn listen() -> (TcpListener, (String, u16)) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        (listener, ("127.0.0.1".to_owned(), port))
+    }
+
+    /// The words of the next command; `None` when nobody asks any more.
+    fn command(reader: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
+        let mut line = || {
+            let mut line = String::new();
+            let read = reader.read_line(&mut line).ok()?;
+            (read > 0).then_some(line)
+        };
+        let count: usize = line()?.trim().strip_prefix('*')?.parse().ok()?;
+        let mut words = Vec::new();
+        for _ in 0..count {
+            let mut length = String::new();
+            reader.read_line(&mut length).ok()?;
+            let mut word = vec![0; length.trim().strip_prefix('$')?.parse::<usize>().ok()? + 2];
+            reader.read_exact(&mut word).ok()?;
+            words.push(String::from_utf8_lossy(&word).trim().to_owned());
+        }
+        Some(words)
+    }
+
+    /// A sentinel that names itself, and says so of itself: `role` is what it is.
+    fn speaks(role: &'static str) -> (String, u16) {
+        let (listener, host) = listen();
+        let port = host.1;
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                std::thread::spawn(move || {
+                    let mut reader = BufReader::new(stream);
+                    while let Some(words) = command(&mut reader) {
+                        let port = port.to_string();
+                        let said = match &*words[0] {
+                            "SENTINEL" => {
+                                format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len())
+                            }
+                            "ROLE" => format!("*1\r\n${}\r\n{role}\r\n", role.len()),
+                            _ => "+OK\r\n".to_owned(),
+                        };
+                        if reader.get_mut().write_all(said.as_bytes()).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        host
+    }
+
+    fn connect(hosts: &[(String, u16)]) -> (Result<(), String>, Duration) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let sentinels = Sentinels::new(hosts, "limits", false, RedisConnectionInfo::default());
+        let begun = clock::mono();
+        let said = runtime.block_on(async { sentinels.connect().await });
+        (said.map(|_| ()).map_err(|trouble| trouble.to_string()), clock::mono().since(begun))
+    }
+
+    #[test]
+    fn however_many_are_silent_or_behind_the_one_who_knows_is_heard() {
+        // Their connections are made by the kernel and taken by nobody.
+        let silent: Vec<_> = (0..6).map(|_| listen()).collect();
+        let mut hosts: Vec<_> = silent.iter().map(|(_, host)| host.clone()).collect();
+        hosts.push(speaks("slave"));
+        hosts.push(speaks("master"));
+        let (said, took) = connect(&hosts);
+        assert_eq!(said, Ok(()));
+        assert!(took < super::super::CONNECT, "{took:?}");
+    }
+
+    #[test]
+    fn when_all_are_silent_it_takes_as_long_as_one_takes() {
+        let silent: Vec<_> = (0..6).map(|_| listen()).collect();
+        let hosts: Vec<_> = silent.iter().map(|(_, host)| host.clone()).collect();
+        let (said, took) = connect(&hosts);
+        let error = said.unwrap_err();
+        assert!(error.ends_with("no answer within 300 ms"), "{error}");
+        assert!((EACH..super::super::CONNECT).contains(&took), "{took:?}");
+        let (said, _) = connect(&[speaks("slave")]);
+        let error = said.unwrap_err();
+        assert!(error.contains("which takes no writes"), "{error}");
     }
 }

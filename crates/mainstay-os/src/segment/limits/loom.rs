@@ -2,6 +2,7 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p mainstay-os --release --lib loom`
 
+use super::refused::{self, Named, Refused, Whom};
 use super::table::{Full, Table};
 use super::*;
 use ::loom::model::Builder;
@@ -163,5 +164,40 @@ fn of_two_who_ask_while_a_third_gives_the_place_up_none_has_what_the_other_has()
         let held = others.iter().chain([&last]).flatten().count();
         assert_eq!(held, 1, "one of one is admitted");
         others[0].is_some()
+    });
+}
+
+/// Refuses this client once, at this second.
+fn refuse(words: &[AtomicU64], key: &[u8], second: u64) -> bool {
+    let whom = Whom { policy: &b"p"[..], limit: b"l", key, tried: false };
+    Refused::over(words, [1, 2]).note(&whom, second * 1_000_000_000)
+}
+
+/// The places of clients with this name, as whoever looks sees them.
+fn places_of(words: &[AtomicU64], key: &[u8]) -> Vec<Named> {
+    Refused::over(words, [1, 2]).each().filter(|it| it.whom.key == key).collect()
+}
+
+#[test]
+fn whoever_is_stopped_while_it_hands_out_a_place_and_then_goes_on_takes_nobody_s_name() {
+    explore(2, || {
+        let words =
+            Arc::new((0..refused::words(4_096)).map(|_| AtomicU64::new(0)).collect::<Vec<_>>());
+        let shared = Arc::clone(&words);
+        // For whoever comes three seconds later, the other has been stopped wherever it is.
+        let late = thread::spawn(move || refuse(&shared, b"a", 1));
+        let mine = refuse(&words, b"b", 4);
+        let others = late.join().expect("it does not panic");
+        // What of it nobody can read is given up here.
+        let seen = places_of(&words, b"b").len() == 1;
+        for (key, is_counted) in [(b"a", others), (b"b", mine)] {
+            let is_named = refuse(&words, key, 9) && refuse(&words, key, 9);
+            assert!(is_named, "nobody hands out a place any more");
+            let places = places_of(&words, key);
+            assert_eq!(places.len(), 1, "one client has one place: {places:?}");
+            let most = 2 + u64::from(is_counted);
+            assert!((2..=most).contains(&places[0].count), "{places:?}");
+        }
+        seen
     });
 }

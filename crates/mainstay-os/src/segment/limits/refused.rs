@@ -6,9 +6,11 @@
 //! place has been refused at most [`Refused::at_most`] times since it was last quiet for an hour; and no refusal is
 //! ever told of the wrong client: the counts here are never more than there were.
 //!
-//! A count goes up by one compare-and-swap of a word that says whose term at the place it is. Places are handed out
-//! by one process at a time for each set; whoever is killed or stopped at it is passed over after a second, and what
-//! it may have left is not believed, since a sum over the place does not fit.
+//! A count goes up by one compare-and-swap of a word that says whose term at the place it is, and the tag of a place
+//! is bound to that term. Places are handed out by one process at a time for each set; whoever is killed or stopped at
+//! it is passed over after a second, and what it had begun is nobody's. If it goes on later, its tag is of a term that
+//! has ended and its texts do not fit the place's sum: nobody is counted by it, and whoever looks gives up such a
+//! place, so that its client has another one with its next refusal.
 
 use super::{Limits, sip};
 use crate::segment::atomic::{
@@ -21,7 +23,7 @@ use crate::segment::text;
 /// Sets, where the table has room.
 const SETS: usize = 16;
 /// Places of a set.
-const PLACES: usize = 16;
+const PLACES: usize = if cfg!(loom) { 2 } else { 16 };
 
 // Words of a set: who hands out a place of it since when; how often a client was refused that had to make room,
 // at most; whose the places are; and their terms and counts.
@@ -56,7 +58,7 @@ const QUIET: u64 = 3_600_000;
 /// Milliseconds after which whoever hands out a place has been killed or stopped.
 const STUCK: u64 = 1_000;
 /// How often it is looked again while somebody else hands out a place: some ten microseconds.
-const TURNS: usize = 400;
+const TURNS: usize = if cfg!(loom) { 2 } else { 400 };
 
 /// Words of so many bytes of a table.
 pub(super) fn words(bytes: usize) -> usize {
@@ -105,10 +107,7 @@ impl<'a> Limits<'a> {
     /// Who is refused.
     #[must_use]
     pub fn who_is_refused(&self) -> Refused<'a> {
-        let words = &self.words[self.geometry.refused()];
-        let sets = words.len() / (SET + PLACES * DETAILS) * SET;
-        let (sets, details) = words.split_at(sets);
-        Refused { secret: self.secret(), sets: sets.as_chunks().0, details: details.as_chunks().0 }
+        Refused::over(&self.words[self.geometry.refused()], self.secret())
     }
 }
 
@@ -122,6 +121,12 @@ enum Step {
 }
 
 impl<'a> Refused<'a> {
+    pub(super) fn over(words: &'a [AtomicU64], secret: [u64; 2]) -> Refused<'a> {
+        let sets = words.len() / (SET + PLACES * DETAILS) * SET;
+        let (sets, details) = words.split_at(sets);
+        Refused { secret, sets: sets.as_chunks().0, details: details.as_chunks().0 }
+    }
+
     /// Counts one refusal. Whether it is told here: nobody waits for that longer than some microseconds.
     pub fn note(&self, whom: &Whom<&[u8]>, now_ns: u64) -> bool {
         let (tag, now) = (self.tag(whom), now_ns / 1_000_000);
@@ -138,12 +143,22 @@ impl<'a> Refused<'a> {
         false
     }
 
-    /// Clients that have a place, in no order.
+    /// Clients that have a place, in no order. A place of which nobody can tell whose it is is given up by looking.
     pub fn each(self) -> impl Iterator<Item = Named> + use<'a> {
         (0..self.sets.len() * PLACES).filter_map(move |at| self.read(at))
     }
 
-    /// How often a client without a place has been refused, at most, since it was last quiet for an hour.
+    /// Takes their places from those who are meant, and returns how many had one: they begin anew.
+    pub fn forget(&self, is_meant: impl Fn(&Whom<Vec<u8>>) -> bool) -> usize {
+        let meant = (0..self.sets.len() * PLACES).filter(|at| {
+            let found = self.read(*at).filter(|it| is_meant(&it.whom));
+            found.is_some_and(|it| self.give_up(*at, it.term >> 16 << COUNT_BITS).is_some())
+        });
+        meant.count()
+    }
+
+    /// How often a client without a place has been refused, at most, since it was last quiet for an hour, or was
+    /// forgotten.
     #[must_use]
     pub fn at_most(&self) -> u64 {
         self.sets.iter().map(|set| set[FLOOR].load(Relaxed)).max().unwrap_or(0)
@@ -160,10 +175,17 @@ impl<'a> Refused<'a> {
         let words = &self.sets[set];
         let (tags, counts) = (&words[TAGS..COUNTS], &words[COUNTS..]);
         let mut is_coming = false;
-        for at in (0..PLACES).filter(|at| tags[*at].load(Acquire) == tag) {
+        for at in 0..PLACES {
+            // Most are somebody else's whatever the term.
+            let of = tags[at].load(Acquire);
+            if (of ^ tag) & COUNT != 0 {
+                continue;
+            }
             let is = counts[at].load(Acquire);
-            // Read again behind its count: the place may have changed hands.
-            if is & COUNT == 0 || tags[at].load(Relaxed) != tag {
+            if of != bound(tag, is) {
+                continue;
+            }
+            if is & COUNT == 0 {
                 is_coming = true;
                 continue;
             }
@@ -191,13 +213,23 @@ impl<'a> Refused<'a> {
         {
             return false;
         }
-        let has_place = self.place(set, tag, whom, now);
+        if turn != 0 {
+            // What somebody had begun who is passed over is nobody's, unless it has just come to its end.
+            for count in &words[COUNTS..] {
+                let is = count.load(Acquire);
+                if is != 0 && is & COUNT == 0 {
+                    count.compare_exchange(is, next(is), AcqRel, Relaxed).ok();
+                }
+            }
+        }
+        let has_place = self.place(set, tag, whom, [now, mine]);
         // Not if it was taken away meanwhile.
         words[HANDS_OUT].compare_exchange(mine, 0, Release, Relaxed).ok();
         has_place
     }
 
-    fn place(&self, set: usize, tag: u64, whom: &Whom<&[u8]>, now: u64) -> bool {
+    /// `mine` says that it is this one who hands out places.
+    fn place(&self, set: usize, tag: u64, whom: &Whom<&[u8]>, [now, mine]: [u64; 2]) -> bool {
         let words = &self.sets[set];
         let (tags, counts) = (&words[TAGS..COUNTS], &words[COUNTS..]);
         let details = &self.details[set * PLACES..][..PLACES];
@@ -205,35 +237,40 @@ impl<'a> Refused<'a> {
         let mut least = u64::MAX;
         for at in 0..PLACES {
             let is = counts[at].load(Acquire);
-            let is_mine = tags[at].load(Relaxed) == tag;
-            if is_mine && is & COUNT != 0 {
+            if is & COUNT != 0 && tags[at].load(Relaxed) == bound(tag, is) {
                 return false;
             }
             let weight = (is & COUNT).saturating_add(details[at][BEFORE].load(Relaxed));
             let is_quiet = details[at][LAST].load(Relaxed) + QUIET < now;
             let rank = match is & COUNT {
-                0 if is_mine => 0,
-                0 => 1,
-                _ if is_quiet => 2,
-                _ => 3,
+                0 => 0,
+                _ if is_quiet => 1,
+                _ => 2,
             };
             least = least.min(weight);
             best = best.min((rank, weight, at, is));
         }
         let (rank, _, at, is) = best;
-        if rank == 3 {
+        if rank == 2 {
             words[FLOOR].fetch_max(least, Relaxed);
         }
         // From here on nobody counts for whom it was.
-        let term = (is & !COUNT).wrapping_add(COUNT + 1);
+        let term = next(is);
         if counts[at].compare_exchange(is, term, AcqRel, Relaxed).is_err() {
+            return false;
+        }
+        // Whoever passed this one over before now need not have seen the term, and may give the same client a place.
+        if words[HANDS_OUT].compare_exchange(mine, mine, AcqRel, Relaxed).is_err() {
             return false;
         }
         fence(Release);
         let place = &details[at];
         place[SINCE].store(now, Relaxed);
         place[LAST].store(now, Relaxed);
-        place[BEFORE].store(words[FLOOR].load(Relaxed), Relaxed);
+        let before = words[FLOOR].load(Relaxed);
+        place[BEFORE].store(before, Relaxed);
+        // As it is stored, and not read back: whoever was passed over may write there at this moment.
+        let whom = cut(whom);
         let mut facts = if whom.tried { TRIED } else { 0 };
         let texts = [whom.policy, whom.limit, whom.key];
         for (index, (bytes, ends)) in texts.into_iter().zip(TEXTS.windows(2)).enumerate() {
@@ -241,8 +278,8 @@ impl<'a> Refused<'a> {
             facts |= (stored as u64) << (index * 10);
         }
         place[FACTS].store(facts, Relaxed);
-        let stored = read_whom(place);
-        place[SUM].store(self.sum(tag, term, &stored), Relaxed);
+        let tag = bound(tag, term);
+        place[SUM].store(self.sum(tag, term, [now, before], &whom), Relaxed);
         tags[at].store(tag, Release);
         counts[at].compare_exchange(term, term | 1, AcqRel, Relaxed).is_ok()
     }
@@ -257,8 +294,19 @@ impl<'a> Refused<'a> {
             [SINCE, LAST, BEFORE, SUM].map(|word| place[word].load(Relaxed));
         fence(Acquire);
         let is = count.load(Relaxed);
-        let is_whole = before & !COUNT == is & !COUNT && before & COUNT != 0;
-        (is_whole && sum == self.sum(of, is & !COUNT, &whom)).then_some(Named {
+        // Otherwise it is being handed out.
+        let (term, is_whole) = (is & !COUNT, before & !COUNT == is & !COUNT && before & COUNT != 0);
+        let Whom { policy, limit, key, tried } = &whom;
+        let stands = Whom { policy: &policy[..], limit, key, tried: *tried };
+        if is_whole && sum != self.sum(of, term, [since, earlier], &stands) {
+            // Somebody who was passed over has written there since.
+            if let Some(count) = self.give_up(at, term) {
+                // Whoever was counted here had been refused so often, beside what is at most known of anybody.
+                set[FLOOR].fetch_add(count, Relaxed);
+            }
+            return None;
+        }
+        is_whole.then_some(Named {
             whom,
             term: (is >> COUNT_BITS) << 16 | at as u64,
             count: is & COUNT,
@@ -268,12 +316,38 @@ impl<'a> Refused<'a> {
         })
     }
 
-    /// By which it is known that all of a place was written for this client and term.
-    fn sum(&self, tag: u64, term: u64, whom: &Whom<Vec<u8>>) -> u64 {
-        let Whom { policy, limit, key, tried } = whom;
-        let whom = Whom { policy: &policy[..], limit, key, tried: *tried };
-        self.tag(&whom) ^ tag.rotate_left(17) ^ term
+    /// Ends a term at a place, if it has not ended, and returns what was counted in it.
+    fn give_up(&self, at: usize, term: u64) -> Option<u64> {
+        let count = &self.sets[at / PLACES][COUNTS + at % PLACES];
+        let goes_on = |is: u64| is & !COUNT == term && is & COUNT != 0;
+        let ended = count.fetch_update(AcqRel, Relaxed, |is| goes_on(is).then(|| next(is)));
+        ended.ok().map(|is| is & COUNT)
     }
+
+    /// By which it is known that all of a place was written for this client and term.
+    fn sum(&self, tag: u64, term: u64, known: [u64; 2], whom: &Whom<&[u8]>) -> u64 {
+        let [since, before] = known;
+        let known = since.rotate_left(29) ^ before.rotate_left(47);
+        self.tag(whom) ^ tag.rotate_left(17) ^ term ^ known
+    }
+}
+
+/// As much of the texts as a place has room for.
+fn cut<'a>(whom: &Whom<&'a [u8]>) -> Whom<&'a [u8]> {
+    let cut =
+        |bytes: &'a [u8], at: usize| &bytes[..bytes.len().min((TEXTS[at + 1] - TEXTS[at]) * 8)];
+    let (policy, limit, key) = (cut(whom.policy, 0), cut(whom.limit, 1), cut(whom.key, 2));
+    Whom { policy, limit, key, tried: whom.tried }
+}
+
+/// A client's tag in the term that a count is of: in another term it is nobody's.
+fn bound(tag: u64, is: u64) -> u64 {
+    tag ^ is & !COUNT
+}
+
+/// The beginning of the term after the one that a count is of.
+fn next(is: u64) -> u64 {
+    (is & !COUNT).wrapping_add(COUNT + 1)
 }
 
 fn read_whom(place: &[AtomicU64; DETAILS]) -> Whom<Vec<u8>> {
@@ -400,7 +474,9 @@ mod tests {
         // As if it had died when the place was no longer the other's.
         let tag = refused.tag(&whom("a"));
         let set = &refused.sets[(tag >> 32) as usize % SETS];
-        let at = (0..PLACES).find(|at| set[TAGS + at].load(Relaxed) == tag).unwrap();
+        let of = |at: &usize| set[TAGS + at].load(Relaxed);
+        let at = (0..PLACES).find(|at| of(at) == bound(tag, set[COUNTS + at].load(Relaxed)));
+        let at = at.unwrap();
         set[HANDS_OUT].store(BEGIN, Relaxed);
         set[COUNTS + at].store(7 << COUNT_BITS, Relaxed);
         assert_eq!(refused.each().count(), 0);
@@ -414,6 +490,68 @@ mod tests {
         let place = &refused.details[(tag >> 32) as usize % SETS * PLACES + at];
         place[KEY].store(u64::from(b'b'), Relaxed);
         assert_eq!(refused.each().count(), 0);
+    }
+
+    #[test]
+    fn whoever_was_stopped_and_goes_on_takes_nobody_s_name() {
+        let segment = segment();
+        let limits = segment.limits();
+        let refused = limits.who_is_refused();
+        let tag = refused.tag(&whom("a"));
+        let index = (tag >> 32) as usize % SETS;
+        let set = &refused.sets[index];
+        // It was stopped when it had a place for a and not yet written who that is; the place was given to b.
+        let b = (0..).map(|it| format!("b{it}"));
+        let mut same = b.filter(|it| (refused.tag(&whom(it)) >> 32) as usize % SETS == index);
+        let (b, c) = (same.next().unwrap(), same.next().unwrap());
+        let stopped = next(0);
+        set[HANDS_OUT].store(BEGIN, Relaxed);
+        set[COUNTS].store(stopped, Relaxed);
+        assert!(note(refused, &b, BEGIN + STUCK));
+        let at = (0..PLACES).find(|at| set[COUNTS + at].load(Relaxed) & COUNT != 0).unwrap();
+        // It goes on.
+        let place = &refused.details[index * PLACES + at];
+        text::store(&place[KEY..], b"a");
+        place[SUM].store(1, Relaxed);
+        set[TAGS + at].store(bound(tag, stopped), Relaxed);
+        for later in 1..=3 {
+            assert!(note(refused, "a", BEGIN + STUCK + later), "counted by name at once");
+            assert!(note(refused, &b, BEGIN + STUCK + later));
+        }
+        let all = named(refused);
+        assert_eq!((all["a"].count, all[&b].count, refused.each().count()), (3, 3, 2));
+        assert_eq!(refused.at_most(), 1, "b had been counted where nobody can read it");
+        // If it dies on the way, whoever looks gives the place up.
+        assert!(note(refused, &c, BEGIN + STUCK));
+        let at = (0..PLACES).find(|at| {
+            set[TAGS + at].load(Relaxed)
+                == bound(refused.tag(&whom(&c)), set[COUNTS + at].load(Relaxed))
+        });
+        let place = &refused.details[index * PLACES + at.unwrap()];
+        place[BEFORE].store(77, Relaxed);
+        assert!(!named(refused).contains_key(&c), "not with what is another's");
+        assert!(note(refused, &c, BEGIN + STUCK));
+        assert_eq!(named(refused)[&c].count, 1);
+        assert_eq!((refused.at_most(), refused.each().count()), (2, 3));
+    }
+
+    #[test]
+    fn whoever_is_forgotten_begins_anew() {
+        let segment = segment();
+        let limits = segment.limits();
+        let refused = limits.who_is_refused();
+        for _ in 0..5 {
+            assert!(note(refused, "a", BEGIN) && note(refused, "b", BEGIN));
+        }
+        let before = named(refused)["a"].term;
+        assert_eq!(refused.forget(|it| it.key == b"a"), 1);
+        assert_eq!(refused.forget(|it| it.key == b"a"), 0);
+        assert_eq!(named(refused).into_keys().collect::<Vec<_>>(), ["b"]);
+        assert!(note(refused, "a", BEGIN + 1));
+        let (a, b) = (&named(refused)["a"], &named(refused)["b"]);
+        assert_eq!((a.count, a.before, a.since, b.count), (1, 0, BEGIN + 1, 5));
+        assert_ne!(a.term, before);
+        assert_eq!(refused.at_most(), 0);
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Warden {
         if !banned.dry_run {
             self.log.slot().add(names::BANS, 1);
         }
-        tell::write(&self.log, context, &event, "intrusion_detection");
+        tell::write(&self.log, context, &event, "intrusion_detection", "");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Limits of how many requests of a client may be under way at once: of the configuration, and as a layer of
 //! the application's code. A request is under way until its answer has been handed over, or nobody wants it.
 
+use super::fields::{self, Item};
 use super::refusal::{Quota, retry_later};
 use super::route::{Asking, Noted, limiter};
 use super::{Kept, Limiter, Outcome};
@@ -8,6 +9,7 @@ use crate::clock::{self, Mono};
 use crate::http::context::{self, RequestContext};
 use crate::http::record::Reason;
 use crate::limits::jails::Why;
+use crate::limits::table::AT_ONCE;
 use crate::limits::who::{Address, Who};
 use crate::log::Log;
 use http::{Request, Response, StatusCode};
@@ -23,8 +25,6 @@ use std::task::{Context, Poll, ready};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// The name of the one of the configuration.
-const NAME: &str = "concurrency";
 /// In which time breaches of a client are told together, seconds.
 const TOLD_TOGETHER: u64 = 60;
 
@@ -73,7 +73,7 @@ impl Limiter {
         let most = self.settings.concurrency;
         if most > 0 {
             let (index, dry_run) = (self.kept.len(), self.settings.dry_run);
-            let kept = self.keep_at_once(NAME, "all paths", most);
+            let kept = self.keep_at_once(AT_ONCE, "all paths", most);
             self.kept.push(kept.clone());
             self.at_once = Some(AtOnce { kept, index, dry_run });
         }
@@ -147,7 +147,11 @@ impl Limiter {
         let mut response = Response::new(B::default());
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         // When another will have ended nobody knows.
-        retry_later(response.headers_mut(), 1);
+        let (wait, headers) = (1, response.headers_mut());
+        let (name, amount, window) = (&*limit.kept.name, limit.kept.amount, limit.kept.window);
+        let item = Item { name, amount, window, remaining: 0, reset: wait };
+        fields::at_once(headers, self.settings.fields, &item, wait);
+        retry_later(headers, wait);
         let message =
             "There were too many requests at once. Please try again in a moment.".to_owned();
         let violated = vec![limit.kept.name.clone()];

@@ -101,6 +101,23 @@ pub(crate) fn policy(fields: Fields, items: &[Item<'_>]) -> Option<HeaderValue> 
     HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
 }
 
+/// Writes what draft 10 says to whom a limit of requests at once has refused; older forms have no words for it. There may
+/// be room in a moment, which is `wait` seconds.
+pub(super) fn at_once(headers: &mut HeaderMap, fields: Fields, item: &Item<'_>, wait: u64) {
+    if !matches!(fields, Fields::Both | Fields::Draft10) {
+        return;
+    }
+    let (mut state, mut policy) = (Vec::new(), Vec::new());
+    list(&mut state, &[*item], |_| [(b";r=", 0), (b";t=", wait)]);
+    list(&mut policy, &[*item], |it| [(b";q=", it.amount)]);
+    policy.extend_from_slice(b";qu=\"concurrent-requests\"");
+    for (name, text) in [(&BOTH[3], state), (&RATELIMIT_POLICY, policy)] {
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
+            headers.insert(name.clone(), value);
+        }
+    }
+}
+
 /// Values of fields, written one behind the other into memory that they then share: nearly every answer has
 /// them.
 struct Values {
@@ -137,10 +154,10 @@ impl Values {
 }
 
 /// A List of Strings with parameters, by RFC 9651.
-fn list(
+fn list<const N: usize>(
     text: &mut Vec<u8>,
     items: &[Item<'_>],
-    parameters: impl Fn(&Item<'_>) -> [(&'static [u8; 3], u64); 2],
+    parameters: impl Fn(&Item<'_>) -> [(&'static [u8; 3], u64); N],
 ) {
     for (at, item) in items.iter().enumerate() {
         text.extend_from_slice(if at == 0 { &b"\""[..] } else { b", \"" });
@@ -226,6 +243,26 @@ mod tests {
             ]
         );
         assert_eq!(written(Fields::Both, &[DAY]).len(), 5);
+    }
+
+    #[test]
+    fn who_has_too_many_requests_under_way_is_told_so_in_the_newest_form() {
+        let written = |fields| {
+            let mut headers = HeaderMap::new();
+            at_once(&mut headers, fields, &Item { name: "concurrency", ..DAY }, 1);
+            let lines =
+                headers.iter().map(|(name, it)| format!("{name}: {}", it.to_str().unwrap()));
+            lines.collect::<Vec<_>>()
+        };
+        let lines = [
+            "ratelimit: \"concurrency\";r=0;t=1",
+            "ratelimit-policy: \"concurrency\";q=100;qu=\"concurrent-requests\"",
+        ];
+        assert_eq!(written(Fields::Draft10), lines);
+        assert_eq!(written(Fields::Both), lines);
+        assert!(written(Fields::Draft6).is_empty() && written(Fields::Off).is_empty());
+        let (_, policy) = lines[1].split_once(": ").unwrap();
+        assert_eq!(Parser::new(policy).parse::<sfv::List>().expect("a List by RFC 9651").len(), 1);
     }
 
     /// The names and the integers of a field's parameters, by a parser of others.

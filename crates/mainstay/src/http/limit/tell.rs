@@ -10,7 +10,7 @@ use crate::log::{Log, RecordContext};
 use mainstay_os::segment::Whom;
 use std::sync::{MutexGuard, PoisonError};
 
-/// Most bytes of a key that are told.
+/// Most bytes of a key that are told, and of a path: the access log has all of it.
 const KEY: usize = 256;
 
 /// What is told of a limit.
@@ -53,7 +53,7 @@ impl Limiter {
             Outcome::WouldDeny => Event::LimitWouldDeny { limit, key, scope, more },
             Outcome::Allowed | Outcome::Denied => Event::LimitExceeded { limit, key, scope, more },
         };
-        self.write(context, &event, "web");
+        self.write(context, &event, "web", &name);
     }
 
     pub(super) fn tell_not_found(&self, context: &Context, limit: usize, who: &Who<'_>, now: Mono) {
@@ -62,20 +62,23 @@ impl Limiter {
         self.count_client(&name, &text, &key, Outcome::WouldDeny);
         let Some(more) = self.turn(limit, &key, now, window) else { return };
         let event = Event::MaliciousExcess404 { client: key, limit: text, more };
-        self.write(Some(context), &event, "intrusion_detection");
+        self.write(Some(context), &event, "intrusion_detection", &name);
     }
 
     /// Tells what was left untold in windows that have ended.
     pub(crate) fn tell_ended(&self, now: Mono) {
         let (ended, strangers) = self.flood().ended(now.0);
         for (Breach { limit, key }, count, untold) in ended {
-            if let Some(Told { text: limit, scope, .. }) = self.told_of(limit) {
-                let (key, scope) = (key.into(), scope.into());
-                self.log.event(&Event::LimitUntold { limit, key, scope, count, untold });
-            }
+            let Some(Told { text: limit, scope, .. }) = self.told_of(limit) else {
+                self.flood().written(0);
+                continue;
+            };
+            let (key, scope) = (key.into(), scope.into());
+            let event = Event::LimitUntold { limit, key, scope, count, untold };
+            self.write(None, &event, "web", "");
         }
         if strangers > 0 {
-            self.log.event(&Event::LimitStrangers { count: strangers });
+            self.write(None, &Event::LimitStrangers { count: strangers }, "web", "");
         }
     }
 
@@ -123,14 +126,22 @@ impl Limiter {
         }
     }
 
-    fn write(&self, context: Option<&Context>, event: &Event, category: &'static str) {
-        write(&self.log, context, event, category);
+    /// Tells what there was room for.
+    fn write(&self, context: Option<&Context>, event: &Event, category: &'static str, rule: &str) {
+        let bytes = write(&self.log, context, event, category, rule);
+        self.flood().written(bytes);
     }
 }
 
-/// Tells of something that a request is about, if it is known.
-pub(super) fn write(log: &Log, context: Option<&Context>, event: &Event, category: &'static str) {
-    let Some(context) = context else { return log.event(event) };
+/// Tells of something that a request is about, if it is known; returns how many bytes of log that made.
+pub(super) fn write(
+    log: &Log,
+    context: Option<&Context>,
+    event: &Event,
+    category: &'static str,
+    rule: &str,
+) -> usize {
+    let Some(context) = context else { return log.event_measured(event, None) };
     let trace = Some(context.trace).filter(|trace| trace.is_some());
     let (trace_id, span_id) =
         trace.map_or(([0; 32], [0; 16]), |it| (it.trace_hex(), it.span_hex()));
@@ -138,6 +149,7 @@ pub(super) fn write(log: &Log, context: Option<&Context>, event: &Event, categor
     let client = context.client.map(|client| client.to_string()).unwrap_or_default();
     let record = RecordContext {
         user: "",
+        rule,
         category,
         outcome: "failure",
         request_id: context.id.as_str(),
@@ -146,7 +158,7 @@ pub(super) fn write(log: &Log, context: Option<&Context>, event: &Event, categor
         route: context.route.get().map_or("", AsRef::as_ref),
         client: &client,
         method: &context.method,
-        path: &context.path,
+        path: &context.path[..context.path.floor_char_boundary(KEY)],
     };
-    log.event_of(event, record);
+    log.event_measured(event, Some(record))
 }

@@ -5,6 +5,8 @@ use crate::config::{Config, Limits, Sources};
 use crate::event;
 use crate::http::context::Context;
 use crate::limits::jails::Jails;
+use crate::log::Look;
+use crate::log::line::LineFormat;
 use crate::metrics::names;
 use mainstay_os::segment::{Layout, Segment};
 
@@ -323,6 +325,26 @@ fn the_log_is_told_the_first_breaches_and_then_each_power_of_ten() {
                 the last 12 of them were not told";
     assert_eq!(rig.lines(), [told]);
     assert_eq!(rig.total("default", Outcome::Denied), 1_012, "metrics are exact");
+}
+
+#[test]
+fn a_flood_of_refusals_with_long_paths_is_counted_to_the_last_and_fills_no_log() {
+    for format in [LineFormat::Gunicorn, LineFormat::Ecs] {
+        let rig = Rig::new(|it| it.default = "0/minute".into());
+        rig.limiter.log.set_look(Look { format, ..Look::default() });
+        let path = format!("/{}", "\"x".repeat(3_900));
+        let slot = rig.segment.slot(0).unwrap();
+        let (mut buffer, mut bytes) = (Vec::new(), 0);
+        for turn in 0..6_000 {
+            let client = format!("198.18.{}.{}", turn % 1_000 / 250, turn % 250);
+            assert_eq!(rig.get(&client, &path).0, 429);
+            while let Some(record) = slot.ring(1).pop(&mut buffer) {
+                bytes += record.bytes.len() - 8;
+            }
+        }
+        assert!((500_000..=1_000_000).contains(&bytes), "{format:?}: {bytes} bytes in a minute");
+        assert_eq!(rig.total("default", Outcome::Denied), 6_000, "metrics are exact");
+    }
 }
 
 #[test]

@@ -51,11 +51,22 @@ impl Line {
         Ok(Line { reader: BufReader::new(stream), path: path.to_owned() })
     }
 
-    /// Asks, and waits for the answer.
+    /// Asks, and waits for the answer. A program that has taken over the service has the same socket and other
+    /// connections: who only looks asks it once more.
     ///
     /// # Errors
     /// As of [`run`].
     pub(super) fn ask(&mut self, question: &Command) -> Result<Value, (u8, String)> {
+        match self.ask_once(question) {
+            Err((NOBODY, _)) if question.only_looks() => {
+                *self = Line::connect(&self.path)?;
+                self.ask_once(question)
+            }
+            said => said,
+        }
+    }
+
+    fn ask_once(&mut self, question: &Command) -> Result<Value, (u8, String)> {
         let mut line = serde_json::to_string(question).expect("a question is plain JSON");
         line.push('\n');
         let mut answer = String::new();
@@ -189,5 +200,58 @@ fn reloaded(data: &Value) -> String {
     match data["generation"].as_u64() {
         Some(generation) => format!("generation {generation} serves\n"),
         None => "reload begun\n".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::os::unix::net::UnixListener;
+
+    /// What a service is asked on each of so many connections, of which all but the last end unanswered.
+    fn asked(connections: usize, question: &Command) -> (Result<Value, u8>, Vec<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let mut line = Line::connect(&path).unwrap();
+        let service = std::thread::spawn(move || {
+            let mut asked = Vec::new();
+            for left in (0..connections).rev() {
+                let mut reader = BufReader::new(listener.accept().unwrap().0);
+                let mut question = String::new();
+                reader.read_line(&mut question).unwrap();
+                asked.push(question.trim().to_owned());
+                let answer = Answer::ok(json!({ "left": left })).to_line();
+                let half = if left > 0 { answer.len() / 2 } else { answer.len() };
+                reader.get_mut().write_all(&answer.as_bytes()[..half]).unwrap();
+            }
+            asked
+        });
+        let said = line.ask(question).map_err(|(code, _)| code);
+        (said, service.join().unwrap())
+    }
+
+    #[test]
+    fn who_only_looks_asks_the_program_again_that_has_taken_over() {
+        let look = r#"{"command":"refusals"}"#;
+        assert_eq!(
+            asked(2, &Command::Refusals),
+            (Ok(json!({ "left": 0 })), vec![look.to_owned(); 2])
+        );
+        assert_eq!(asked(1, &Command::Refusals).0, Ok(json!({ "left": 0 })));
+    }
+
+    #[test]
+    fn what_changes_something_is_asked_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let mut line = Line::connect(&path).unwrap();
+        drop(listener.accept().unwrap());
+        let said = line.ask(&Command::Resize { by: 1 });
+        assert_eq!(said.map_err(|(code, _)| code), Err(NOBODY));
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "nobody has come again");
     }
 }
