@@ -41,8 +41,8 @@ total never goes down while the service runs, over reloads, recycling, upgrades 
 workers, and a worker that is killed takes nothing with it. Nothing grows with the number of workers that
 ever were.
 
-The answer is made by a thread of the lowest priority (`SCHED_IDLE`), so that no request waits for a scrape. Where
-others want all of the processors, it comes a quarter of a second later.
+The answer is made in turns of a tenth of a millisecond with rests in between, so that no request waits for a scrape;
+of a hundred thousand samples it comes a tenth of a second later for that.
 
 ## Metrics of your application
 
