@@ -28,6 +28,7 @@ impl Cells {
     }
 
     /// All words.
+    #[inline]
     #[must_use]
     pub(crate) fn words(&self) -> &[AtomicU64] {
         match &self.backing {

@@ -43,6 +43,7 @@ macro_rules! fields {
         impl Header<'_> {
             $(
                 $(#[$doc])*
+                #[inline]
                 #[must_use]
                 pub fn $get(&self) -> u64 {
                     self.words[FIRST_FIELD + $offset].load(Acquire)
@@ -90,6 +91,7 @@ fields! {
 }
 
 impl<'a> Header<'a> {
+    #[inline]
     pub(crate) fn new(words: &'a [AtomicU64]) -> Header<'a> {
         Header { words: &words[..WORDS] }
     }
@@ -111,6 +113,7 @@ impl<'a> Header<'a> {
     }
 
     /// Note `index`, which is below [`NOTES`].
+    #[inline]
     #[must_use]
     pub fn note(&self, index: usize) -> Note<'a> {
         let (notes, _) = self.words[FIRST_NOTE..].as_chunks::<{ note::WORDS }>();

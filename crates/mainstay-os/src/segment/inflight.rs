@@ -140,6 +140,7 @@ pub struct InFlightTable<'a> {
 }
 
 impl<'a> InFlightTable<'a> {
+    #[inline]
     pub(crate) fn new(words: &'a [AtomicU64], high: &'a AtomicU64) -> InFlightTable<'a> {
         InFlightTable { words, high }
     }
@@ -150,11 +151,13 @@ impl<'a> InFlightTable<'a> {
         self.words.len() / ENTRY_WORDS
     }
 
+    #[inline]
     fn entry(&self, index: usize) -> Option<&'a [AtomicU64; ENTRY_WORDS]> {
         self.words.as_chunks().0.get(index)
     }
 
     /// Publishes a request in entry `index`, which the holder of the slot keeps free for it.
+    #[inline]
     pub fn begin(&self, index: usize, request: &Started<'_>) {
         let Some(entry) = self.entry(index) else { return };
         if self.high.load(Relaxed) <= index as u64 {
@@ -182,6 +185,7 @@ impl<'a> InFlightTable<'a> {
     }
 
     /// Ends the request in entry `index`.
+    #[inline]
     pub fn end(&self, index: usize) {
         let Some(entry) = self.entry(index) else { return };
         let sequence = entry[STATE].load(Relaxed) & !STATE_MASK;
@@ -245,6 +249,7 @@ impl InFlight {
 }
 
 /// Two words of address, and one of family and port.
+#[inline]
 fn store_ip(words: &[AtomicU64], ip: Option<IpAddr>, socket: Option<SocketAddr>) {
     let (family, bits) = match ip {
         None => return words[2].store(0, Relaxed),

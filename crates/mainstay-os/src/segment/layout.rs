@@ -3,8 +3,9 @@
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};
 use super::limits::Geometry;
+use super::places::Places;
 use super::register::Capacity;
-use super::{board, failures, header, inflight, measures, ring, slot};
+use super::{board, header};
 use std::fmt;
 
 /// `mainstay` in ASCII.
@@ -95,13 +96,7 @@ impl Layout {
 
     /// Words of one slot.
     pub(crate) fn slot_words(self) -> usize {
-        slot::FIXED_WORDS
-            + self.counters.next_multiple_of(8)
-            + measures::words(self.metrics)
-            + slot::METER_WORDS
-            + failures::WORDS
-            + self.in_flight * inflight::ENTRY_WORDS
-            + self.ring_bytes.map(ring::words).iter().sum::<usize>()
+        Places::of(&self).words()
     }
 
     /// Whether these sizes can be those of a segment. Holds for sizes that a stranger wrote, too:

@@ -66,6 +66,7 @@ impl Mapping {
         Ok(Mapping { base, len: words })
     }
 
+    #[inline]
     pub(crate) fn words(&self) -> &[AtomicU64] {
         // SAFETY: `base` is page-aligned, valid for `len` words until drop, every bit pattern is a
         // valid word, the memfd is sealed against shrinking, and all processes use atomics on it.

@@ -127,6 +127,7 @@ pub struct Measures<'a> {
 }
 
 impl<'a> Measures<'a> {
+    #[inline]
     pub(crate) fn new(words: &'a [AtomicU64], capacity: Capacity) -> Measures<'a> {
         Measures { words, capacity }
     }

@@ -36,6 +36,7 @@ mod measures;
 mod meter;
 mod note;
 mod pin;
+mod places;
 mod register;
 mod ring;
 mod sequence;
@@ -78,6 +79,7 @@ pub(crate) mod atomic {
     pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
 }
 
+use places::Places;
 use std::sync::Arc;
 
 /// A mapped segment. Cloning shares the mapping.
@@ -85,8 +87,9 @@ use std::sync::Arc;
 pub struct Segment {
     cells: Arc<Cells>,
     layout: Layout,
-    /// Words of a slot, computed once: every request asks for its slot.
-    stride: usize,
+    /// Where slots begin and the parts of each are, computed once: every request asks for its slot.
+    first_slot: usize,
+    places: Arc<Places>,
     /// Where the table of rate limits begins, and its parts, computed once for the same reason.
     first_limit: usize,
     limits: limits::Geometry,
@@ -110,9 +113,10 @@ impl Segment {
     }
 
     fn of(cells: Arc<Cells>, layout: Layout) -> Segment {
-        let (stride, first_limit) = (layout.slot_words(), layout.first_limit());
+        let (first_slot, first_limit) = (layout.first_slot(), layout.first_limit());
+        let places = Arc::new(Places::of(&layout));
         let limits = limits::Geometry::new(layout.limits);
-        Segment { cells, layout, stride, first_limit, limits }
+        Segment { cells, layout, first_slot, places, first_limit, limits }
     }
 
     /// The sizes this segment was made with.
@@ -122,6 +126,7 @@ impl Segment {
     }
 
     /// The service-wide part, written by the supervisor alone.
+    #[inline]
     #[must_use]
     pub fn header(&self) -> Header<'_> {
         Header::new(self.cells.words())
@@ -154,13 +159,15 @@ impl Segment {
     }
 
     /// Slot `index`, or `None` beyond [`Layout::slots`].
+    #[inline]
     #[must_use]
     pub fn slot(&self, index: usize) -> Option<Slot<'_>> {
         if index >= self.layout.slots {
             return None;
         }
-        let begin = self.layout.first_slot() + index * self.stride;
-        Some(Slot::new(&self.cells.words()[begin..begin + self.stride], self.layout))
+        let begin = self.first_slot(index);
+        let words = &self.cells.words()[begin..begin + self.places.words()];
+        Some(Slot::new(words, &self.places))
     }
 
     /// The cells of series `index` of this kind in slot `slot`, for whoever holds that; a histogram is
@@ -172,8 +179,14 @@ impl Segment {
         if kind == Kind::Histogram {
             view.measures().open(index);
         }
-        let slot = self.layout.first_slot() + slot * self.stride;
-        Some(Pin::new(Arc::clone(&self.cells), slot + view.first_measure() + begin))
+        let begin = self.first_slot(slot) + self.places.measures.start + begin;
+        Some(Pin::new(Arc::clone(&self.cells), begin))
+    }
+
+    /// The first word of slot `index`.
+    #[inline]
+    fn first_slot(&self, index: usize) -> usize {
+        self.first_slot + index * self.places.words()
     }
 
     /// Every slot in order of its index.

@@ -42,6 +42,7 @@ impl NoteRead {
 }
 
 impl<'a> Note<'a> {
+    #[inline]
     pub(crate) fn new(words: &'a [AtomicU64; WORDS]) -> Note<'a> {
         Note { words }
     }

@@ -56,10 +56,12 @@ pub struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
+    #[inline]
     pub(crate) fn new(words: &'a [AtomicU64]) -> Ring<'a> {
         Ring { words }
     }
 
+    #[inline]
     fn data(&self) -> &'a [AtomicU64] {
         &self.words[FIXED_WORDS..]
     }

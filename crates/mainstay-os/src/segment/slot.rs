@@ -4,18 +4,13 @@ use super::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
+use super::places::Places;
 use super::settle::{self, Settlement};
-use super::{
-    ENTRIES, Failures, InFlightTable, Layout, Measures, Meter, Ring, failures, inflight, measures,
-    meter, ring,
-};
+use super::{Failures, InFlightTable, Measures, Meter, Ring};
 
 /// Assignment, progress and settlement lines, a cache line pair each so that their writers do not
 /// disturb each other.
 pub(crate) const FIXED_WORDS: usize = 48;
-
-/// Words of all meters, one for each entry of the board.
-pub(crate) const METER_WORDS: usize = ENTRIES * meter::WORDS;
 
 /// What the holder of a slot is doing. Written by the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,12 +82,13 @@ pub struct Burnt {
 #[derive(Clone, Copy, Debug)]
 pub struct Slot<'a> {
     words: &'a [AtomicU64],
-    layout: Layout,
+    places: &'a Places,
 }
 
 impl<'a> Slot<'a> {
-    pub(crate) fn new(words: &'a [AtomicU64], layout: Layout) -> Slot<'a> {
-        Slot { words, layout }
+    #[inline]
+    pub(crate) fn new(words: &'a [AtomicU64], places: &'a Places) -> Slot<'a> {
+        Slot { words, places }
     }
 
     /// Hands the slot to a new holder: live gauges and in-flight entries of the last one are
@@ -226,11 +222,13 @@ impl<'a> Slot<'a> {
     }
 
     /// A request began.
+    #[inline]
     pub fn request_began(&self) {
         self.words[GAUGE_IN_FLIGHT].fetch_add(1, Relaxed);
     }
 
     /// A request ended.
+    #[inline]
     pub fn request_ended(&self) {
         self.words[GAUGE_IN_FLIGHT].fetch_sub(1, Relaxed);
     }
@@ -246,6 +244,7 @@ impl<'a> Slot<'a> {
     }
 
     /// Adds to counter `index` and returns its new value; an index beyond the block is ignored.
+    #[inline]
     pub fn add(&self, index: usize, by: u64) -> u64 {
         self.counters().get(index).map_or(0, |cell| cell.fetch_add(by, Relaxed).wrapping_add(by))
     }
@@ -263,24 +262,16 @@ impl<'a> Slot<'a> {
         self.counters().get(index).map_or(value, |cell| cell.fetch_max(value, Relaxed))
     }
 
+    #[inline]
     fn counters(&self) -> &'a [AtomicU64] {
-        &self.words[FIXED_WORDS..FIXED_WORDS + self.layout.counters]
-    }
-
-    pub(crate) fn first_measure(&self) -> usize {
-        FIXED_WORDS + self.layout.counters.next_multiple_of(8)
-    }
-
-    fn first_meter(&self) -> usize {
-        self.first_measure() + measures::words(self.layout.metrics)
+        &self.words[self.places.counters.clone()]
     }
 
     /// What the holder measures of each series of the register.
     #[inline]
     #[must_use]
     pub fn measures(&self) -> Measures<'a> {
-        let words = &self.words[self.first_measure()..self.first_meter()];
-        Measures::new(words, self.layout.metrics)
+        Measures::new(&self.words[self.places.measures.clone()], self.places.metrics)
     }
 
     /// The cell of the bin that a value, billionths of a unit, belongs into: for settlements. Where
@@ -289,12 +280,11 @@ impl<'a> Slot<'a> {
     #[must_use]
     pub fn bin_cell(&self, histogram: usize, value: u64) -> usize {
         let place = self.measures().place(histogram, value);
-        place.map_or(usize::MAX, |place| self.layout.counters.next_multiple_of(8) + place)
+        place.map_or(usize::MAX, |place| self.places.measures.start - FIXED_WORDS + place)
     }
 
     fn meters(&self) -> impl Iterator<Item = Meter<'a>> + use<'a> {
-        let begin = self.first_meter();
-        let (meters, _) = self.words[begin..begin + METER_WORDS].as_chunks();
+        let (meters, _) = self.words[self.places.meters.clone()].as_chunks();
         meters.iter().map(Meter::new)
     }
 
@@ -304,36 +294,29 @@ impl<'a> Slot<'a> {
         self.meters().nth(index)
     }
 
-    fn first_failure(&self) -> usize {
-        self.first_meter() + METER_WORDS
-    }
-
     /// The last requests that failed, those of earlier holders too.
     #[must_use]
     pub fn failures(&self) -> Failures<'a> {
-        let begin = self.first_failure();
-        let words = self.words[begin..begin + failures::WORDS].try_into();
+        let words = self.words[self.places.failures.clone()].try_into();
         Failures::new(words.expect("a slot has room for its failures"))
     }
 
     /// The requests that the holder has in flight.
+    #[inline]
     #[must_use]
     pub fn in_flight(&self) -> InFlightTable<'a> {
-        let begin = self.first_failure() + failures::WORDS;
-        let len = self.layout.in_flight * inflight::ENTRY_WORDS;
-        InFlightTable::new(&self.words[begin..begin + len], &self.words[IN_FLIGHT_HIGH])
+        let words = &self.words[self.places.in_flight.clone()];
+        InFlightTable::new(words, &self.words[IN_FLIGHT_HIGH])
     }
 
     /// The slot's ring of this index: records on their way to the drainer.
     ///
     /// # Panics
     /// When `index` is not below [`super::RINGS`].
+    #[inline]
     #[must_use]
     pub fn ring(&self, index: usize) -> Ring<'a> {
-        let sizes = self.layout.ring_bytes.map(ring::words);
-        let behind: usize = sizes[index..].iter().sum();
-        let begin = self.words.len() - behind;
-        Ring::new(&self.words[begin..begin + sizes[index]])
+        Ring::new(&self.words[self.places.rings[index].clone()])
     }
 
     /// Ends a request: frees its entry, hands its record over and counts it, **all or nothing**,
@@ -353,6 +336,6 @@ impl<'a> Slot<'a> {
     /// Counter `index`, or behind the counters a bin of a histogram; for settlements.
     #[inline]
     pub(crate) fn cell(&self, index: usize) -> Option<&'a AtomicU64> {
-        self.words[FIXED_WORDS..self.first_meter()].get(index)
+        self.words[FIXED_WORDS..self.places.meters.start].get(index)
     }
 }

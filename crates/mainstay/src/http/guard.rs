@@ -52,10 +52,16 @@ where
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // After a panic the state is dropped with the request and never polled again.
-        match panics::caught(|| step(self.as_mut(), cx)) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(response))) => Poll::Ready(response.map(|body| Answer::App { body })),
-            Ok(Poll::Ready(Err(panic))) | Err(panic) => Poll::Ready(internal_error(panic)),
+        // By reference: what the catcher gives back by value is moved more often.
+        let mut polled = Poll::Pending;
+        match (panics::caught(|| polled = step(self.as_mut(), cx)), polled) {
+            (Ok(()), Poll::Pending) => Poll::Pending,
+            (Ok(()), Poll::Ready(Ok(response))) => {
+                Poll::Ready(response.map(|body| Answer::App { body }))
+            }
+            (Ok(()), Poll::Ready(Err(panic))) | (Err(panic), _) => {
+                Poll::Ready(internal_error(panic))
+            }
         }
     }
 }

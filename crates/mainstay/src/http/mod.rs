@@ -20,6 +20,7 @@ pub(crate) mod seen;
 pub(crate) mod stack;
 pub(crate) mod strict;
 pub(crate) mod traceparent;
+mod value;
 pub(crate) mod waited;
 pub(crate) mod watched;
 

@@ -7,6 +7,7 @@ use super::context::{Context, current};
 use super::errors::{ErrorId, report};
 use super::limit::concurrent::Held;
 use super::page::Page;
+use super::value;
 use super::watched::Watched;
 use crate::clock;
 use crate::event::Event;
@@ -148,11 +149,14 @@ fn note_answer<B>(response: &mut Response<B>, page: &mut Page, conn: &Watched, h
     }
     if let Some(context) = &page.context {
         let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::from_bytes(context.id.as_bytes()) {
+        let field = |text: &[u8]| {
+            HeaderValue::from_maybe_shared(value::shared(|out| out.extend_from_slice(text)))
+        };
+        if let Ok(id) = field(context.id.as_bytes()) {
             headers.insert(REQUEST_ID, id);
         }
         if context.trace.parent.is_some()
-            && let Ok(trace) = HeaderValue::try_from(context.trace.to_string())
+            && let Ok(trace) = field(&context.trace.traceparent())
         {
             headers.insert(TRACEPARENT, trace);
         }

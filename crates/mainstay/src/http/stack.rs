@@ -261,7 +261,8 @@ where
                 let limiter = &this.layers.limiter;
                 held = limiter.answered(this.admitted, conn.recorder(), &mut response);
                 // Every error that nobody shaped gets its form.
-                this.layers.stage.pass(response)
+                this.layers.stage.pass(&mut response);
+                response
             })
         });
         let response = ready!(answered);

@@ -49,12 +49,33 @@ fn four(n: u64) -> [u8; 4] {
 
 #[inline(never)]
 fn push_long(out: &mut Vec<u8>, n: u64) {
-    if n < 100_000_000 {
-        push(out, n / 10_000);
-    } else {
-        push_long(out, n / 10_000);
+    if n >= EIGHT {
+        push_long(out, n / EIGHT);
+        return out.extend_from_slice(&(eight(n % EIGHT) | ZEROS).to_le_bytes());
     }
-    out.extend_from_slice(&four(n));
+    let digits = eight(n);
+    // Written as a whole word without its zeros in front, and shortened: less than copying a few bytes.
+    let leading = digits.trailing_zeros() / 8 * 8;
+    let end = out.len() + 8 - leading as usize / 8;
+    out.extend_from_slice(&((digits | ZEROS) >> (leading % 64)).to_le_bytes());
+    out.truncate(end);
+}
+
+/// The first number of nine digits.
+const EIGHT: u64 = 100_000_000;
+/// Eight times `0`.
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+
+/// The eight digits of a number below [`EIGHT`] as a word, the first in its lowest byte.
+#[inline(always)]
+fn eight(n: u64) -> u64 {
+    // Two numbers of four digits stand side by side in it, then four of two, then eight of one. The factors
+    // are the reciprocals of 100 and 10, exact for numbers that small.
+    let fours = (n / 10_000) | ((n % 10_000) << 32);
+    let high = ((fours * 5_243) >> 19) & 0x7f_0000_007f;
+    let twos = high | ((fours - high * 100) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((twos - tens * 10) << 8)
 }
 
 #[cfg(test)]
@@ -69,6 +90,12 @@ mod tests {
             let mut out = Vec::new();
             push(&mut out, n);
             assert_eq!(String::from_utf8(out).unwrap(), n.to_string());
+        }
+        // Each of the words that eight digits are made by.
+        for n in (0..10_000).flat_map(|n| [n, n * 10_000, n * 10_001, 1_000_000_000 + n]) {
+            let mut out = b"before".to_vec();
+            push(&mut out, n);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("before{n}"));
         }
         assert_eq!((two(1_207), three(1_042)), (*b"07", *b"042"));
     }

@@ -9,7 +9,7 @@ pub(crate) mod access;
 pub(crate) mod bridge;
 pub(crate) mod digits;
 mod ecs;
-mod escape;
+pub(crate) mod escape;
 mod export;
 pub(crate) mod levels;
 pub(crate) mod line;

@@ -2,6 +2,7 @@
 
 use super::id::{self, RequestId};
 use super::{Context, RequestContext};
+use crate::http::traceparent;
 use http::Extensions;
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
@@ -94,6 +95,18 @@ impl TraceContext {
         id::hex(self.trace_id)
     }
 
+    /// The value of a `traceparent` field, version 00.
+    #[inline]
+    pub(crate) fn traceparent(&self) -> [u8; traceparent::LENGTH] {
+        let mut text = [b'-'; traceparent::LENGTH];
+        let [_, _, _, _, _, _, flags @ ..] = id::hex::<4, 8>([0, 0, 0, self.flags]);
+        text[..2].copy_from_slice(b"00");
+        text[3..35].copy_from_slice(&self.trace_hex());
+        text[36..52].copy_from_slice(&self.span_hex());
+        text[53..].copy_from_slice(&flags);
+        text
+    }
+
     /// The request's span as 16 hex digits.
     #[inline]
     pub(crate) fn span_hex(&self) -> [u8; 16] {
@@ -109,9 +122,7 @@ fn nonzero() -> u64 {
 impl Display for TraceContext {
     /// The value of a `traceparent` field, version 00.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (trace, span) = (self.trace_hex(), self.span_hex());
-        let [trace, span] = [&trace[..], &span].map(|it| str::from_utf8(it).unwrap_or_default());
-        write!(f, "00-{trace}-{span}-{:02x}", self.flags)
+        f.write_str(str::from_utf8(&self.traceparent()).unwrap_or_default())
     }
 }
 

@@ -58,14 +58,15 @@ impl Stage {
 
     /// Lets an answer pass, or gives it its form, if the request that is current here failed.
     #[inline(always)]
-    pub(crate) fn pass<B>(&self, response: Response<Answer<B>>) -> Response<Answer<B>>
+    pub(crate) fn pass<B>(&self, response: &mut Response<Answer<B>>)
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
     {
-        if response.status().as_u16() < 400 {
-            return response;
+        // In its place: a good answer is not moved.
+        if response.status().as_u16() >= 400 {
+            let bare = std::mem::replace(response, Response::new(Answer::Layer { bytes: None }));
+            *response = self.shape(&Asked { context: RequestContext::current() }, bare);
         }
-        self.shape(&Asked { context: RequestContext::current() }, response)
     }
 }
 

@@ -143,8 +143,8 @@ impl Site {
         let context = RequestContext::new(context);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let answer = guard::call(&mut self.app, request).await;
-            let answer = context.in_scope(|| self.stage.pass(answer));
+            let mut answer = guard::call(&mut self.app, request).await;
+            context.in_scope(|| self.stage.pass(&mut answer));
             let (parts, body) = answer.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
             let body = String::from_utf8(body.into()).unwrap();

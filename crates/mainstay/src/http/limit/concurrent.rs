@@ -85,6 +85,7 @@ impl Limiter {
             text: format!("{most} at once"),
             scope: scope.into(),
             amount: most,
+            told: most.into(),
             window: TOLD_TOGETHER,
             counted: self
                 .log

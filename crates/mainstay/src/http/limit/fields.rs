@@ -1,28 +1,26 @@
 //! What answers tell of limits: the fields of the IETF's draft, in its tenth and in older forms, and the
 //! customary `X-RateLimit-*`.
 
+use crate::http::value;
 use crate::limits::settings::Fields;
-use crate::log::digits;
+use crate::log::{digits, escape};
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+// Each is put into the map as it stands here: to clone a name costs as much as to write it.
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// Of draft 6.
-const DRAFT_6: [HeaderName; 3] = [
-    HeaderName::from_static("ratelimit-limit"),
-    HeaderName::from_static("ratelimit-remaining"),
-    HeaderName::from_static("ratelimit-reset"),
-];
-/// The customary ones, and that of the newest draft.
-const BOTH: [HeaderName; 4] = [
-    HeaderName::from_static("x-ratelimit-limit"),
-    HeaderName::from_static("x-ratelimit-remaining"),
-    HeaderName::from_static("x-ratelimit-reset"),
-    HeaderName::from_static("ratelimit"),
-];
+const RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+/// The customary ones.
+const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// A limit that an answer tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Item<'a> {
     pub(crate) name: &'a str,
     pub(crate) amount: u64,
@@ -40,51 +38,82 @@ impl Item<'_> {
     }
 }
 
+/// Values that are the same for every answer, as far as they were made before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known<'a> {
+    /// What [`policy`] gives for all items.
+    pub(super) policy: Option<&'a HeaderValue>,
+    /// The amount of the first one.
+    pub(super) amount: Option<&'a HeaderValue>,
+}
+
 /// Most fields that an answer tells of limits in, `Retry-After` among them.
 const MOST: usize = 6;
 
 /// Writes what `fields` asks for: of all items where there is room for them, else of the `first`.
-/// `reset_at` is when there is more of that one, seconds since the epoch. `policy` is what [`policy`] gives
-/// for these items, where it is known.
-pub(crate) fn write(
+/// `reset_at` is when there is more of that one, seconds since the epoch. `known` is what was made before.
+pub(super) fn write(
     headers: &mut HeaderMap,
     fields: Fields,
     items: &[Item<'_>],
     first: &Item<'_>,
     reset_at: u64,
-    policy: Option<&HeaderValue>,
+    known: Known<'_>,
 ) {
+    if fields == Fields::Off {
+        return;
+    }
     headers.reserve(MOST);
-    let mut values =
-        Values { text: Vec::with_capacity(64 + 48 * items.len()), ends: [0; MOST], count: 0 };
-    let names: &[HeaderName] = match fields {
-        Fields::Both => &BOTH,
-        Fields::XRateLimit => &BOTH[..3],
-        Fields::Draft10 | Fields::Draft7 => &BOTH[3..4],
-        Fields::Draft6 => &DRAFT_6,
-        Fields::Off => return,
-    };
     let Item { amount, remaining, reset, .. } = *first;
-    match fields {
-        Fields::Both | Fields::XRateLimit => values.numbers([amount, remaining, reset_at]),
-        Fields::Draft6 => values.numbers([amount, remaining, reset]),
-        _ => {}
-    }
-    match fields {
-        Fields::Both | Fields::Draft10 => {
-            values.put(|text| list(text, items, |it| [(b";r=", it.remaining), (b";t=", it.reset)]));
+    let mut ends = [0; 3];
+    let text = value::shared(|text| {
+        let reset_at = if fields == Fields::Draft6 { reset } else { reset_at };
+        if matches!(fields, Fields::Both | Fields::XRateLimit | Fields::Draft6) {
+            if known.amount.is_none() {
+                digits::push(text, amount);
+            }
+            ends[0] = text.len();
+            digits::push(text, remaining);
+            ends[1] = text.len();
+            digits::push(text, reset_at);
+            ends[2] = text.len();
         }
-        Fields::Draft7 => values.put(|text| {
-            let all = format!("limit={amount}, remaining={remaining}, reset={reset}");
-            text.extend_from_slice(all.as_bytes());
-        }),
-        _ => {}
+        match fields {
+            Fields::Both | Fields::Draft10 => {
+                list(text, items, |it| [(b";r=", it.remaining), (b";t=", it.reset)]);
+            }
+            Fields::Draft7 => {
+                let all = format!("limit={amount}, remaining={remaining}, reset={reset}");
+                text.extend_from_slice(all.as_bytes());
+            }
+            Fields::XRateLimit | Fields::Draft6 | Fields::Off => {}
+        }
+    });
+    let mut values = Values { text, from: 0 };
+    if let Fields::Both | Fields::XRateLimit = fields {
+        let [limit, remaining, reset] = ends;
+        match known.amount {
+            Some(amount) => _ = headers.insert(X_RATELIMIT_LIMIT, amount.clone()),
+            None => values.insert(headers, X_RATELIMIT_LIMIT, limit),
+        }
+        values.insert(headers, X_RATELIMIT_REMAINING, remaining);
+        values.insert(headers, X_RATELIMIT_RESET, reset);
     }
-    values.insert(headers, names);
-    if fields != Fields::XRateLimit {
-        let known = policy.cloned().or_else(|| self::policy(fields, items));
-        known.map(|value| headers.insert(RATELIMIT_POLICY, value));
+    match fields {
+        Fields::Both | Fields::Draft10 | Fields::Draft7 => values.insert_rest(headers, RATELIMIT),
+        Fields::Draft6 => {
+            let [limit, remaining, _] = ends;
+            match known.amount {
+                Some(amount) => _ = headers.insert(RATELIMIT_LIMIT, amount.clone()),
+                None => values.insert(headers, RATELIMIT_LIMIT, limit),
+            }
+            values.insert(headers, RATELIMIT_REMAINING, remaining);
+            values.insert_rest(headers, RATELIMIT_RESET);
+        }
+        Fields::XRateLimit | Fields::Off => return,
     }
+    let policy = known.policy.cloned().or_else(|| self::policy(fields, items));
+    policy.map(|value| headers.insert(RATELIMIT_POLICY, value));
 }
 
 /// The value of `RateLimit-Policy`, which says the same of the same limits each time.
@@ -111,45 +140,43 @@ pub(super) fn at_once(headers: &mut HeaderMap, fields: Fields, item: &Item<'_>, 
     list(&mut state, &[*item], |_| [(b";r=", 0), (b";t=", wait)]);
     list(&mut policy, &[*item], |it| [(b";q=", it.amount)]);
     policy.extend_from_slice(b";qu=\"concurrent-requests\"");
-    for (name, text) in [(&BOTH[3], state), (&RATELIMIT_POLICY, policy)] {
+    for (name, text) in [(RATELIMIT, state), (RATELIMIT_POLICY, policy)] {
         if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
-            headers.insert(name.clone(), value);
+            headers.insert(name, value);
         }
     }
 }
 
-/// Values of fields, written one behind the other into memory that they then share: nearly every answer has
+/// Values of fields, written one behind the other into memory that they share: nearly every answer has
 /// them.
 struct Values {
-    text: Vec<u8>,
-    /// Where each of them ends.
-    ends: [usize; MOST],
-    count: usize,
+    /// What is not yet taken.
+    text: Bytes,
+    /// How much was.
+    from: usize,
 }
 
 impl Values {
-    fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.text);
-        self.ends[self.count] = self.text.len();
-        self.count += 1;
+    /// Puts what was written up to `end` into a field.
+    #[inline]
+    fn insert(&mut self, headers: &mut HeaderMap, name: HeaderName, end: usize) {
+        let value = self.text.split_to(end - self.from);
+        self.from = end;
+        put(headers, name, value);
     }
 
-    fn numbers(&mut self, numbers: [u64; 3]) {
-        for number in numbers {
-            self.put(|text| digits::push(text, number));
-        }
+    /// Puts all that is left into a field.
+    #[inline]
+    fn insert_rest(self, headers: &mut HeaderMap, name: HeaderName) {
+        put(headers, name, self.text);
     }
+}
 
-    fn insert(self, headers: &mut HeaderMap, names: &[HeaderName]) {
-        let shared = Bytes::from(self.text);
-        let mut from = 0;
-        for (name, to) in names.iter().zip(&self.ends[..self.count]) {
-            // Names of limits are made of what a field may hold.
-            if let Ok(value) = HeaderValue::from_maybe_shared(shared.slice(from..*to)) {
-                headers.insert(name.clone(), value);
-            }
-            from = *to;
-        }
+#[inline]
+fn put(headers: &mut HeaderMap, name: HeaderName, value: Bytes) {
+    // Names of limits are made of what a field may hold.
+    if let Ok(value) = HeaderValue::from_maybe_shared(value) {
+        headers.insert(name, value);
     }
 }
 
@@ -160,10 +187,14 @@ fn list<const N: usize>(
     parameters: impl Fn(&Item<'_>) -> [(&'static [u8; 3], u64); N],
 ) {
     for (at, item) in items.iter().enumerate() {
-        text.extend_from_slice(if at == 0 { &b"\""[..] } else { b", \"" });
-        let is_plain = |it: &u8| matches!(it, b' '..=b'~' if !matches!(it, b'"' | b'\\'));
-        if item.name.bytes().all(|it| is_plain(&it)) {
-            text.extend_from_slice(item.name.as_bytes());
+        // Of known length, so that the copy is a store.
+        match at {
+            0 => text.push(b'"'),
+            _ => text.extend_from_slice(b", \""),
+        }
+        // What JSON would not change is what such a String may hold as it is.
+        if escape::is_clean(item.name.as_bytes()) {
+            escape::copy(text, item.name.as_bytes());
         } else {
             push_escaped(text, item.name);
         }
@@ -203,12 +234,29 @@ mod tests {
 
     fn written(fields: Fields, items: &[Item<'_>]) -> Vec<String> {
         let mut headers = HeaderMap::new();
-        write(&mut headers, fields, items, &items[0], 1_700_000_030, None);
+        write(&mut headers, fields, items, &items[0], 1_700_000_030, Known::default());
         headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
     }
 
     const DAY: Item<'_> =
         Item { name: "default", amount: 100, window: 60, remaining: 50, reset: 30 };
+
+    #[test]
+    fn what_was_made_before_changes_no_field() {
+        let other = Item { name: "/a", amount: 5, window: 1, remaining: 0, reset: 1 };
+        for fields in [Fields::Both, Fields::Draft10, Fields::XRateLimit, Fields::Draft6] {
+            let items = [DAY, other];
+            let (policy, amount) = (policy(fields, &items), HeaderValue::from(DAY.amount));
+            let known = Known { policy: policy.as_ref(), amount: Some(&amount) };
+            let mut headers = HeaderMap::new();
+            write(&mut headers, fields, &items, &DAY, 1_700_000_030, known);
+            let with: Vec<_> = headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                .collect();
+            assert_eq!(with, written(fields, &items));
+        }
+    }
 
     #[test]
     fn each_form_has_its_fields() {

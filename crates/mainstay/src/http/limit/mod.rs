@@ -12,6 +12,7 @@ mod refusal;
 #[cfg_attr(not(feature = "redis"), path = "alone.rs")]
 mod remote;
 pub(crate) mod route;
+mod shown;
 mod tell;
 
 pub(crate) use refusal::Quota;
@@ -31,17 +32,20 @@ use crate::metrics::{Counter, families};
 use ban::Warden;
 use bytes::Bytes;
 use concurrent::{AtOnce, Held};
-use fields::Item;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use mainstay_os::segment::{Hit, Policy, Scope, Verdict};
 use refusal::Refusal;
 use route::Noted;
+pub(crate) use shown::Admitted;
+use shown::{Group, Shown};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Limits that an answer tells of; of more it tells of those that are nearest to their end.
 const TOLD: usize = 4;
+/// As many as most requests meet at most.
+const FEW: usize = 2;
 const SECOND: u64 = 1_000_000_000;
 
 /// The limits of one process.
@@ -59,8 +63,8 @@ pub(crate) struct Limiter {
     is_active: bool,
     /// What is told of each limit, and its counts, by its index.
     kept: Vec<Kept>,
-    /// What is told of the limits of each group of the plan whatever is left of them.
-    policies: Vec<HeaderValue>,
+    /// The groups of the plan.
+    groups: Vec<Group>,
     flood: Mutex<Flood>,
     /// What counts for several hosts.
     remote: Option<remote::Remote>,
@@ -75,6 +79,8 @@ struct Kept {
     text: String,
     scope: Box<str>,
     amount: u64,
+    /// The same as the value of a field.
+    told: HeaderValue,
     /// Seconds.
     window: u64,
     /// Policy and scope, hashed.
@@ -141,25 +147,6 @@ impl From<Decided> for Entered {
     }
 }
 
-/// What is to be told of limits that admitted a request.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Admitted {
-    wall: u64,
-    count: usize,
-    shown: [Shown; TOLD],
-    /// The group of the plan, where these are all its limits.
-    group: Option<usize>,
-}
-
-/// One of them.
-#[derive(Clone, Copy, Debug, Default)]
-struct Shown {
-    limit: u32,
-    remaining: u32,
-    /// Nanoseconds until there is more.
-    reset: u64,
-}
-
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limiter").field("is_active", &self.is_active).finish_non_exhaustive()
@@ -187,7 +174,7 @@ impl Limiter {
             is_active: settings.enabled && (!plan.is_empty() || settings.concurrency > 0),
             at_once: None,
             kept: Vec::new(),
-            policies: Vec::new(),
+            groups: Vec::new(),
             flood: Mutex::new(Flood::new(1_000_000 / workers.max(1))),
             remote: remote::Remote::of(&settings, &plan, &log)?,
             own: Mutex::default(),
@@ -199,7 +186,7 @@ impl Limiter {
         };
         let kept = limiter.plan.all().map(|met| limiter.keep(met)).collect();
         limiter.kept = kept;
-        limiter.policies = (0..=limiter.plan.rules.len()).map(|it| limiter.policy(it)).collect();
+        limiter.groups = (0..=limiter.plan.rules.len()).map(|it| limiter.group(it)).collect();
         limiter.at_once_of_settings();
         Ok(Arc::new(limiter))
     }
@@ -262,14 +249,17 @@ impl Limiter {
         // Most requests meet few limits, and room for many costs.
         let decided = match self.plan.application.len() + of_path.len() {
             0 => Ok(Admitted::default()),
-            1..=TOLD => self.decide::<TOLD>(asked, who, met()),
+            1..=FEW => self.decide::<FEW>(asked, who, met()),
+            most if most <= TOLD => self.decide::<TOLD>(asked, who, met()),
             _ => self.decide::<MOST>(asked, who, met()),
         };
         match decided {
             Ok(mut admitted) => {
-                self.try_out(asked, who, met().filter(|met| met.dry_run));
-                let all = self.enforced(group).count();
-                admitted.group = (all == admitted.count).then_some(group);
+                let all = &self.groups[group];
+                if all.tries {
+                    self.try_out(asked, who, met().filter(|met| met.dry_run));
+                }
+                admitted.group = (all.enforced == admitted.count).then_some(group);
                 Ok(admitted)
             }
             Err(refusal) => {
@@ -462,61 +452,13 @@ impl Limiter {
         }
     }
 
-    fn add_fields(&self, admitted: &Admitted, noted: Option<&Noted>, headers: &mut HeaderMap) {
-        let shown = &admitted.shown[..admitted.count];
-        let noted = noted.map_or(&[][..], |it| &it.shown);
-        let own = (!noted.is_empty()).then(|| self.own());
-        let of_plan = shown.iter().map(|it| (&self.kept[it.limit as usize], it));
-        let of_code = noted
-            .iter()
-            .filter_map(|it| Some((own.as_ref()?.get(it.limit as usize - self.kept.len())?, it)));
-        let items: Vec<_> = of_plan.chain(of_code).map(|(kept, it)| kept.item(it)).collect();
-        // Flask-Limiter shows the first limit that is not the whole application's.
-        let first = if self.settings.flask {
-            items.iter().find(|it| !self.plan.application.iter().any(|met| *met.name == *it.name))
-        } else {
-            items.iter().min_by(|one, other| one.part().total_cmp(&other.part()))
-        };
-        let Some(first) = first.or(items.first()) else { return };
-        let reset = shown.iter().chain(noted).zip(&items).find(|(_, it)| *it == first);
-        let reset = reset.map_or(0, |(it, _)| it.reset);
-        let wall = admitted.wall.max(noted.first().map_or(0, |_| crate::clock::wall()));
-        let reset_at = self.reset_at(wall, reset);
-        let policy = admitted.group.filter(|_| noted.is_empty());
-        let policy = policy.and_then(|group| self.policies.get(group));
-        fields::write(headers, self.settings.fields, &items, first, reset_at, policy);
-        if self.settings.flask && self.settings.fields != Fields::Off {
-            refusal::retry_later(headers, reset / SECOND + 1);
-        }
-    }
-
-    /// When there is more, seconds since the epoch.
-    fn reset_at(&self, wall: u64, reset: u64) -> u64 {
-        let at = wall.saturating_add(reset);
-        if self.settings.flask { at / SECOND + 1 } else { at.div_ceil(SECOND) }
-    }
-
-    /// The limits of a group of the plan that refuse, and of which answers tell.
-    #[inline]
-    fn enforced(&self, group: usize) -> impl Iterator<Item = &Met> {
-        let all = self.plan.application.iter().chain(self.plan.of_group(group));
-        all.filter(|met| !met.dry_run)
-    }
-
-    /// The field that tells of them whatever is left of them.
-    fn policy(&self, group: usize) -> HeaderValue {
-        let whole = Shown::default();
-        let items = self.enforced(group).map(|met| self.kept[met.index].item(&whole));
-        let value = fields::policy(self.settings.fields, &items.collect::<Vec<_>>());
-        value.unwrap_or(HeaderValue::from_static(""))
-    }
-
     fn keep(&self, met: &Met) -> Kept {
         Kept {
             name: met.name.clone(),
             text: met.rate.to_string(),
             scope: met.scope.clone(),
             amount: met.rate.amount,
+            told: met.rate.amount.into(),
             window: met.rate.window(),
             counted: self.log.segment().limits().scope(met.policy.id, met.scope.as_bytes()),
             counts: self.counts(&met.name),
@@ -562,22 +504,6 @@ impl Kept {
     fn count(&self, outcome: Outcome) {
         if let Some(counts) = &self.counts {
             counts[outcome as usize].inc();
-        }
-    }
-
-    fn item(&self, shown: &Shown) -> Item<'_> {
-        let (amount, window, remaining) = (self.amount, self.window, shown.remaining.into());
-        Item { name: &self.name, amount, window, remaining, reset: shown.reset.div_ceil(SECOND) }
-    }
-}
-
-impl Shown {
-    #[inline]
-    fn of(index: usize, verdict: &Verdict) -> Shown {
-        Shown {
-            limit: index as u32,
-            remaining: u32::try_from(verdict.remaining).unwrap_or(u32::MAX),
-            reset: u64::try_from(verdict.reset_after.as_nanos()).unwrap_or(u64::MAX),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The answer to who came too often.
 
-use super::fields::{self, Item};
+use super::fields::{self, Item, Known};
 use super::{Asked, Kept, Limiter, SECOND, Shown};
 use crate::http::record::Reason;
 use crate::limits::jails::Why;
@@ -59,7 +59,7 @@ impl Limiter {
             let headers = response.headers_mut();
             let fields = self.settings.fields;
             let reset_at = self.reset_at(asked.wall, shown.reset);
-            fields::write(headers, fields, &items, &kept.item(&shown), reset_at, None);
+            fields::write(headers, fields, &items, &kept.item(&shown), reset_at, Known::default());
             let flask = self.settings.flask;
             let seconds =
                 if flask { shown.reset / SECOND + 1 } else { wait.div_ceil(SECOND).max(1) };
