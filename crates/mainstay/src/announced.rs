@@ -28,6 +28,12 @@ pub(crate) struct Announced {
 /// When it cannot be written; what was there before is there still.
 pub(crate) fn write(state: &Path, all: &[Announced]) -> io::Result<()> {
     let text = serde_json::to_vec(all).map_err(io::Error::other)?;
+    if text.len() as u64 > LARGEST {
+        return Err(io::Error::other("it is too much for one file"));
+    }
+    if fs::read(state.join(FILE)).is_ok_and(|it| it == text) {
+        return Ok(());
+    }
     // Two processes may write at once, in a reload.
     let new = state.join(format!("{FILE}.{}", rustix::process::getpid().as_raw_nonzero()));
     let mut options = OpenOptions::new();
@@ -100,5 +106,8 @@ mod tests {
             assert!(board.look(state).is_empty(), "{}", text.len());
         }
         assert!(write(&state.join("gone"), &[]).is_err());
+        // Nor is it said that something was announced of which nobody will know.
+        let long = "x".repeat(1_000);
+        assert!(write(state, &vec![work(&long); 300]).is_err());
     }
 }

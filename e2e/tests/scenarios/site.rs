@@ -261,7 +261,6 @@ fn the_status_page_answers_while_its_database_hangs_and_says_what_is_old() {
     assert_eq!(alice.get(&format!("/operate/incidents/{id}")).status, 200);
 }
 
-/// How many files are in a directory of attachments, and how many are on their way there.
 /// The first alert of a rule that fires, as `/alerts` shows it.
 fn firing(service: &Service, rule: &str) -> Option<serde_json::Value> {
     let page = json(&service.get_admin("/alerts").ok()?);
@@ -312,6 +311,7 @@ fn nobody_is_called_for_what_was_announced_until_it_is_over() {
     assert_eq!(told.as_deref(), Some("firing probe_down"), "{}", service.log());
 }
 
+/// How many files are in a directory of attachments, and how many are on their way there.
 fn files_in(uploads: &Path) -> (usize, usize) {
     let count = |place: &Path| {
         let entries = fs::read_dir(place).into_iter().flatten().flatten();

@@ -16,6 +16,8 @@ const NAME: &str = "sampler";
 const EVERY: i64 = 5 * time::SECOND;
 /// Who has not looked for longer has not measured what was between.
 const LONGEST: i64 = 3 * EVERY;
+/// So long may it take to say it.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// What is under way is said again this often, in case that nobody knows of it any more.
 const AGAIN: i64 = 60 * time::SECOND;
 
@@ -56,15 +58,17 @@ pub(crate) async fn run(worker: Worker, db: Db) {
 /// Tells watch what is under way, so that nobody is called for what was announced.
 async fn say(worker: &Worker, seen: &mut Seen, under_way: Vec<Maintenance>) {
     let now = time::now();
-    let is_known = |(at, said): &(i64, Vec<Maintenance>)| {
-        *said == under_way && (said.is_empty() || now - at < AGAIN)
-    };
+    let is_known = |(at, said): &(i64, Vec<Maintenance>)| *said == under_way && now - at < AGAIN;
     if seen.said.as_ref().is_some_and(is_known) {
         return;
     }
-    // Watch tells what is wrong with that directory; it is tried again at the next look.
-    if worker.under_maintenance(under_way.clone()).await.is_ok() {
-        seen.said = Some((now, under_way));
+    // Watch tells what is wrong with that directory, and measuring does not wait for it.
+    match tokio::time::timeout(PATIENCE, worker.under_maintenance(under_way.clone())).await {
+        Ok(Ok(())) => seen.said = Some((now, under_way)),
+        // It is tried again at the next look.
+        Ok(Err(_)) => {}
+        // One that hangs is not asked each time.
+        Err(_) => seen.said = Some((now, under_way)),
     }
 }
 

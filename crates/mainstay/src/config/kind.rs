@@ -247,7 +247,7 @@ impl Kind {
                     .to_owned()
             }
             Self::Maintenance => {
-                "use windows such as \"deploys=mon-fri 02:00-04:00 severity=warning\", in UTC or local".to_owned()
+                "use windows such as \"deploys=mon-fri 02:00-04:00 severity=warning\", in UTC, local or a zone".to_owned()
             }
             Self::Receivers => {
                 "use NAME=https://HOST/PATH, or NAME=https://HOST/PATH KEY; docs/alerts.md has the others"

@@ -43,6 +43,8 @@ pub(crate) struct Watch {
     dismissed: Option<Mono>,
     /// Since when receivers were told that it dies again and again, nanoseconds since the Unix epoch.
     told: Option<u64>,
+    /// Receivers did not take that.
+    untold: bool,
     /// Who tells them, and until when.
     teller: Option<(Process, Mono)>,
 }
@@ -127,14 +129,19 @@ impl Supervisor {
     /// Ends who tells about watch, if it is time, and has the end of it told.
     fn settle_notice(&mut self, now: Mono) {
         if let Some((process, until)) = &self.watch.teller {
-            let ended = process.child.try_reap();
+            let ended = match process.child.try_reap() {
+                Ok(None) => None,
+                Ok(Some((ended, _))) => Some(ended),
+                Err(_) => Some(Ended::Code(255)),
+            };
             if now >= *until {
                 // One that is gone is what this wants; it is reaped at the next turn.
                 process.child.signal(Signal::Kill).ok();
             }
-            let Ok(Some((ended, _))) = ended else { return };
+            let Some(ended) = ended else { return };
             self.watch.teller = None;
             if ended != Ended::Code(0) {
+                self.watch.untold = self.watch.told.is_some();
                 let reason = format!("the process that tells them: {}", describe(ended));
                 self.report(&Event::WatchUntold { reason });
             }
@@ -148,7 +155,12 @@ impl Supervisor {
 
     /// Starts who tells receivers of alerts about watch, which cannot do it.
     fn tell_of_watch(&mut self, matter: Matter) {
-        if self.watch.teller.is_some() || self.config.alerts.receivers.is_none() {
+        if self.config.alerts.receivers.is_none() {
+            return;
+        }
+        if self.watch.teller.is_some() {
+            // What is being told is the end of an earlier loop.
+            self.watch.untold = !matter.is_over;
             return;
         }
         let passport = Passport { matter: Some(matter), ..Passport::blank(Role::Notice) };
@@ -157,6 +169,7 @@ impl Supervisor {
         match started {
             Ok(process) => self.watch.teller = Some((process, clock::mono() + NOTICE)),
             Err(error) => {
+                self.watch.untold = !matter.is_over;
                 self.report(&Event::WatchUntold { reason: error.to_string() });
             }
         }
@@ -263,9 +276,9 @@ impl Supervisor {
         self.report(&Event::WatchDied { pid, how, delay });
         if let Some(deaths) = self.watch.is_looping() {
             self.report(&Event::WatchCrashLoop { deaths, delay });
-            if self.watch.told.is_none() {
-                let since = clock::wall();
-                self.watch.told = Some(since);
+            // Again if nobody took it; by the same key, so that it is one incident for those who did.
+            if self.watch.told.is_none() || std::mem::take(&mut self.watch.untold) {
+                let since = *self.watch.told.get_or_insert_with(clock::wall);
                 self.tell_of_watch(Matter { deaths, since, is_over: false });
             }
         }

@@ -32,7 +32,7 @@ impl Age {
         let passed = clock - std::mem::replace(&mut self.clock, clock);
         if self.at == 0 || (clock - self.at).abs() <= LEAP {
             (self.at, self.leapt) = (clock, None);
-            return self.at;
+            return clock;
         }
         let is_leap = passed.abs() > LEAP;
         self.at += if is_leap { least } else { passed.max(0) };
@@ -42,7 +42,8 @@ impl Age {
         } else if clock - since >= STEADY {
             (self.at, self.leapt) = (clock, None);
         }
-        self.at
+        // Where the time that was believed is ahead, as that of a first look at a wrong clock, nothing goes by it.
+        self.at.min(clock)
     }
 }
 
@@ -62,11 +63,24 @@ mod tests {
             assert_eq!(age.look(BEGIN, STEP), BEGIN);
             for step in 0..DAY / STEP {
                 let told = age.look(BEGIN + leap + step * STEP, STEP);
-                assert_eq!(told, BEGIN + (step + 1) * STEP, "{leap}");
+                let clock = BEGIN + leap + step * STEP;
+                assert_eq!(told, clock.min(BEGIN + (step + 1) * STEP), "{leap}");
             }
             let later = BEGIN + leap + DAY;
             assert_eq!(age.look(later, STEP), later, "{leap}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_when_it_was_first_seen_lets_nothing_go_when_it_is_put_right() {
+        let mut age = Age::default();
+        assert_eq!(age.look(BEGIN + 400 * DAY, STEP), BEGIN + 400 * DAY);
+        for step in 0..3 * DAY / STEP {
+            let right = BEGIN + step * STEP;
+            assert!(age.look(right, STEP) <= right);
+        }
+        // Nor does the end of a file that was written by such a clock.
+        assert_eq!(Age::since(BEGIN + 400 * DAY).look(BEGIN, STEP), BEGIN);
     }
 
     #[test]

@@ -122,6 +122,7 @@ fn absurd() -> Message {
 }
 
 #[test]
+#[cfg_attr(not(debug_assertions), ignore = "the fault is an overflow, for which nobody looks here")]
 fn a_fault_of_the_thread_that_writes_is_told_and_it_goes_on_where_the_file_ends() {
     let directory = tempdir().unwrap();
     let (door, log, thread) = recorder(directory.path());
@@ -149,6 +150,7 @@ fn a_fault_of_the_thread_that_writes_is_told_and_it_goes_on_where_the_file_ends(
 }
 
 #[test]
+#[cfg_attr(not(debug_assertions), ignore = "the fault is an overflow, for which nobody looks here")]
 fn a_thread_that_does_nothing_but_fail_is_given_up() {
     let directory = tempdir().unwrap();
     let (door, log, thread) = recorder(directory.path());
