@@ -259,14 +259,15 @@ impl Log {
         has_room
     }
 
-    /// As [`Log::event`] or [`Log::event_of`]; returns how many bytes of log it has made.
+    /// As [`Log::event`] or [`Log::event_of`]; returns how many bytes of log it has made, if there was
+    /// room for it.
     pub(crate) fn event_measured(
         &self,
         event: &Event,
         context: Option<RecordContext<'_>>,
-    ) -> usize {
+    ) -> Option<usize> {
         self.slot().add(names::event_cell(event), 1);
-        self.write_event(event, context).unwrap_or(0)
+        self.write_event(event, context)
     }
 
     fn write_event(&self, event: &Event, context: Option<RecordContext<'_>>) -> Option<usize> {

@@ -12,8 +12,8 @@ use std::time::Duration;
 const TURN: Duration = Duration::from_micros(100);
 /// Leaves five sixths of a processor to others.
 const REST: Duration = Duration::from_micros(500);
-/// Who waits for the work does not wait for ever: after a tenth of a second of rests it is done in one go.
-const RESTS: u32 = 200;
+/// Who waits for the work does not wait for long: after some thirty milliseconds of rests it is done in one go.
+const RESTS: u32 = 50;
 
 /// The turns of one piece of work.
 #[derive(Debug)]

@@ -2,10 +2,12 @@
 
 use super::id::{self, RequestId};
 use super::{Context, RequestContext};
-use crate::http::traceparent;
 use http::Extensions;
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
+
+/// Bytes of a `traceparent` field, version 00.
+const TRACEPARENT: usize = 55;
 
 /// The client's address: the peer's, or the one that trusted proxies report (`proxy.trusted`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,8 +99,8 @@ impl TraceContext {
 
     /// The value of a `traceparent` field, version 00.
     #[inline]
-    pub(crate) fn traceparent(&self) -> [u8; traceparent::LENGTH] {
-        let mut text = [b'-'; traceparent::LENGTH];
+    pub(crate) fn traceparent(&self) -> [u8; TRACEPARENT] {
+        let mut text = [b'-'; TRACEPARENT];
         let [_, _, _, _, _, _, flags @ ..] = id::hex::<4, 8>([0, 0, 0, self.flags]);
         text[..2].copy_from_slice(b"00");
         text[3..35].copy_from_slice(&self.trace_hex());

@@ -47,22 +47,22 @@ impl Limiter {
         key.truncate(key.floor_char_boundary(KEY));
         let Some(Told { name, text, scope, window }) = self.told_of(limit) else { return };
         self.count_client(&name, &text, &key, outcome);
-        let Some(more) = self.turn(limit, &key, now, window) else { return };
+        let Some((more, count)) = self.turn(limit, &key, now, window) else { return };
         let (limit, scope) = (text, scope.to_string());
         let event = match outcome {
             Outcome::WouldDeny => Event::LimitWouldDeny { limit, key, scope, more },
             Outcome::Allowed | Outcome::Denied => Event::LimitExceeded { limit, key, scope, more },
         };
-        self.write(context, &event, "web", &name);
+        self.write(context, &event, "web", &name, count);
     }
 
     pub(super) fn tell_not_found(&self, context: &Context, limit: usize, who: &Who<'_>, now: Mono) {
         let key = who.shown(&self.log.segment().limits());
         let Some(Told { name, text, window, .. }) = self.told_of(limit) else { return };
         self.count_client(&name, &text, &key, Outcome::WouldDeny);
-        let Some(more) = self.turn(limit, &key, now, window) else { return };
+        let Some((more, count)) = self.turn(limit, &key, now, window) else { return };
         let event = Event::MaliciousExcess404 { client: key, limit: text, more };
-        self.write(Some(context), &event, "intrusion_detection", &name);
+        self.write(Some(context), &event, "intrusion_detection", &name, count);
     }
 
     /// Tells what was left untold in windows that have ended.
@@ -75,22 +75,23 @@ impl Limiter {
             };
             let (key, scope) = (key.into(), scope.into());
             let event = Event::LimitUntold { limit, key, scope, count, untold };
-            self.write(None, &event, "web", "");
+            self.write(None, &event, "web", "", untold);
         }
         if strangers > 0 {
-            self.write(None, &Event::LimitStrangers { count: strangers }, "web", "");
+            let event = Event::LimitStrangers { count: strangers };
+            self.write(None, &event, "web", "", strangers);
         }
     }
 
-    /// Whether this breach is told, and what more there is to tell of it.
-    fn turn(&self, limit: usize, key: &str, now: Mono, window: u64) -> Option<String> {
+    /// Whether this breach is told, what more there is to tell of it, and for how many its line stands.
+    fn turn(&self, limit: usize, key: &str, now: Mono, window: u64) -> Option<(String, u64)> {
         let breach = Breach { limit, key: key.into() };
         let window = window.saturating_mul(super::SECOND);
         match self.flood().breach(&breach, now.0, window) {
             Tell::Nothing => None,
-            Tell::One => Some(String::new()),
+            Tell::One => Some((String::new(), 1)),
             Tell::Many { count, untold } => {
-                Some(format!(" ({count} times, {untold} of them not told)"))
+                Some((format!(" ({count} times, {untold} of them not told)"), 1 + untold))
             }
         }
     }
@@ -126,21 +127,32 @@ impl Limiter {
         }
     }
 
-    /// Tells what there was room for.
-    fn write(&self, context: Option<&Context>, event: &Event, category: &'static str, rule: &str) {
-        let bytes = write(&self.log, context, event, category, rule);
-        self.flood().written(bytes);
+    /// Tells what there was room for, of so many breaches.
+    fn write(
+        &self,
+        context: Option<&Context>,
+        event: &Event,
+        category: &'static str,
+        rule: &str,
+        breaches: u64,
+    ) {
+        match write(&self.log, context, event, category, rule) {
+            // What the ring had no room for is in the next sum.
+            None => self.flood().lost(breaches),
+            Some(bytes) => self.flood().written(bytes),
+        }
     }
 }
 
-/// Tells of something that a request is about, if it is known; returns how many bytes of log that made.
+/// Tells of something that a request is about, if it is known; returns how many bytes of log that made, if there
+/// was room for it.
 pub(super) fn write(
     log: &Log,
     context: Option<&Context>,
     event: &Event,
     category: &'static str,
     rule: &str,
-) -> usize {
+) -> Option<usize> {
     let Some(context) = context else { return log.event_measured(event, None) };
     let trace = Some(context.trace).filter(|trace| trace.is_some());
     let (trace_id, span_id) =
@@ -155,10 +167,14 @@ pub(super) fn write(
         request_id: context.id.as_str(),
         trace_id: hex(&trace_id[..]),
         span_id: hex(&span_id[..]),
-        route: context.route.get().map_or("", AsRef::as_ref),
+        route: cut(context.route.get().map_or("", AsRef::as_ref)),
         client: &client,
-        method: &context.method,
-        path: &context.path[..context.path.floor_char_boundary(KEY)],
+        method: cut(&context.method),
+        path: cut(&context.path),
     };
     log.event_measured(event, Some(record))
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(KEY)).unwrap_or_default()
 }

@@ -229,7 +229,9 @@ mod tests {
             asked
         });
         let said = line.ask(question).map_err(|(code, _)| code);
-        (said, service.join().unwrap())
+        // Where the line gave up, the service waits for ever.
+        let asked = if said.is_ok() { service.join().unwrap() } else { Vec::new() };
+        (said, asked)
     }
 
     #[test]
