@@ -42,7 +42,7 @@ workers, and a worker that is killed takes nothing with it. Nothing grows with t
 ever were.
 
 The answer is made in turns of a tenth of a millisecond with rests in between, so that no request waits for a scrape;
-it comes some thirty milliseconds later for that at most.
+it comes some fifty milliseconds later for that at most.
 
 ## Metrics of your application
 

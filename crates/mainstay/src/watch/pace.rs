@@ -12,33 +12,40 @@ use std::time::Duration;
 const TURN: Duration = Duration::from_micros(100);
 /// Leaves five sixths of a processor to others.
 const REST: Duration = Duration::from_micros(500);
-/// Who waits for the work does not wait for long: after some thirty milliseconds of rests it is done in one go.
-const RESTS: u32 = 50;
+/// Who waits for the work does not wait for long, also where others want all of the processor and each rest takes longer
+/// than it should: after this time it is done in one go.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The turns of one piece of work.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// When this turn ends.
     ends: Mono,
-    /// How many rests there may be.
-    rests: u32,
+    /// When there are no more rests.
+    until: Mono,
 }
 
 impl Pace {
     /// Rests between turns. For threads that nobody waits for but who asked.
     pub(super) fn easy() -> Pace {
-        Pace { ends: clock::mono() + TURN, rests: RESTS }
+        let now = clock::mono();
+        Pace { ends: now + TURN, until: now + PATIENCE }
     }
 
     /// Works on to the end.
     pub(super) fn hurried() -> Pace {
-        Pace { ends: Mono(0), rests: 0 }
+        Pace { ends: Mono(0), until: Mono(0) }
     }
 
     /// Rests if the turn is over. Called often, between steps of microseconds.
     pub(super) fn step(&mut self) {
-        if self.rests > 0 && clock::mono() >= self.ends {
-            self.rests -= 1;
+        if self.until == Mono(0) {
+            return;
+        }
+        let now = clock::mono();
+        if now >= self.until {
+            self.until = Mono(0);
+        } else if now >= self.ends {
             thread::park_timeout(REST);
             self.ends = clock::mono() + TURN;
         }
@@ -51,18 +58,17 @@ mod tests {
 
     #[test]
     fn whoever_has_worked_for_a_turn_rests_and_not_for_ever() {
-        let (mut easy, mut hurried) = (Pace::easy(), Pace::hurried());
-        let end = clock::mono() + Duration::from_secs(20);
-        while easy.rests > 0 {
-            let (before, rests) = (clock::mono(), easy.rests);
-            let is_over = before >= easy.ends;
+        let (begun, mut easy, mut hurried) = (clock::mono(), Pace::easy(), Pace::hurried());
+        while easy.until > Mono(0) {
+            let ends = easy.ends;
             easy.step();
-            assert!(!is_over || easy.rests == rests - 1, "the turn was over");
-            assert!(before < end, "{rests} rests are left");
+            assert!(easy.ends == ends || clock::mono() >= ends, "the turn was over");
+            assert!(clock::mono() < begun + Duration::from_secs(20), "it rests for ever");
         }
+        assert!(clock::mono() >= begun + PATIENCE, "there was time for rests");
         let before = easy.ends;
         easy.step();
         hurried.step();
-        assert_eq!((easy.ends, easy.rests, hurried.rests), (before, 0, 0));
+        assert_eq!((easy.ends, hurried.until), (before, Mono(0)));
     }
 }
