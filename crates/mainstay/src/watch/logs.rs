@@ -89,11 +89,8 @@ fn write(mut outlet: Outlet, orders: &Orders) {
         }
         let end = Mono(orders.end.load(SeqCst));
         let now = clock::mono();
-        let done = if end == Mono(0) {
-            outlet.run(now + TURN)
-        } else {
-            outlet.finish((now + TURN).min(end))
-        };
+        let until = if end == Mono(0) { now + TURN } else { (now + TURN).min(end) };
+        let done = if end == Mono(0) { outlet.run(until) } else { outlet.finish(until) };
         pause = match &done {
             Ok(0) => (pause * 2).min(IDLE),
             Ok(_) => SOON,
@@ -102,7 +99,9 @@ fn write(mut outlet: Outlet, orders: &Orders) {
             Err(_) => (pause * 2).min(RETRY),
         };
         if end != Mono(0) {
-            if matches!(done, Ok(0)) || clock::mono() >= end {
+            // All that was there when it was told is written. Workers that go on serving write more at any time, which
+            // is its successor's, and that one does not begin before this one ends.
+            if (done.is_ok() && clock::mono() < until) || clock::mono() >= end {
                 return;
             }
             pause = pause.min(SOON);
@@ -110,5 +109,44 @@ fn write(mut outlet: Outlet, orders: &Orders) {
         if !pause.is_zero() {
             thread::park_timeout(pause);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+    use crate::metrics::names;
+    use mainstay_os::segment::{Layout, Segment};
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn the_end_of_a_writer_does_not_wait_until_nobody_logs_any_more() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("error.log");
+        let flags = vec![("log.error", path.to_str().unwrap().to_owned())];
+        let config = Config::resolve(&Sources { flags, ..Sources::default() }).unwrap();
+        let layout = Layout { slots: 2, ring_bytes: [1 << 20; 3], ..Layout::small(names::CELLS) };
+        let log = Log::new(Segment::on_heap(layout), 0);
+        let writers = LogWriters::start(&log, &config).unwrap();
+        let is_over = AtomicBool::new(false);
+        let took = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(SeqCst) {
+                    log.event(&crate::event::Event::LogsReopened {});
+                    thread::park_timeout(Duration::from_micros(100));
+                }
+            });
+            let deadline = clock::mono() + Duration::from_secs(20);
+            while std::fs::read(&path).is_ok_and(|it| it.is_empty()) || !path.exists() {
+                assert!(clock::mono() < deadline, "nothing is written");
+                thread::yield_now();
+            }
+            let begun = clock::mono();
+            writers.finish();
+            is_over.store(true, SeqCst);
+            clock::mono().since(begun)
+        });
+        assert!(took < PATIENCE, "{took:?}");
     }
 }
