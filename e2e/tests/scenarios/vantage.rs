@@ -17,6 +17,16 @@ fn value(service: &Service, series: &str) -> u64 {
     line.and_then(|it| it.trim().parse().ok()).unwrap_or_else(|| panic!("no {series} in {page}"))
 }
 
+/// The log says that the way to the world was lost and came back, and nobody was called for it.
+fn assert_only_the_way_was_told(service: &Service, hook: &Hook) {
+    let events =
+        |name: &str| value(service, &format!("mainstay_events_total{{event=\"{name}\"}} "));
+    let told =
+        ["probe.down", "probe.vantage_lost", "probe.vantage_back", "alert.firing"].map(events);
+    assert_eq!(told, [0, 1, 1, 0], "{}", service.log());
+    assert!(hook.taken().is_empty(), "{:?}", hook.taken());
+}
+
 #[test]
 fn a_service_that_begins_without_a_way_to_the_world_knows_nothing_and_calls_nothing_down() {
     let _together = together();
@@ -48,12 +58,7 @@ fn a_service_that_begins_without_a_way_to_the_world_knows_nothing_and_calls_noth
     world.mend();
     wait_probe(&service, "one", "up");
     assert_eq!((attempts("failure"), attempts("success") > 0), (0, true), "nothing was down");
-    let events =
-        |name: &str| value(&service, &format!("mainstay_events_total{{event=\"{name}\"}} "));
-    let told =
-        ["probe.down", "probe.vantage_lost", "probe.vantage_back", "alert.firing"].map(events);
-    assert_eq!(told, [0, 1, 1, 0], "{}", service.log());
-    assert!(hook.taken().is_empty(), "{:?}", hook.taken());
+    assert_only_the_way_was_told(&service, &hook);
 }
 
 #[test]
@@ -101,10 +106,5 @@ fn a_host_without_a_way_to_the_world_calls_nothing_down_and_says_so_once() {
     world.mend();
     all_up();
     assert_eq!(names.map(|name| attempts(name, "failure")), failures, "nothing was down");
-    let events =
-        |name: &str| value(&service, &format!("mainstay_events_total{{event=\"{name}\"}} "));
-    let told =
-        ["probe.down", "probe.vantage_lost", "probe.vantage_back", "alert.firing"].map(events);
-    assert_eq!(told, [0, 1, 1, 0], "{}", service.log());
-    assert!(hook.taken().is_empty(), "{:?}", hook.taken());
+    assert_only_the_way_was_told(&service, &hook);
 }
