@@ -110,8 +110,8 @@ fn scrapes_in_a_hurry_make_no_request_late() {
     assert!(!JUDGED || scraped <= most, "{scraped:?}, and {quiet:?} without scrapes");
 }
 
-/// What the image may have: what it has, rounded up. 20 MB are asked.
-const IMAGE: f64 = 21e6;
+/// What the image may have.
+const IMAGE: f64 = 20e6;
 
 #[test]
 fn the_image_is_small() {
