@@ -204,8 +204,8 @@ fn compare(batch: u64, segment: &Segment, python: &mut Python, seen: &Seen) {
             };
             assert_eq!(said.remaining.to_string(), remaining, "{}", what());
             let reset: f64 = reset.parse().expect("a number of milliseconds");
-            let differs = (said.reset_after.as_secs_f64() * 1_000.0 - reset).abs();
-            assert!(differs < 0.001, "{}, but {:?}", what(), said.reset_after);
+            let differs = (said.reset_after().as_secs_f64() * 1_000.0 - reset).abs();
+            assert!(differs < 0.001, "{}, but {:?}", what(), said.reset_after());
         }
     }
 }

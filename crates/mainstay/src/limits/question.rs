@@ -200,8 +200,8 @@ impl Reply {
             Verdict {
                 admitted: *admitted == 1,
                 remaining: left,
-                reset_after: Duration::from_millis(reset),
-                retry_after: Duration::from_millis(retry),
+                reset_after_ns: reset.saturating_mul(1_000_000),
+                retry_after_ns: retry.saturating_mul(1_000_000),
             }
         };
         Some(Reply { outcome, asked, verdicts: told.iter().map(verdict).collect() })
@@ -210,7 +210,7 @@ impl Reply {
 
 /// For how long a refusal is believed without asking again.
 pub(crate) fn believed(verdict: &Verdict) -> Duration {
-    verdict.retry_after.min(BELIEVED)
+    verdict.retry_after().min(BELIEVED)
 }
 
 #[cfg(test)]
@@ -256,10 +256,10 @@ mod tests {
         let reply = Reply::read(&[1, 2, 0, 0, 1_500, 2_000, 1, 7, 0, -1], 2).unwrap();
         assert_eq!((reply.outcome, reply.asked), (Outcome::Refused, 2));
         let [denied, admitted] = reply.verdicts[..] else { panic!() };
-        assert_eq!(denied.retry_after, Duration::from_secs(2));
+        assert_eq!(denied.retry_after(), Duration::from_secs(2));
         assert_eq!((denied.admitted, admitted.admitted, admitted.remaining), (false, true, 7));
         assert_eq!(believed(&denied), Duration::from_secs(2));
-        let long = Verdict { retry_after: Duration::from_secs(86_400), ..denied };
+        let long = Verdict { retry_after_ns: 86_400_000_000_000, ..denied };
         assert_eq!(believed(&long), Duration::from_secs(60));
         for none in [&[][..], &[2], &[3, 0], &[2, 1], &[2, 0, 1, 1, 1], &[2, 0, 1, 1, 1, 1, 1]] {
             assert_eq!(Reply::read(none, 0), None, "{none:?}");

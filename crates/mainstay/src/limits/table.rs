@@ -83,7 +83,7 @@ pub(crate) fn row(met: &Met, passes: bool, verdict: &Verdict) -> Value {
         "passes": passes,
         "dry_run": met.dry_run,
         "remaining": verdict.remaining,
-        "reset_seconds": verdict.reset_after.as_secs_f64(),
+        "reset_seconds": verdict.reset_after().as_secs_f64(),
     })
 }
 

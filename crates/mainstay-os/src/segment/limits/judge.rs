@@ -2,7 +2,6 @@
 
 use super::Verdict;
 use super::state::State;
-use std::time::Duration;
 
 /// Times are nanoseconds.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +25,8 @@ impl Judged {
         Verdict {
             admitted: self.admitted,
             remaining: self.remaining,
-            reset_after: Duration::from_nanos(self.reset),
-            retry_after: Duration::from_nanos(self.retry),
+            reset_after_ns: self.reset,
+            retry_after_ns: self.retry,
         }
     }
 
@@ -37,8 +36,8 @@ impl Judged {
         Verdict {
             admitted: true,
             remaining: self.remaining.saturating_sub(cost),
-            reset_after: Duration::from_nanos(self.reset_after_hit),
-            retry_after: Duration::ZERO,
+            reset_after_ns: self.reset_after_hit,
+            retry_after_ns: 0,
         }
     }
 }

@@ -77,11 +77,25 @@ pub struct Verdict {
     pub admitted: bool,
     /// How much is left, after the hit where it was consumed.
     pub remaining: u64,
-    /// Until more is left; 0 when nothing is used.
-    pub reset_after: Duration,
-    /// Until this hit can be admitted, as far as is known now; 0 when it is. For a cost above the amount
-    /// one window, though it will not be admitted then either.
-    pub retry_after: Duration,
+    /// Nanoseconds until more is left; 0 when nothing is used.
+    pub reset_after_ns: u64,
+    /// Nanoseconds until this hit can be admitted, as far as is known now; 0 when it is. For a cost above the
+    /// amount one window, though it will not be admitted then either.
+    pub retry_after_ns: u64,
+}
+
+impl Verdict {
+    /// Until more is left.
+    #[must_use]
+    pub fn reset_after(&self) -> Duration {
+        Duration::from_nanos(self.reset_after_ns)
+    }
+
+    /// Until this hit can be admitted.
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        Duration::from_nanos(self.retry_after_ns)
+    }
 }
 
 /// View of the table; everybody writes.
@@ -161,7 +175,7 @@ impl<'a> Limits<'a> {
                 && place.replace(*next)
             {
                 verdict.remaining = verdict.remaining.saturating_sub(hit.cost);
-                verdict.reset_after = Duration::from_nanos(*reset);
+                verdict.reset_after_ns = *reset;
                 continue;
             }
             *verdict = self.consume(hit, now_ns);
@@ -298,19 +312,27 @@ impl<'a> Limits<'a> {
     /// Decides on one hit, and consumes it if it is admitted.
     #[inline]
     fn consume(&self, hit: &Hit, now_ns: u64) -> Verdict {
-        if hit.policy.strategy == Strategy::MovingWindow {
-            return self.consume_slowly(hit, now_ns);
+        let (counts, policy, cost) = (self.counts(), &hit.policy, hit.cost);
+        // Each by itself, so that nothing of it passes through memory.
+        let settled = match policy.strategy {
+            Strategy::FixedWindow => {
+                let found = counts.find(hit.key, hit.key.tag());
+                settle(found, &counter::judge(policy, is(found), cost, now_ns / 1_000_000), cost)
+            }
+            Strategy::Gcra => {
+                let found = counts.find(hit.key, hit.key.tag());
+                settle(found, &gcra::judge(policy, is(found), cost, now_ns), cost)
+            }
+            Strategy::SlidingWindowCounter => {
+                let plan = Self::plan_sliding(counts, hit, now_ns);
+                settle(plan.found, &plan.judged, cost)
+            }
+            Strategy::MovingWindow => None,
+        };
+        match settled {
+            Some(verdict) => verdict,
+            None => self.consume_slowly(hit, now_ns),
         }
-        let Plan { found, judged, .. } = self.plan(self.counts(), hit, now_ns);
-        if !judged.admitted {
-            return judged.without();
-        }
-        if let Some(place) = found
-            && place.replace(judged.next)
-        {
-            return judged.with(hit.cost);
-        }
-        self.consume_slowly(hit, now_ns)
     }
 
     /// The same, for keys that are new and races that were lost.
@@ -371,6 +393,15 @@ impl<'a> Limits<'a> {
 #[inline(always)]
 fn is(found: Option<Found<'_>>) -> State {
     found.map_or(State(0), |found| found.is)
+}
+
+/// What one step settles: a refusal, or an admission for which there is a place that nobody else was faster at.
+#[inline(always)]
+fn settle(found: Option<Found<'_>>, judged: &Judged, cost: u64) -> Option<Verdict> {
+    if !judged.admitted {
+        return Some(judged.without());
+    }
+    found?.replace(judged.next).then(|| judged.with(cost))
 }
 
 /// What a hit has found, and what it would do.

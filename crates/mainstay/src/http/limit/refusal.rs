@@ -49,10 +49,10 @@ impl Limiter {
         let mut response = Response::new(B::default());
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         // The one that lasts longest says when it is worth another try.
-        let longest = refusal.denied().max_by_key(|(_, it)| it.retry_after.max(it.reset_after));
-        if let Some((kept, verdict)) = longest {
-            let wait = verdict.retry_after.max(verdict.reset_after);
-            let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        let longest =
+            refusal.denied().map(|(kept, it)| (kept, it, it.retry_after_ns.max(it.reset_after_ns)));
+        let longest = longest.max_by_key(|(.., wait)| *wait);
+        if let Some((kept, verdict, wait)) = longest {
             let shown = Shown::of(0, verdict);
             let items: Vec<Item<'_>> =
                 refusal.met.iter().map(|(kept, it)| kept.item(&Shown::of(0, it))).collect();

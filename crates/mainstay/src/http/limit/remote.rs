@@ -181,11 +181,13 @@ impl Limiter {
         let subject = limits.subject(who.bytes());
         let refusing = met.filter(|met| !met.dry_run).filter_map(|met| {
             let left = limits.refused(remote.refused[met.index].key(subject), asked.now.0)?;
-            let (admitted, remaining) = (false, 0);
-            Some((met.index, Verdict { admitted, remaining, reset_after: left, retry_after: left }))
+            let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+            let verdict =
+                Verdict { reset_after_ns: left, retry_after_ns: left, ..Verdict::default() };
+            Some((met.index, verdict))
         });
         // The one that lasts longest says when to come again.
-        refusing.max_by_key(|(_, verdict)| verdict.retry_after)
+        refusing.max_by_key(|(_, verdict)| verdict.retry_after_ns)
     }
 
     /// Decides as the store has said.
@@ -260,7 +262,7 @@ impl Limiter {
         let subject = limits.subject(who.bytes());
         for (limit, verdict) in judged.filter(|(_, verdict)| !verdict.admitted) {
             let key = remote.refused[limit].key(subject);
-            let (believed, wait) = (question::believed(verdict), verdict.retry_after);
+            let (believed, wait) = (question::believed(verdict), verdict.retry_after());
             limits.note_refused(key, believed, wait, asked.now.0);
         }
     }

@@ -32,7 +32,7 @@ impl Shown {
         Shown {
             limit: index as u32,
             remaining: u32::try_from(verdict.remaining).unwrap_or(u32::MAX),
-            reset: u64::try_from(verdict.reset_after.as_nanos()).unwrap_or(u64::MAX),
+            reset: verdict.reset_after_ns,
         }
     }
 }
