@@ -149,14 +149,12 @@ fn note_answer<B>(response: &mut Response<B>, page: &mut Page, conn: &Watched, h
     }
     if let Some(context) = &page.context {
         let headers = response.headers_mut();
-        let field = |text: &[u8]| {
-            HeaderValue::from_maybe_shared(value::shared(|out| out.extend_from_slice(text)))
-        };
-        if let Ok(id) = field(context.id.as_bytes()) {
+        let field = |text: &[u8]| value::field(value::shared(|out| out.extend_from_slice(text)));
+        if let Some(id) = field(context.id.as_bytes()) {
             headers.insert(REQUEST_ID, id);
         }
         if context.trace.parent.is_some()
-            && let Ok(trace) = field(&context.trace.traceparent())
+            && let Some(trace) = field(&context.trace.traceparent())
         {
             headers.insert(TRACEPARENT, trace);
         }

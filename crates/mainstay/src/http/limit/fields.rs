@@ -175,7 +175,7 @@ impl Values {
 #[inline]
 fn put(headers: &mut HeaderMap, name: HeaderName, value: Bytes) {
     // Names of limits are made of what a field may hold.
-    if let Ok(value) = HeaderValue::from_maybe_shared(value) {
+    if let Some(value) = value::field(value) {
         headers.insert(name, value);
     }
 }
@@ -255,6 +255,20 @@ mod tests {
                 .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
                 .collect();
             assert_eq!(with, written(fields, &items));
+        }
+    }
+
+    #[test]
+    fn a_connection_of_http_2_keeps_only_what_it_shall_say_again() {
+        for fields in [Fields::Both, Fields::Draft10, Fields::Draft7, Fields::Draft6] {
+            let amount = HeaderValue::from(DAY.amount);
+            let known = Known { policy: None, amount: Some(&amount) };
+            let mut headers = HeaderMap::new();
+            write(&mut headers, fields, &[DAY], &DAY, 1_700_000_030, known);
+            for (name, value) in &headers {
+                let is_same = name.as_str().ends_with("-limit") || name == RATELIMIT_POLICY;
+                assert_eq!(value.is_sensitive(), !is_same, "{name}");
+            }
         }
     }
 
