@@ -18,7 +18,14 @@ const NAMES: [&str; 3] = ["mainstay", "shop", "notes"];
 const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo run --release -- serve", "`the program` of .ci/run builds and runs it"),
     ("cargo run -p ", "the tests of examples/ start each of them"),
-    ("cargo test", "a step of .ci/run"),
+    ("cargo run --release -p bench", "a measurement, which takes minutes"),
+    ("cargo test", "a step of .ci/run, or one of its scenarios for longer"),
+    ("E2E_", "scenarios of .ci/run, for longer"),
+    ("MAINSTAY_LIMIT_KEYS=", "a test of .ci/run, with more keys"),
+    ("MAINSTAY_BLESS=1 ", "it writes what tests compare"),
+    ("RUSTFLAGS=\"--cfg loom\"", "a step of .ci/run"),
+    (".ci/", "what runs this"),
+    ("fuzz/run ", "it takes minutes; what it has found is a test"),
     ("cd ", "the steps of .ci/run are in that directory"),
     ("docker ", "there is no engine; ship.rs judges the Dockerfile and runs the image"),
     ("kubectl create", "there is no cluster"),
@@ -80,7 +87,9 @@ fn root() -> PathBuf {
 fn pages() -> Vec<PathBuf> {
     let root = root();
     let mut pages = vec![
+        root.join("CONTRIBUTING.md"),
         root.join("README.md"),
+        root.join("fuzz/README.md"),
         root.join("examples/README.md"),
         root.join("examples/from-flask/README.md"),
     ];
