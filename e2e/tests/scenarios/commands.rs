@@ -36,6 +36,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("mainstay status -c /etc", "of a service under systemd"),
     ("cp contrib/fail2ban", "it changes the machine; bans.rs reads both files where they are"),
     ("fail2ban-regex ", "bans.rs runs it with a log of a service"),
+    (
+        "promtool tsdb",
+        "it writes where the machine has its Prometheus; history.rs has it make blocks",
+    ),
     ("mv shop.new", "lifecycle.rs replaces a program"),
     ("kill -USR2", "lifecycle.rs sends it to a service under load"),
     ("mainstay probe https://", "there is no network; probes.rs asks a server of its own"),
