@@ -229,3 +229,21 @@ fn every_command_of_the_guides_is_run_or_has_a_reason_not_to_be() {
     assert!(unused.is_empty(), "no guide has these any more: {unused:#?}");
     assert!(ran >= 45, "the guides have them: {ran}");
 }
+
+#[test]
+fn readme_tells_of_every_command_that_help_lists() {
+    let _together = together();
+    let output = Command::new(mainstay()).arg("--help").stdin(Stdio::null()).output();
+    let help = output.expect("the program can be started").stdout;
+    let help = String::from_utf8(help).expect("text");
+    let (_, commands) = help.split_once("\nCommands:\n").expect("a list of commands");
+    let rows = commands.lines().take_while(|it| !it.is_empty());
+    let names: Vec<_> = rows.filter_map(|it| it.split_whitespace().next()).collect();
+    assert!(names.len() > 20, "{help}");
+    let readme = fs::read_to_string(root().join("README.md")).expect("README");
+    let (_, table) = readme.split_once("\n## Operate it\n").expect("its table");
+    let (table, _) = table.split_once("\n## ").expect("what follows");
+    let told = |name: &str| ['`', ' '].iter().any(|end| table.contains(&format!("`{name}{end}")));
+    let untold: Vec<_> = names.into_iter().filter(|name| !told(name)).collect();
+    assert_eq!(untold, [""; 0]);
+}
