@@ -27,7 +27,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     (".ci/", "what runs this"),
     ("fuzz/run ", "it takes minutes; what it has found is a test"),
     ("cd ", "the steps of .ci/run are in that directory"),
-    ("docker ", "there is no engine; ship.rs judges the Dockerfile and runs the image"),
+    (
+        "docker ",
+        "`.ci/image` runs both by buildah and podman; ship.rs runs the image without an engine",
+    ),
     ("kubectl create", "there is no cluster"),
     ("kubectl apply", "there is no cluster; ship.rs judges the manifests by their schemas"),
     ("kubectl kustomize", "ship.rs has what it renders judged"),
