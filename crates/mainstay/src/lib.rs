@@ -97,3 +97,8 @@ pub use worker::{
     App, Check, Embedded, EmbeddedBody, EmbeddedFuture, HistoryPoint, Maintenance, SeriesHistory,
     Under, Worker,
 };
+
+/// The README's examples are compiled.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -21,11 +21,17 @@ pub struct Alertmanager {
 
 impl Alertmanager {
     /// Starts one; `None` where it is not installed.
+    #[must_use]
+    pub fn start() -> Option<Alertmanager> {
+        Alertmanager::configured("route: { receiver: nobody }\nreceivers: [{ name: nobody }]\n")
+    }
+
+    /// Starts one with this configuration; `None` where it is not installed.
     ///
     /// # Panics
     /// When it does not start.
     #[must_use]
-    pub fn start() -> Option<Alertmanager> {
+    pub fn configured(config: &str) -> Option<Alertmanager> {
         let Some(program) = find("prometheus-alertmanager") else {
             missing("Alertmanager");
             return None;
@@ -33,8 +39,7 @@ impl Alertmanager {
         let directory = tempfile::Builder::new().prefix("e2e-alertmanager-").tempdir();
         let directory = directory.expect("a temporary directory");
         let file = directory.path().join("alertmanager.yml");
-        let text = "route: { receiver: nobody }\nreceivers: [{ name: nobody }]\n";
-        std::fs::write(&file, text).expect("a new directory is writable");
+        std::fs::write(&file, config).expect("a new directory is writable");
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = Command::new(program);
         command.arg(format!("--config.file={}", file.display()));
@@ -47,6 +52,12 @@ impl Alertmanager {
     }
 
     /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same, as a URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)

@@ -43,6 +43,21 @@ impl Prometheus {
     /// When it does not start.
     #[must_use]
     pub fn start(scraped: SocketAddr, interval: Duration) -> Option<Prometheus> {
+        let interval = interval.as_millis();
+        let text = format!(
+            "global: {{ scrape_interval: {interval}ms, scrape_timeout: {interval}ms }}\n\
+             scrape_configs:\n  \
+             - {{ job_name: e2e, static_configs: [{{ targets: [\"{scraped}\"] }}] }}\n"
+        );
+        Prometheus::configured(&text, &[])
+    }
+
+    /// Starts one with this configuration, beside which these files stand; `None` where it is not installed.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn configured(config: &str, files: &[(&str, &str)]) -> Option<Prometheus> {
         let Some(program) = find("prometheus") else {
             missing("Prometheus");
             return None;
@@ -50,13 +65,10 @@ impl Prometheus {
         let directory = tempfile::Builder::new().prefix("e2e-prometheus-").tempdir();
         let directory = directory.expect("a temporary directory");
         let file = directory.path().join("prometheus.yml");
-        let interval = interval.as_millis();
-        let text = format!(
-            "global: {{ scrape_interval: {interval}ms, scrape_timeout: {interval}ms }}\n\
-             scrape_configs:\n  \
-             - {{ job_name: e2e, static_configs: [{{ targets: [\"{scraped}\"] }}] }}\n"
-        );
-        std::fs::write(&file, text).expect("a new directory is writable");
+        std::fs::write(&file, config).expect("a new directory is writable");
+        for (name, text) in files {
+            std::fs::write(directory.path().join(name), text).expect("a new directory is writable");
+        }
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = Command::new(program);
         command.arg(format!("--config.file={}", file.display()));

@@ -18,9 +18,19 @@ const NAMES: [&str; 3] = ["mainstay", "shop", "notes"];
 const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo run --release -- serve", "`the program` of .ci/run builds and runs it"),
     ("cargo run -p ", "the tests of examples/ start each of them"),
-    ("cargo test", "a step of .ci/run"),
+    ("cargo run --release -p bench", "a measurement, which takes minutes"),
+    ("cargo test", "a step of .ci/run, or one of its scenarios for longer"),
+    ("E2E_", "scenarios of .ci/run, for longer"),
+    ("MAINSTAY_LIMIT_KEYS=", "a test of .ci/run, with more keys"),
+    ("MAINSTAY_BLESS=1 ", "it writes what tests compare"),
+    ("RUSTFLAGS=\"--cfg loom\"", "a step of .ci/run"),
+    (".ci/", "what runs this"),
+    ("fuzz/run ", "it takes minutes; what it has found is a test"),
     ("cd ", "the steps of .ci/run are in that directory"),
-    ("docker ", "there is no engine; ship.rs judges the Dockerfile and runs the image"),
+    (
+        "docker ",
+        "`.ci/image` runs both by buildah and podman; ship.rs runs the image without an engine",
+    ),
     ("kubectl create", "there is no cluster"),
     ("kubectl apply", "there is no cluster; ship.rs judges the manifests by their schemas"),
     ("kubectl kustomize", "ship.rs has what it renders judged"),
@@ -29,6 +39,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("mainstay status -c /etc", "of a service under systemd"),
     ("cp contrib/fail2ban", "it changes the machine; bans.rs reads both files where they are"),
     ("fail2ban-regex ", "bans.rs runs it with a log of a service"),
+    (
+        "promtool tsdb",
+        "it writes where the machine has its Prometheus; history.rs has it make blocks",
+    ),
     ("mv shop.new", "lifecycle.rs replaces a program"),
     ("kill -USR2", "lifecycle.rs sends it to a service under load"),
     ("mainstay probe https://", "there is no network; probes.rs asks a server of its own"),
@@ -80,7 +94,9 @@ fn root() -> PathBuf {
 fn pages() -> Vec<PathBuf> {
     let root = root();
     let mut pages = vec![
+        root.join("CONTRIBUTING.md"),
         root.join("README.md"),
+        root.join("fuzz/README.md"),
         root.join("examples/README.md"),
         root.join("examples/from-flask/README.md"),
     ];
@@ -215,4 +231,22 @@ fn every_command_of_the_guides_is_run_or_has_a_reason_not_to_be() {
     assert!(wrong.is_empty(), "{} of {ran} failed:\n{}", wrong.len(), wrong.join("\n"));
     assert!(unused.is_empty(), "no guide has these any more: {unused:#?}");
     assert!(ran >= 45, "the guides have them: {ran}");
+}
+
+#[test]
+fn readme_tells_of_every_command_that_help_lists() {
+    let _together = together();
+    let output = Command::new(mainstay()).arg("--help").stdin(Stdio::null()).output();
+    let help = output.expect("the program can be started").stdout;
+    let help = String::from_utf8(help).expect("text");
+    let (_, commands) = help.split_once("\nCommands:\n").expect("a list of commands");
+    let rows = commands.lines().take_while(|it| !it.is_empty());
+    let names: Vec<_> = rows.filter_map(|it| it.split_whitespace().next()).collect();
+    assert!(names.len() > 20, "{help}");
+    let readme = fs::read_to_string(root().join("README.md")).expect("README");
+    let (_, table) = readme.split_once("\n## Operate it\n").expect("its table");
+    let (table, _) = table.split_once("\n## ").expect("what follows");
+    let told = |name: &str| ['`', ' '].iter().any(|end| table.contains(&format!("`{name}{end}")));
+    let untold: Vec<_> = names.into_iter().filter(|name| !told(name)).collect();
+    assert_eq!(untold, [""; 0]);
 }

@@ -2,7 +2,8 @@
 //! program is judged by that program, where there is one.
 
 use crate::support::*;
-use e2e::peers::{find, missing};
+use e2e::harness::{Launch, poll};
+use e2e::peers::{Alertmanager, Postgres, Prometheus, Redis, find, missing};
 use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -277,4 +278,63 @@ fn alertmanager_and_grafana_have_what_rules_export_says() {
     assert!(mounted(grafana).contains(&("./grafana/dashboards", path)), "{path}");
     let home = &grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"];
     assert_eq!(home, &format!("{path}/mainstay.json"));
+}
+
+/// A file of compose's as it stands, but for an address or a time that is another one here.
+fn with(path: &str, other: &[(&str, &str)]) -> String {
+    other.iter().fold(read(path), |text, (from, to)| {
+        assert!(text.contains(from), "{path} has no {from:?}");
+        text.replace(from, to)
+    })
+}
+
+#[test]
+fn its_database_redis_prometheus_and_alertmanager_work_with_the_service_by_their_very_files() {
+    let _together = together();
+    let Some(mut postgres) = Postgres::start(40) else { return };
+    let Some(redis) = Redis::start() else { return };
+    let Some(alertmanager) = Alertmanager::configured(&read("alertmanager.yml")) else { return };
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let secret = place.path().join(SECRETS[0].0);
+    fs::write(&secret, postgres.database("mainstay")).expect("a file of ours");
+    let mut launch = Launch::new(mainstay()).env("MAINSTAY_LIMITS_DEFAULT", "1000/minute");
+    let file = yaml(&read("compose.yaml"));
+    for (key, set) in object(&file["services"]["mainstay"]["environment"]) {
+        let set = match key.as_str() {
+            // Where it is asked is the harness's to say.
+            "MAINSTAY_SERVER_ADMIN" => continue,
+            "MAINSTAY_DATABASE_URL_FILE" => secret.display().to_string(),
+            "MAINSTAY_LIMITS_STORAGE" => redis.url(),
+            _ => set.as_str().expect("a text").to_owned(),
+        };
+        launch = launch.env(key, &set);
+    }
+    let service = launch.start().ready(START);
+    // Its times are for people who wait; everything else is what compose mounts.
+    let config = with(
+        "prometheus.yml",
+        &[
+            ("mainstay:8001", &service.admin.to_string()),
+            ("alertmanager:9093", &alertmanager.address().to_string()),
+            ("_interval: 15s", "_interval: 1s"),
+        ],
+    );
+    let prometheus = Prometheus::configured(&config, &[("rules.yml", &read("rules.yml"))]);
+    let Some(prometheus) = prometheus else { return };
+    assert_eq!(service.get("/").expect("an answer").status, 200);
+    let keys = redis.ask(&["INFO", "keyspace"]);
+    assert!(keys.contains(":keys="), "Redis counts: {keys}\n{}", service.log());
+    prometheus.wait("mainstay_ready", &[1.0]);
+    assert!(alertmanager.active().is_empty(), "{:?}", alertmanager.active());
+    postgres.stop();
+    let refuses = || Some(service.get("/readyz").ok()?.status).filter(|it| *it == 503);
+    assert!(poll(START, refuses).is_some(), "{}", service.log());
+    let told = alertmanager.wait("MainstayNotReady", 1);
+    assert_eq!(told[0]["receivers"][0]["name"], "operators", "{told:?}");
+    assert_eq!(told[0]["labels"]["instance"], service.admin.to_string(), "{told:?}");
+    assert_eq!(told[0]["labels"]["job"], "mainstay", "{told:?}");
+    postgres.start_again();
+    let takes = || Some(service.get("/readyz").ok()?.status).filter(|it| *it == 200);
+    assert!(poll(START, takes).is_some(), "{}", service.log());
+    prometheus.wait("mainstay_ready", &[1.0]);
 }

@@ -2,54 +2,109 @@
 //! whole, over rotation too.
 
 use crate::support::*;
-use e2e::harness::{Launch, poll};
-use e2e::peers::{OpenSearch, Rsyslog, find, missing};
+use e2e::harness::{Launch, Service, free_port, poll};
+use e2e::load::Running;
+use e2e::peers::{LogEndpoint, Mood, OpenSearch, Rsyslog, find, missing};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::IpAddr;
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-#[test]
-fn rsyslog_sends_each_line_once_and_whole_over_rotation() {
-    let _together = together();
+/// A service whose access log stands in a directory of its own.
+fn logging() -> (Service, PathBuf) {
     let config = "workers.count = 2\nlog.access = \"{dir}/logs/access.log\"\n\
                   log.access_format = \"id %(id)s %(s)s end\"";
     let service = Launch::new(fixture()).directory("logs").config(config).start().ready(START);
     let logs = service.directory().join("logs");
-    let Some(shipper) = Rsyslog::start(&logs.join("access.log")) else { return };
-    let load = usual_load(&service).start();
-    for number in 1..=3 {
-        load.run_for(steady() / 2);
-        let rotated = logs.join(format!("access.log.{number}"));
-        fs::rename(logs.join("access.log"), &rotated).expect("our own directory");
-        service.signal(Signal::USR1);
-        let opened = poll(START, || logs.join("access.log").exists().then_some(()));
-        assert!(opened.is_some(), "{}", service.log());
-    }
+    (service, logs)
+}
+
+/// Renames the log under load, and waits for the new one.
+fn rotate(service: &Service, logs: &Path, load: &Running, number: usize) {
+    load.run_for(steady() / 2);
+    let rotated = logs.join(format!("access.log.{number}"));
+    fs::rename(logs.join("access.log"), &rotated).expect("our own directory");
+    service.signal(Signal::USR1);
+    let opened = poll(START, || logs.join("access.log").exists().then_some(()));
+    assert!(opened.is_some(), "{}", service.log());
+}
+
+/// Whether each line that was written was sent, once and whole; how many there were.
+fn assert_sent_once(
+    (service, logs): (&Service, &Path),
+    load: Running,
+    sent: impl Fn() -> Vec<String>,
+    said: impl Fn() -> String,
+) -> usize {
     load.run_for(steady() / 2);
     let report = load.stop();
-    assert_nothing_lost("while rsyslog reads", &report, &service);
-    wait_idle(&service);
+    assert_nothing_lost("while rsyslog reads", &report, service);
+    wait_idle(service);
     let mut last = (0, 0);
     let all = poll(START, || {
-        let written = lines_of(&logs);
-        let sent = shipper.lines();
+        let written = lines_of(logs);
+        let sent = sent();
         last = (written.values().sum::<usize>(), sent.len());
         (last.0 as u64 >= report.ok() && last.0 == last.1).then_some((written, sent))
     });
-    let (written, sent) = all.unwrap_or_else(|| {
-        panic!("{} lines were written, {} sent\n{}", last.0, last.1, shipper.said())
-    });
+    let (written, sent) =
+        all.unwrap_or_else(|| panic!("{} lines were written, {} sent\n{}", last.0, last.1, said()));
     let mut times = BTreeMap::new();
     for line in sent {
         assert!(line.starts_with("id ") && line.ends_with(" end"), "torn: {line}");
         *times.entry(line).or_insert(0) += 1;
     }
     assert_eq!(times, written);
-    say(format_args!("rsyslog sent {} lines over 3 rotations, each once", last.1));
+    last.1
+}
+
+#[test]
+fn rsyslog_sends_each_line_once_and_whole_over_rotation() {
+    let _together = together();
+    let (service, logs) = logging();
+    let Some(shipper) = Rsyslog::start(&logs.join("access.log")) else { return };
+    let load = usual_load(&service).start();
+    for number in 1..=3 {
+        rotate(&service, &logs, &load, number);
+    }
+    let lines = assert_sent_once((&service, &logs), load, || shipper.lines(), || shipper.said());
+    say(format_args!("rsyslog sent {lines} lines over 3 rotations, each once"));
+}
+
+#[test]
+fn rsyslog_posts_each_line_once_to_an_endpoint_that_was_away_refused_and_hung_up() {
+    let _together = together();
+    let (service, logs) = logging();
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let headers = service.directory().join("headers");
+    fs::write(&headers, "Authorization: Bearer hunter2\n").expect("a file of ours");
+    let url = format!("http://{address}/access");
+    let shipper = Rsyslog::over_http(&logs.join("access.log"), &url, &headers);
+    let Some(shipper) = shipper else { return };
+    let read = |path: &str| fs::read_to_string(service.directory().join(path)).unwrap_or_default();
+    let said = || shipper.said() + &read("headers.said");
+    let load = usual_load(&service).start();
+    // Nobody is there yet.
+    rotate(&service, &logs, &load, 1);
+    let away = poll(START, || said().contains("Connection refused").then_some(()));
+    assert!(away.is_some(), "{}", said());
+    let endpoint = LogEndpoint::start(address, Mood::Refuses);
+    for (number, mood) in [(2, Mood::Refuses), (3, Mood::HangsUp)] {
+        endpoint.turn(mood);
+        rotate(&service, &logs, &load, number);
+        let tried = poll(START, || (endpoint.refused() >= 2).then_some(()));
+        assert!(tried.is_some(), "{mood:?}: {}", said());
+    }
+    assert_eq!(endpoint.lines(), [""; 0]);
+    endpoint.turn(Mood::Takes);
+    let lines = assert_sent_once((&service, &logs), load, || endpoint.lines(), said);
+    assert_eq!(endpoint.header("authorization").as_deref(), Some("Bearer hunter2"));
+    assert!(said().contains("it answered 500"), "{}", said());
+    assert!(!said().contains("hunter2"), "{}", said());
+    say(format_args!("rsyslog posted {lines} lines over 3 rotations and 3 outages, each once"));
 }
 
 /// The lines of all files of a directory, and how often each is there.

@@ -7,3 +7,8 @@ pub(crate) mod reason;
 pub(crate) mod state;
 
 pub(crate) use state::State;
+
+/// The guide's examples are compiled.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../../../../docs/readiness.md")]
+struct Guide;

@@ -117,6 +117,26 @@ pub(crate) fn missing_proofs(tree: &Tree) -> Vec<Finding> {
     found
 }
 
+/// Pages with Rust in them that no source takes in as documentation, so that no compiler reads it.
+pub(crate) fn uncompiled_examples(tree: &Tree) -> Vec<Finding> {
+    let taken: Vec<String> = tree
+        .files
+        .iter()
+        .filter(|file| file.path.ends_with(".rs"))
+        .flat_map(|file| {
+            let after = file.text.split("#[doc = include_str!(\"").skip(1);
+            after.filter_map(|rest| Some(resolved(&file.path, rest.split('"').next()?)))
+        })
+        .collect();
+    let mut found = Vec::new();
+    for page in tree.files.iter().filter(|file| file.path.ends_with(".md")) {
+        let first = lines(page).find(|(_, text)| text.starts_with("```rust"));
+        let read = first.filter(|_| !taken.contains(&page.path));
+        found.extend(read.map(|(line, _)| page.finding(line, "nobody compiles it")));
+    }
+    found
+}
+
 /// The targets of a line's relative links, without their anchors.
 fn links(line: &str) -> impl Iterator<Item = &str> {
     // What stands between backquotes is no link.

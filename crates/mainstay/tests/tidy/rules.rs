@@ -223,4 +223,10 @@ pub(crate) const RULES: &[Rule] = &[
             ("docs/proofs.md", "| what | [links](other.rs) |\n\n#[test]\nfn links() {}\n"),
         ],
     },
+    Rule {
+        name: "each example of a page is compiled",
+        find: documents::uncompiled_examples,
+        good: &[("docs/a.md", "```toml\na = 1\n```\n")],
+        bad: &[("docs/a.md", "```rust\nfn a() {}\n```\n"), ("README.md", "```rust,no_run\n```\n")],
+    },
 ];

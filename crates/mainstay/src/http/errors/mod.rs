@@ -15,6 +15,11 @@ mod problem;
 pub(crate) mod report;
 mod shape;
 #[cfg(feature = "axum")]
+/// The guide's examples are compiled.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../../../../../docs/error-pages.md")]
+struct Guide;
+
 #[cfg(test)]
 mod tests;
 mod words;
