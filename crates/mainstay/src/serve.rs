@@ -5,7 +5,7 @@ use crate::ask;
 use crate::cli::{self, Command};
 use crate::command::{Call, Own};
 use crate::config::Config;
-use crate::config::load::Snapshot;
+use crate::config::load::{self, Snapshot};
 #[cfg(feature = "database")]
 use crate::db::Migrations;
 use crate::doctor;
@@ -240,6 +240,7 @@ impl Builder {
         let config = config.map_err(|error| bad(&error))?;
         identity.take_name(&config);
         if matches!(command, Command::Serve | Command::Check) {
+            load::zones(&config).map_err(|error| bad(&error))?;
             outlet::probe(&config)
                 .map_err(|(key, error)| (BAD_CONFIG, config.complaint(key, &error.to_string())))?;
         }

@@ -232,6 +232,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: IMPURE,
     },
     Layer {
+        part: "crates/mainstay/src/watch/alerts/hours.rs",
+        may: &["crate::watch"],
+        never: IMPURE,
+    },
+    Layer {
         part: "crates/mainstay/src/watch/alerts/hush.rs",
         may: &["crate::announced", "crate::config", "crate::watch"],
         never: IMPURE,
