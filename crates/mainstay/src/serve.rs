@@ -195,7 +195,7 @@ impl Builder {
             Role::Notice => {
                 let config = inherit(&mut identity, &passport)?;
                 let told = |it| watch::notice(&config, (&identity.name, &identity.version), it);
-                Ok(if passport.matter.as_ref().is_none_or(told) { 0 } else { FAILED })
+                Ok(passport.matter.as_ref().map_or(0, |matter| told(matter) as u8))
             }
         }
     }

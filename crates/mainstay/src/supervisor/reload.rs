@@ -120,6 +120,7 @@ impl Supervisor {
             Err(_) => {
                 let (generation, _) = self.machine.wanted();
                 self.programs.retain(|number, _| *number <= generation);
+                self.try_watch_at_once();
             }
         }
         self.tell_manager("READY=1");
