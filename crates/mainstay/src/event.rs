@@ -495,6 +495,10 @@ events! {
     /// Watch dies again and again, or lives again, and not all receivers of alerts could be told so.
     WatchUntold { reason: String } "watch.untold" Error
         "Receivers of alerts were not told about watch: {reason}";
+    /// A zone that windows of maintenance name was known when the configuration was read, and is not any more: its file is
+    /// gone, or damaged. A reload refuses the configuration until it is back; everything else goes on.
+    AlertsZone { zone: String } "alert.zone_unknown" Error
+        "No zone {zone} is known here any more: maintenance in it keeps nothing quiet";
 }
 
 impl Event {

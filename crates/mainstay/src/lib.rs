@@ -28,6 +28,7 @@ mod command;
 mod config;
 mod doctor;
 mod import;
+mod incident;
 
 mod clock;
 mod event;

@@ -5,7 +5,7 @@ use crate::ask;
 use crate::cli::{self, Command};
 use crate::command::{Call, Own};
 use crate::config::Config;
-use crate::config::load::Snapshot;
+use crate::config::load::{self, Snapshot};
 #[cfg(feature = "database")]
 use crate::db::Migrations;
 use crate::doctor;
@@ -195,7 +195,7 @@ impl Builder {
             Role::Notice => {
                 let config = inherit(&mut identity, &passport)?;
                 let told = |it| watch::notice(&config, (&identity.name, &identity.version), it);
-                Ok(if passport.matter.as_ref().is_none_or(told) { 0 } else { FAILED })
+                Ok(passport.matter.as_ref().map_or(0, |matter| told(matter) as u8))
             }
         }
     }
@@ -240,6 +240,7 @@ impl Builder {
         let config = config.map_err(|error| bad(&error))?;
         identity.take_name(&config);
         if matches!(command, Command::Serve | Command::Check) {
+            load::zones(&config).map_err(|error| bad(&error))?;
             outlet::probe(&config)
                 .map_err(|(key, error)| (BAD_CONFIG, config.complaint(key, &error.to_string())))?;
         }

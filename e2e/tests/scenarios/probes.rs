@@ -191,19 +191,27 @@ fn certificates_are_judged_as_a_browser_does_and_their_days_are_told() {
     assert!(said.contains("(ca)"), "{said}");
 }
 
+/// Random services whose totals promtool judges too.
+const DRILLS: u64 = 100;
+
 #[test]
 fn the_service_and_promtool_say_the_same_of_the_same_random_totals() {
     let _together = together();
     let mut fired = std::collections::BTreeMap::new();
-    for seed in 1..=4 {
-        let drill = mainstay::inside::drill(seed, 320);
+    // Ten series each: a few long ones, and many that are short.
+    let drills = (1..=DRILLS).map(|seed| (seed, if seed <= 4 { 320 } else { 60 }));
+    for (seed, looks) in drills {
+        let drill = mainstay::inside::drill(seed, looks);
         let Some(said) = promtool_test(&drill.rules, &drill.tests) else { return };
         assert!(said.is_empty(), "seed {seed}:\n{}", said.chars().take(4_000).collect::<String>());
         for (rule, count) in drill.fired {
             *fired.entry(rule).or_insert(0) += count;
         }
     }
-    say(format_args!("looks at which a rule fired, alike in both: {fired:?}"));
+    say(format_args!(
+        "{} series; looks at which a rule fired, alike in both: {fired:?}",
+        DRILLS * 10
+    ));
     assert!(fired.len() == 7 && fired.values().all(|count| *count > 0), "{fired:?}");
     // It does find what is not alike.
     let drill = mainstay::inside::drill(1, 320);

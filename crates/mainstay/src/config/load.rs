@@ -2,6 +2,7 @@
 //! the file at start and at each reload; the processes it starts resolve the same text again, so
 //! that a file edited in between reaches none of them.
 
+use jiff::tz::TimeZoneDatabase;
 use std::fmt::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -57,7 +58,6 @@ impl Snapshot {
             config = Config::resolve(&sources)?;
         }
         file::fill_app(&mut config.app, &config.app_origins)?;
-        zones(&config)?;
         Ok(config)
     }
 
@@ -104,13 +104,24 @@ impl Snapshot {
     }
 }
 
-/// Whether this host knows the zones that windows of maintenance name.
-fn zones(config: &Config) -> Result<(), ConfigError> {
+/// Whether this host knows the zones that windows of maintenance name, as it is now. For whoever may still refuse a
+/// configuration: a process that inherits one serves, whatever has become of this host's zones since.
+///
+/// # Errors
+/// The first that it does not know, or cannot read.
+pub(crate) fn zones(config: &Config) -> Result<(), ConfigError> {
+    // The database that the process shares remembers files that are gone by now.
+    zones_in(config, TimeZoneDatabase::from_env)
+}
+
+fn zones_in(config: &Config, known: fn() -> TimeZoneDatabase) -> Result<(), ConfigError> {
     let windows = maintenance::parse(&config.alerts.maintenance).unwrap_or_default();
-    let unknown = |name: &&str| jiff::tz::TimeZone::get(name).is_err();
-    let Some(zone) = windows.iter().filter_map(maintenance::Window::zone).find(unknown) else {
+    let mut named = windows.iter().filter_map(maintenance::Window::zone).peekable();
+    if named.peek().is_none() {
         return Ok(());
-    };
+    }
+    let known = known();
+    let Some(zone) = named.find(|name| known.get(name).is_err()) else { return Ok(()) };
     let entry = config.effective().iter().find(|it| it.key.path == "alerts.maintenance");
     let entry = entry.expect("a key of the table");
     let hint = Some("install tzdata, or use UTC".to_owned());
@@ -140,4 +151,24 @@ pub(crate) fn read_memory<T: serde::de::DeserializeOwned>(fd: impl AsFd) -> io::
     let mut text = vec![0; len];
     file.read_exact_at(&mut text, 0)?;
     serde_json::from_slice(&text).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_that_is_not_known_here_is_refused_by_who_judges_and_not_by_who_inherits() {
+        let text = "[alerts]\nmaintenance = \"night=daily 02:00-04:00 Nowhere/Land\"\n";
+        let file = Some((PathBuf::from("mainstay.toml"), text.to_owned()));
+        let config = Config::resolve(&Sources { file, ..Sources::default() }).unwrap();
+        let refused = zones(&config).unwrap_err().to_string();
+        assert!(
+            refused.contains("names Nowhere/Land, and no such zone is known here"),
+            "{refused}"
+        );
+        let without = Config::resolve(&Sources::default()).unwrap();
+        zones_in(&without, || unreachable!("nothing is named")).unwrap();
+        assert!(zones_in(&config, TimeZoneDatabase::none).is_err());
+    }
 }

@@ -134,7 +134,18 @@ pub(crate) struct Effective {
 impl Effective {
     /// The value as the file would have it; secrets are hidden.
     pub(crate) fn shown(&self) -> String {
-        if self.key.secret { "\"(hidden)\"".to_owned() } else { self.value.to_toml() }
+        self.seen().to_toml()
+    }
+
+    /// What anybody may see of the value: nothing of a secret, and of what a probe asks all but a query.
+    pub(crate) fn seen(&self) -> Value {
+        match &self.value {
+            _ if self.key.secret => Value::Text("(hidden)".to_owned()),
+            Value::Text(url) if self.key.path == "probes.url" => Value::Text(
+                url.split_once('?').map_or_else(|| url.clone(), |(it, _)| format!("{it}?(hidden)")),
+            ),
+            value => value.clone(),
+        }
     }
 
     /// The file in which it stands.

@@ -51,7 +51,7 @@ pub(crate) fn effective_toml(config: &Config) -> String {
 pub(crate) fn effective_json(config: &Config) -> String {
     let mut all = serde_json::Map::new();
     for entry in config.effective() {
-        let value = if entry.key.secret { "(hidden)".into() } else { entry.value.to_json() };
+        let value = entry.seen().to_json();
         let origin = entry.origin.to_string();
         all.insert(
             entry.key.path.to_owned(),
@@ -61,11 +61,8 @@ pub(crate) fn effective_json(config: &Config) -> String {
     for table in TABLES {
         let rows = config.rows.iter().filter(|row| row.table == table.name);
         let row = |row: &super::layers::Filled| -> serde_json::Value {
-            let value = |it: &Effective| match it.key.secret {
-                true => "(hidden)".into(),
-                false => it.value.to_json(),
-            };
-            let values = row.values.iter().map(|it| (it.key.name().to_owned(), value(it)));
+            let values = row.values.iter();
+            let values = values.map(|it| (it.key.name().to_owned(), it.seen().to_json()));
             serde_json::json!({ "value": serde_json::Value::Object(values.collect()), "origin": row.origin.to_string() })
         };
         all.insert(table.name.to_owned(), rows.map(row).collect());

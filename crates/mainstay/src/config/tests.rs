@@ -253,6 +253,18 @@ fn the_printed_defaults_and_the_effective_configuration_resolve_to_themselves() 
 }
 
 #[test]
+fn the_query_of_what_a_probe_asks_is_printed_nowhere() {
+    let text = "[[probes]]\nname = \"one\"\nurl = \"http://a.example/x?token=hunter2\"\n";
+    let config = Config::resolve(&of_file(text)).unwrap();
+    let printed = [render::effective_toml(&config), render::effective_json(&config)].concat();
+    assert!(
+        !printed.contains("hunter2") && !format!("{config:?}").contains("hunter2"),
+        "{printed}"
+    );
+    assert_eq!(printed.matches("http://a.example/x?(hidden)").count(), 2, "{printed}");
+}
+
+#[test]
 fn headers_of_a_probe_are_taken_from_the_file_that_its_own_table_names() {
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("headers");

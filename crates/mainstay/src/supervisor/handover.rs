@@ -12,7 +12,7 @@ use super::processes::Process;
 use super::program::Program;
 use super::run::Supervisor;
 use super::start::{Identity, inherited_config};
-use super::watch::Watch;
+use super::watch::{Remembered, Teller, Told, Watch};
 use super::{control, reload};
 use crate::clock::{self, Mono};
 use crate::config::load::read_memory;
@@ -48,6 +48,18 @@ pub(crate) struct Handover {
     /// Absent in what programs handed over that never replaced watch.
     #[serde(default)]
     watch_replaced: Option<Mono>,
+    /// Absent, with who tells it, in what programs handed over that forgot what receivers knew of watch.
+    #[serde(default)]
+    watch_told: Told,
+    #[serde(default)]
+    watch_teller: Option<HandedTeller>,
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct HandedTeller {
+    process: HandedProcess,
+    until: Mono,
+    is_over: bool,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -106,6 +118,17 @@ impl HandedProcess {
     }
 }
 
+impl HandedTeller {
+    fn of(Teller { process, until, is_over }: &Teller) -> HandedTeller {
+        HandedTeller { process: HandedProcess::of(process), until: *until, is_over: *is_over }
+    }
+
+    fn take(self) -> io::Result<Teller> {
+        let HandedTeller { process, until, is_over } = self;
+        Ok(Teller { process: process.take()?, until, is_over })
+    }
+}
+
 impl Handover {
     /// Writes down what `supervisor` owns, with the descriptors that must stay open.
     pub(crate) fn of(supervisor: &Supervisor) -> (Handover, Vec<BorrowedFd<'_>>) {
@@ -114,6 +137,7 @@ impl Handover {
             let process = HandedProcess::of(supervisor.slots[slot].as_ref()?);
             Some(HandedWorker { slot, worker: worker.clone(), process })
         });
+        let Remembered { started, replaced, told } = supervisor.watch.remembered();
         let handover = Handover {
             memory: supervisor.machine.memory(),
             reload_wanted: supervisor.reload_wanted,
@@ -137,8 +161,10 @@ impl Handover {
                 .collect(),
             workers: workers.collect(),
             watch: supervisor.watch.process().map(HandedProcess::of),
-            watch_started: supervisor.watch.started(),
-            watch_replaced: supervisor.watch.replaced(),
+            watch_started: started,
+            watch_replaced: replaced,
+            watch_told: told,
+            watch_teller: supervisor.watch.teller().map(HandedTeller::of),
         };
         (handover, supervisor.everything_owned())
     }
@@ -202,6 +228,9 @@ impl Handover {
         }
         machine.resume(&self.memory, workers);
         let watch = self.watch.map(HandedProcess::take).transpose()?;
+        let teller = self.watch_teller.map(HandedTeller::take).transpose()?;
+        let (started, replaced) = (self.watch_started, self.watch_replaced);
+        let remembered = Remembered { started, replaced, told: self.watch_told };
         let look = Look::of(&config, &identity.name, &identity.version);
         let lost_lines = LostLines::new(&config, &look, &log).map_err(io::Error::other)?;
         super::reports::set(&log, &config, &look, machine.wanted().0);
@@ -215,7 +244,7 @@ impl Handover {
         Ok(Supervisor {
             machine,
             slots,
-            watch: Watch::resume(watch, self.watch_started, self.watch_replaced),
+            watch: Watch::resume(watch, teller, remembered),
             programs,
             listeners: take(self.listeners)?,
             admin: take(self.admin)?,
@@ -252,7 +281,8 @@ impl Supervisor {
         for program in self.programs.values() {
             all.extend([program.file().as_fd(), program.snapshot.as_fd()]);
         }
-        let processes = self.slots.iter().flatten().chain(self.watch.process());
+        let teller = self.watch.teller().map(|teller| &teller.process);
+        let processes = self.slots.iter().flatten().chain(self.watch.process()).chain(teller);
         all.extend(processes.filter_map(|process| process.ear.as_ref()).map(AsFd::as_fd));
         all
     }

@@ -6,7 +6,7 @@ use super::program::Program;
 use super::run::{OBSERVE, Supervisor};
 use super::start::worker_count;
 use crate::clock;
-use crate::config::load::Snapshot;
+use crate::config::load::{self, Snapshot};
 use crate::config::{AutoDuration, Config, QUICK_GRACE, env, keys};
 use crate::event::Event;
 use crate::log::{self, Look, outlet};
@@ -92,6 +92,7 @@ impl Supervisor {
         let config = snapshot
             .resolve(identity.app_defaults.as_deref(), &identity.flags)
             .map_err(|error| error.to_string())?;
+        load::zones(&config).map_err(|error| error.to_string())?;
         outlet::probe(&config).map_err(|(key, error)| format!("{key}: {error}"))?;
         let (asked, most) = (worker_count(config.workers.count), self.slots.len() - 1);
         if asked > most {
@@ -119,6 +120,7 @@ impl Supervisor {
             Err(_) => {
                 let (generation, _) = self.machine.wanted();
                 self.programs.retain(|number, _| *number <= generation);
+                self.try_watch_at_once();
             }
         }
         self.tell_manager("READY=1");

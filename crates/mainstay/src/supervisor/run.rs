@@ -214,7 +214,7 @@ impl Supervisor {
             .iter()
             .flatten()
             .chain(self.watch.process())
-            .chain(self.watch.teller())
+            .chain(self.watch.teller().map(|teller| &teller.process))
             .chain(self.upgrade.as_ref().map(|upgrade| &upgrade.process))
             .map(|process| process.child.pid())
             .collect();

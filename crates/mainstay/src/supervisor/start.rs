@@ -137,7 +137,7 @@ pub(crate) fn start(
     let mut supervisor = Supervisor {
         machine: Machine::new(policy, slots),
         slots: (0..slots).map(|_| None).collect(),
-        watch: watch::Watch::default(),
+        watch: watch::Watch::begin(config.alerts.state.as_deref()),
         programs: BTreeMap::from([(1, program)]),
         listeners: bound.keep(),
         admin: admin.keep(),

@@ -124,6 +124,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::config",
             "crate::event",
             "crate::health",
+            "crate::incident",
             "crate::limits",
             "crate::log",
             "crate::memory",
@@ -232,6 +233,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: IMPURE,
     },
     Layer {
+        part: "crates/mainstay/src/watch/alerts/hours.rs",
+        may: &["crate::watch"],
+        never: IMPURE,
+    },
+    Layer {
         part: "crates/mainstay/src/watch/alerts/hush.rs",
         may: &["crate::announced", "crate::config", "crate::watch"],
         never: IMPURE,
@@ -294,6 +300,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "crate::db::probe",
             "crate::event",
             "crate::health",
+            "crate::incident",
             "crate::log",
             "crate::memory",
             "crate::metrics",
@@ -539,6 +546,8 @@ pub(crate) const LAYERS: &[Layer] = &[
         may: &["crate::announced", "crate::config::matchers"],
         never: SERVING,
     },
+    // What whoever tells of watch leaves for the next one.
+    Layer { part: "crates/mainstay/src/incident.rs", may: &["crate::incident"], never: SERVING },
     // One question to a listener of the service.
     Layer {
         part: "crates/mainstay/src/ask.rs",

@@ -5,6 +5,7 @@ use super::super::rules::Moment;
 use super::super::rules::engine::Memory;
 use super::super::rules::facts::Windows;
 use super::desk::Desk;
+use super::hours::Place;
 use super::hush::Hush;
 use super::letter::Letter;
 use rustix::fs::{FlockOperation, flock};
@@ -40,6 +41,9 @@ pub(super) struct Kept {
     /// The service was ended, so nobody was to look after it from then on.
     #[serde(default)]
     pub(super) ended: bool,
+    /// Where the last look was.
+    #[serde(default)]
+    pub(super) place: Place,
 }
 
 /// The file, or memory alone.
@@ -172,12 +176,14 @@ struct Borrowed<'a> {
     desks: &'a BTreeMap<String, Desk>,
     hush: &'a Hush,
     ended: bool,
+    place: Place,
 }
 
 impl Kept {
     fn borrowed(&self) -> Borrowed<'_> {
-        let Kept { memory, windows, outbox, desks, hush, ended, .. } = self;
-        Borrowed { version: VERSION, memory, windows, outbox, desks, hush, ended: *ended }
+        let Kept { memory, windows, outbox, desks, hush, ended, place, .. } = self;
+        let (version, ended, place) = (VERSION, *ended, *place);
+        Borrowed { version, memory, windows, outbox, desks, hush, ended, place }
     }
 }
 

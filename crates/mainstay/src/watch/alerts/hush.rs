@@ -72,11 +72,12 @@ pub(super) struct Hush {
 }
 
 impl Hush {
-    /// What nobody is to hear of at `now`, when zones are so many seconds east of UTC; what is over is forgotten.
+    /// What nobody is to hear of at `now`, which is `wall` by the host's clock, when zones are so many seconds east of
+    /// UTC; what is over is forgotten.
     pub(super) fn quiet(
         &mut self,
         (windows, announced): (&[Window], &[Announced]),
-        now: Moment,
+        (now, wall): (Moment, Moment),
         east: impl Fn(&Zone) -> Option<i32>,
     ) -> Vec<Quiet> {
         self.silences.retain(|it| it.until > now);
@@ -84,12 +85,12 @@ impl Hush {
             .silences
             .iter()
             .map(|it| Quiet { why: format!("silence {}", it.id), matchers: it.matchers.clone() });
-        let open = windows.iter().filter(|it| it.is_open(now / 1_000_000_000, &east));
+        let open = windows.iter().filter(|it| it.is_open(wall / 1_000_000_000, &east));
         let windows = open.map(|it| Quiet {
             why: format!("maintenance {}", it.name),
             matchers: it.matchers.clone(),
         });
-        let announced = announced.iter().filter(|it| it.until > now / 1_000_000_000);
+        let announced = announced.iter().filter(|it| it.until > wall / 1_000_000_000);
         let announced = announced.map(|it| Quiet {
             why: format!("maintenance {}", it.name),
             matchers: it.matchers.clone(),
@@ -266,15 +267,15 @@ mod tests {
         ask(&mut hush, silence(&["rule=pool_*"], 60)).unwrap();
         let text = serde_json::to_string(&hush).unwrap();
         let mut hush: Hush = serde_json::from_str(&text).unwrap();
-        assert_eq!(hush.quiet((&[], &[]), 2 * TICK, |_| Some(0)).len(), 1);
+        assert_eq!(hush.quiet((&[], &[]), (2 * TICK, 2 * TICK), |_| Some(0)).len(), 1);
         assert_eq!(ask(&mut hush, Wish::List).unwrap().0.lines().count(), 1);
         let mut ended = hush.clone();
         assert!(ask(&mut ended, Wish::End { id: "ab12".to_owned() }).is_ok());
-        assert!(ended.quiet((&[], &[]), 2 * TICK, |_| Some(0)).is_empty());
+        assert!(ended.quiet((&[], &[]), (2 * TICK, 2 * TICK), |_| Some(0)).is_empty());
         assert!(ask(&mut ended, Wish::End { id: "ab12".to_owned() }).is_err());
         assert!(
-            hush.quiet((&[], &[]), 7 * TICK, |_| Some(0)).is_empty()
-                && hush.quiet((&[], &[]), 2 * TICK, |_| Some(0)).is_empty()
+            hush.quiet((&[], &[]), (7 * TICK, 7 * TICK), |_| Some(0)).is_empty()
+                && hush.quiet((&[], &[]), (2 * TICK, 2 * TICK), |_| Some(0)).is_empty()
         );
     }
 
@@ -325,11 +326,11 @@ mod tests {
         let disk = Announced { name: "new disk".to_owned(), matchers, until: 60 };
         let announced = [disk];
         let mut engine = engine();
-        let quiet = hush.quiet((&[], &announced), 6 * TICK - 1, |_| Some(0));
+        let quiet = hush.quiet((&[], &announced), (6 * TICK - 1, 6 * TICK - 1), |_| Some(0));
         assert_eq!((quiet.len(), &*quiet[0].why), (1, "maintenance new disk"));
         engine.be_quiet(quiet);
         assert_eq!(look(&mut engine, 1, Level::Bad), [Kind::Held]);
-        let quiet = hush.quiet((&[], &announced), 6 * TICK, |_| Some(0));
+        let quiet = hush.quiet((&[], &announced), (6 * TICK, 6 * TICK), |_| Some(0));
         assert!(quiet.is_empty(), "it is over");
         engine.be_quiet(quiet);
         assert_eq!(look(&mut engine, 2, Level::Bad), [Kind::Firing], "it fires still");
@@ -339,13 +340,13 @@ mod tests {
     fn a_maintenance_window_keeps_quiet_while_it_is_open() {
         let windows = maintenance::parse("deploys=thu 00:00-00:01 severity=critical").unwrap();
         let mut hush = Hush::default();
-        let quiet = hush.quiet((&windows, &[]), 6 * TICK - 1, |_| Some(0));
+        let quiet = hush.quiet((&windows, &[]), (6 * TICK - 1, 6 * TICK - 1), |_| Some(0));
         assert_eq!(
             (quiet.len(), &*quiet[0].why),
             (1, "maintenance deploys"),
             "the epoch was a Thursday"
         );
-        assert!(hush.quiet((&windows, &[]), 6 * TICK, |_| Some(0)).is_empty());
+        assert!(hush.quiet((&windows, &[]), (6 * TICK, 6 * TICK), |_| Some(0)).is_empty());
         let mut engine = engine();
         engine.be_quiet(quiet);
         assert_eq!(look(&mut engine, 1, Level::Bad), [Kind::Held]);

@@ -8,6 +8,7 @@ mod cost;
 mod desk;
 mod evidence;
 mod figures;
+mod hours;
 mod hush;
 mod letter;
 mod look;
@@ -44,6 +45,7 @@ use book::Book;
 pub(crate) use command::{explain, export, list, test};
 use desk::Still;
 use evidence::Routes;
+use hours::Place;
 pub(crate) use hush::Wish;
 use letter::{Item, Sender};
 pub(crate) use notice::notice;
@@ -98,11 +100,15 @@ impl Alerts {
         let office = Arc::new(Office::new(open(log, config)));
         // The configuration has judged it.
         let maintenance = maintenance::parse(&config.alerts.maintenance).unwrap_or_default();
+        let (zones, unknown) = Zones::of(&maintenance);
+        for zone in unknown {
+            log.event(&Event::AlertsZone { zone });
+        }
         let look = Looker {
             log: log.clone(),
             config: config.clone(),
             receivers: named(config),
-            zones: Zones::of(&maintenance),
+            zones,
             maintenance,
             own: own::named(&config.alerts),
             sender: sender(name, version, &config.alerts),
@@ -199,6 +205,8 @@ struct Work {
     gauges: Gauges,
     saved: Moment,
     last: Moment,
+    /// The rules' time at which it began, and the monotonic clock's.
+    base: (Moment, Mono),
     /// For how long nobody had looked, until that is judged.
     gap: Option<Duration>,
     /// Of the states that were saved.
@@ -230,17 +238,20 @@ impl Looker {
         let (segment, alerts) = (self.log.segment(), &self.config.alerts);
         let mut book = self.office.book();
         let kept = &mut book.kept;
-        // A clock that was set back must not make what is young old.
-        let now = clock::wall().max(kept.memory.last());
+        // Somebody ended the service, and nobody was to look after it.
+        let was_ended = std::mem::take(&mut kept.ended);
+        let here = Place { run: segment.header().started_mono(), mono: start.0 };
+        let before = (kept.memory.last(), kept.place);
+        let begin = hours::go_on(before, (here, clock::wall()), was_ended);
+        let now = begin.now;
         let memory = std::mem::take(&mut kept.memory);
         let patience = patience(alerts.interval);
         let (engine, gap) = Engine::resume(rules(alerts), memory, now, patience);
-        let gap = gap.map(Duration::from_nanos);
+        // Of one that was killed it is told however short it was: nobody knows what else that has ended.
+        let gap = gap.or(begin.is_unclean.then_some(now - before.0)).map(Duration::from_nanos);
         if let Some(gap) = gap {
             self.log.event(&Event::AlertsGap { gap: Time(gap) });
         }
-        // Somebody ended the service, and nobody was to look after it.
-        let was_ended = std::mem::take(&mut kept.ended);
         let gap = gap.filter(|_| !was_ended);
         kept.memory = engine.memory();
         kept.windows = std::mem::take(&mut kept.windows).of(segment.header().started_wall());
@@ -257,8 +268,9 @@ impl Looker {
         let routes = Routes::default();
         let announced = announced::Board::default();
         let (saved, states) = (0, 0);
-        let work = Work { engine, routes, announced, gauges, saved, last: now, gap, states };
-        (work, (now, start))
+        let base = (now, start);
+        let work = Work { engine, routes, announced, gauges, saved, last: now, gap, states, base };
+        (work, base)
     }
 
     /// Looks until the end is ordered, or a courier has failed.
@@ -317,10 +329,13 @@ impl Looker {
         let failed = found.iter().filter(|it| it.reading == super::rules::rule::Reading::Failed);
         self.log.slot().add(names::EVALUATION_ERRORS, failed.count() as u64);
         let announced = alerts.state.as_ref().map_or(&[][..], |state| work.announced.look(state));
+        // What is said by day and hour follows the host's clock.
+        let wall = clock::wall();
+        let times = (now, wall);
         let quiet = book
             .kept
             .hush
-            .quiet((&self.maintenance, announced), now, |it| self.zones.east(it, now));
+            .quiet((&self.maintenance, announced), times, |it| self.zones.east(it, wall));
         work.engine.be_quiet(quiet);
         let notices = work.engine.tick(now, found, facts.complete);
         book.kept.hush.forget(&work.engine);
@@ -335,6 +350,8 @@ impl Looker {
             self.post(&mut book, &work.engine, (&notices, &evidence), now)
         };
         book.kept.memory = work.engine.memory();
+        let mono = work.base.1 + Duration::from_nanos(now - work.base.0);
+        book.kept.place = Place { run: segment.header().started_mono(), mono: mono.0 };
         let states = states(&work.engine);
         let is_new = !notices.is_empty() || posted > 0 || states != work.states;
         if is_new || now.saturating_sub(work.saved) >= nanos(SAVE) {

@@ -9,6 +9,7 @@ use super::{named, sender};
 use crate::clock::{self, Mono};
 use crate::config::Config;
 use crate::config::receivers::Receiver;
+use crate::incident::{self, Heard, Incident};
 use crate::passport::Matter;
 use crate::watch::rules::engine::{Kind, Notice};
 use crate::watch::rules::rule::Severity;
@@ -23,36 +24,97 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Tells all receivers at once; whether each of them has taken it.
-pub(crate) fn notice(config: &Config, (name, version): (&str, &str), matter: &Matter) -> bool {
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Told {
+    /// Everybody who is to know of it does.
+    All = 0,
+    /// It is to be tried again.
+    Later = 1,
+    /// Somebody has refused it, which is final; everybody else knows.
+    Refused = 2,
+}
+
+/// Tells all receivers at once who do not know it yet; the end only those who were told the beginning. Who knows what
+/// stands in a file, so that it is the same after a restart of the service, and for whoever tells the end.
+pub(crate) fn notice(config: &Config, (name, version): (&str, &str), matter: &Matter) -> Told {
     if !config.alerts.enabled || config.alerts.dry_run {
-        return true;
+        return Told::All;
     }
+    let Some(state) = &config.alerts.state else { return Told::All };
     let sender = sender(name, version, &config.alerts);
-    let letter = letter(&sender, matter, clock::wall());
-    let (receivers, deadline) = (named(config), clock::mono() + PATIENCE);
-    thread::scope(|scope| {
+    let (letter, deadline) = (letter(&sender, matter, clock::wall()), clock::mono() + PATIENCE);
+    let known = incident::read(state).filter(|it| it.since == matter.since);
+    let receivers = whom(named(config), matter.is_over, known.as_ref());
+    let mut incident = known.unwrap_or(Incident { since: matter.since, ..Incident::default() });
+    // Whoever is asked may know of it from then on, even if this process does not see the answer.
+    receivers.iter().for_each(|it| note(&mut incident, it, Heard::Unsure));
+    incident.receivers.retain(|name, _| !matter.is_over || is_among(&receivers, name));
+    incident.is_over = matter.is_over;
+    let mut written = incident.save(state);
+    let answers: Vec<Answer> = thread::scope(|scope| {
         let told: Vec<_> = receivers
             .iter()
             .map(|to| scope.spawn(|| tell(to, &letter, &sender, deadline)))
             .collect();
         // A thread that fails has told nobody.
-        told.into_iter().all(|it| it.join().unwrap_or(false))
-    })
+        told.into_iter().map(|it| it.join().unwrap_or(Answer::None)).collect()
+    });
+    for (receiver, answer) in receivers.iter().zip(&answers) {
+        match answer {
+            Answer::Taken if !matter.is_over => note(&mut incident, receiver, Heard::Taken),
+            Answer::Taken | Answer::Refused => drop(incident.receivers.remove(&receiver.name)),
+            Answer::None => {}
+        }
+    }
+    written = written.and_then(|()| incident.save(state));
+    if written.is_err() || answers.contains(&Answer::None) {
+        Told::Later
+    } else if answers.contains(&Answer::Refused) {
+        Told::Refused
+    } else {
+        Told::All
+    }
+}
+
+fn note(incident: &mut Incident, receiver: &Receiver, heard: Heard) {
+    incident.receivers.insert(receiver.name.clone(), heard);
+}
+
+fn is_among(receivers: &[Receiver], name: &str) -> bool {
+    receivers.iter().any(|it| it.name == name)
+}
+
+/// Who of these is to be told. Where nothing could be written down, everybody may have heard of the beginning.
+fn whom(all: Vec<Receiver>, is_over: bool, known: Option<&Incident>) -> Vec<Receiver> {
+    let Some(incident) = known else { return all };
+    let heard = |it: &Receiver| incident.receivers.get(&it.name);
+    all.into_iter()
+        .filter(|it| if is_over { heard(it).is_some() } else { heard(it) != Some(&Heard::Taken) })
+        .collect()
+}
+
+/// What a receiver made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Taken,
+    Refused,
+    None,
 }
 
 /// Tells one of them, as often as it takes and there is time.
-fn tell(to: &Receiver, letter: &Letter, sender: &Sender, deadline: Mono) -> bool {
+fn tell(to: &Receiver, letter: &Letter, sender: &Sender, deadline: Mono) -> Answer {
     let client = client();
     loop {
         match send(&client, to, letter, sender) {
-            Ok((Verdict::Taken | Verdict::Partly, _)) => return true,
-            Ok((Verdict::Refused, _)) => return false,
+            Ok((Verdict::Taken | Verdict::Partly, _)) => return Answer::Taken,
+            Ok((Verdict::Refused, _)) => return Answer::Refused,
             Ok((Verdict::Again(_), _)) | Err(_) => {}
         }
         let next = clock::mono() + PAUSE;
         if next >= deadline {
-            return false;
+            return Answer::None;
         }
         while clock::mono() < next {
             thread::park_timeout(next.since(clock::mono()));
@@ -89,6 +151,7 @@ mod tests {
     use crate::config::Sources;
     use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::path::Path;
 
     #[test]
     fn both_ends_are_one_incident_in_words_that_fit() {
@@ -120,27 +183,60 @@ mod tests {
         }
     }
 
+    /// A configuration that tells this listener, its state there.
+    fn telling(listener: &TcpListener, state: &Path) -> Config {
+        let receivers = format!("ops=http://{}/", listener.local_addr().unwrap());
+        let state = state.to_str().unwrap().to_owned();
+        let flags = vec![("alerts.receivers", receivers), ("alerts.state", state)];
+        Config::resolve(&Sources { flags, ..Sources::default() }).unwrap()
+    }
+
+    /// Answers so many requests with these statuses; what is asked beyond finds nobody.
+    fn answer(listener: TcpListener, answers: &'static [&'static str]) -> thread::JoinHandle<()> {
+        thread::spawn(move || {
+            for status in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                read_request(&mut stream);
+                let answer = format!(
+                    "HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                );
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        })
+    }
+
     #[test]
     fn who_does_not_take_it_at_once_is_asked_again_and_who_refuses_is_not() {
-        for (answers, is_taken) in [(&["503", "200"][..], true), (&["403"], false)] {
+        for (answers, told) in [(&["503", "200"][..], Told::All), (&["403"], Told::Refused)] {
+            let place = tempfile::tempdir().unwrap();
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let receivers = format!("ops=http://{}/", listener.local_addr().unwrap());
-            let flags = [("alerts.receivers", receivers), ("alerts.state", "/var/lib/x".into())];
-            let config =
-                Config::resolve(&Sources { flags: flags.to_vec(), ..Sources::default() }).unwrap();
-            let serving = thread::spawn(move || {
-                for status in answers {
-                    let (mut stream, _) = listener.accept().unwrap();
-                    read_request(&mut stream);
-                    let answer = format!(
-                        "HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                    );
-                    stream.write_all(answer.as_bytes()).unwrap();
-                }
-            });
+            let config = telling(&listener, place.path());
+            let serving = answer(listener, answers);
             let matter = Matter { deaths: 3, since: FIRED, is_over: false };
-            assert_eq!(notice(&config, ("shop", "1"), &matter), is_taken, "{answers:?}");
+            assert_eq!(notice(&config, ("shop", "1"), &matter), told, "{answers:?}");
             serving.join().unwrap();
+            assert_eq!(incident::read(place.path()).is_some(), told == Told::All);
         }
+    }
+
+    #[test]
+    fn nobody_is_told_twice_and_the_end_reaches_who_knows_of_the_beginning_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let config = telling(&listener, place.path());
+        // Two requests in all: one beginning, one end.
+        let serving = answer(listener, &["200", "200"]);
+        let tell =
+            |is_over| notice(&config, ("shop", "1"), &Matter { deaths: 3, since: FIRED, is_over });
+        assert_eq!((tell(false), tell(false)), (Told::All, Told::All));
+        let known = incident::read(place.path()).unwrap();
+        assert_eq!(known.receivers, [("ops".to_owned(), Heard::Taken)].into());
+        assert_eq!(tell(true), Told::All);
+        assert_eq!(incident::read(place.path()), None);
+        serving.join().unwrap();
+        let receivers = [("another".to_owned(), Heard::Taken)].into();
+        let stranger = Incident { since: FIRED, is_over: false, receivers };
+        stranger.save(place.path()).unwrap();
+        assert_eq!((tell(true), incident::read(place.path())), (Told::All, None));
     }
 }

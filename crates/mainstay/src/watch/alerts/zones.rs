@@ -4,18 +4,24 @@ use super::super::rules::Moment;
 use crate::config::maintenance::{Window, Zone};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Those that are named, as this host knows them.
 #[derive(Debug, Default)]
 pub(super) struct Zones(BTreeMap<String, TimeZone>);
 
 impl Zones {
-    /// Those of windows. One that is not known is none; the configuration has refused it, if it was not then.
-    pub(super) fn of(windows: &[Window]) -> Zones {
-        let names = windows.iter().filter_map(Window::zone);
-        let known = names.filter_map(|name| Some((name.to_owned(), TimeZone::get(name).ok()?)));
-        Zones(known.collect())
+    /// Those of windows, and which of them are not known here. The configuration was refused if that was so when it
+    /// was read; a file that has gone since must not end who looks after the service.
+    pub(super) fn of(windows: &[Window]) -> (Zones, BTreeSet<String>) {
+        let (mut zones, mut unknown) = (BTreeMap::new(), BTreeSet::new());
+        for name in windows.iter().filter_map(Window::zone) {
+            match TimeZone::get(name) {
+                Ok(zone) => drop(zones.insert(name.to_owned(), zone)),
+                Err(_) => drop(unknown.insert(name.to_owned())),
+            }
+        }
+        (Zones(zones), unknown)
     }
 
     /// Seconds east of UTC at that moment.

@@ -17,6 +17,8 @@ pub(crate) mod own;
 pub(crate) mod prometheus;
 pub(crate) mod rule;
 #[cfg(test)]
+mod script;
+#[cfg(test)]
 mod simulation;
 pub(crate) mod trend;
 pub(crate) mod window;

@@ -1,6 +1,11 @@
 //! Keeping watch running. Nothing that serves depends on it, so it is simply started again, more
 //! slowly the more often it dies.
 
+mod fate;
+#[cfg(test)]
+mod simulation;
+mod told;
+
 use super::listeners::Listener;
 use super::machine::{Input, describe};
 use super::processes::Process;
@@ -8,93 +13,102 @@ use super::program::Program;
 use super::run::Supervisor;
 use crate::clock::{self, Mono};
 use crate::event::{Event, Time};
+use crate::incident;
 use crate::log::outlet::Outlet;
 use crate::passport::{Matter, Passport, Role};
 use crate::voice::{Ear, Word};
+use fate::{Fate, STEADY};
 use mainstay_os::child::Ended;
 use mainstay_os::signals::Signal;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::Duration;
+pub(crate) use told::Told;
 
-/// The wait after watch's first death, 1.5 times as long after each further one in a row.
-const BASE: Duration = Duration::from_millis(100);
-const CAP: Duration = Duration::from_secs(30);
+/// What it says at its end whom receivers were told by: all have taken it, or one has refused it for good.
+const TOLD: i32 = 0;
+const REFUSED: i32 = 2;
 /// A watch that makes room for another has this long to send and to write what is left.
 const LEAVE: Duration = Duration::from_secs(8);
-/// A watch that has lived this long was well.
-const STEADY: Duration = Duration::from_secs(10);
-
-/// So many deaths in a row are a loop.
-const LOOP: u32 = 3;
-/// Whoever tells receivers of that has this long.
+/// Whoever tells receivers of watch has this long.
 const NOTICE: Duration = Duration::from_secs(30);
 
 /// Watch's process and its misfortunes.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     process: Option<Process>,
-    started: Mono,
-    deaths: u32,
-    next: Mono,
+    fate: Fate,
     /// It was told to make room for another, at this time.
     replaced: Option<Mono>,
     /// The service is at its end and has told it to leave, at this time.
     dismissed: Option<Mono>,
-    /// Since when receivers were told that it dies again and again, nanoseconds since the Unix epoch.
-    told: Option<u64>,
-    /// Receivers did not take that.
-    untold: bool,
-    /// Who tells them, and until when.
-    teller: Option<(Process, Mono)>,
+    /// What receivers know of it.
+    told: Told,
+    teller: Option<Teller>,
+}
+
+/// Who tells receivers about watch.
+#[derive(Debug)]
+pub(crate) struct Teller {
+    pub(crate) process: Process,
+    /// It is ended then.
+    pub(crate) until: Mono,
+    /// Whether it tells that watch lives again.
+    pub(crate) is_over: bool,
+}
+
+/// What an earlier program of this process knew of watch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remembered {
+    pub(crate) started: Mono,
+    pub(crate) replaced: Option<Mono>,
+    pub(crate) told: Told,
 }
 
 impl Watch {
+    /// That of a service that begins, whose state of alerts is there.
+    pub(crate) fn begin(state: Option<&Path>) -> Watch {
+        let left = state.and_then(incident::read);
+        Watch { told: Told::left(left.as_ref(), clock::mono()), ..Watch::default() }
+    }
+
     /// Takes up a watch that an earlier program of this process started.
-    pub(crate) fn resume(process: Option<Process>, started: Mono, replaced: Option<Mono>) -> Watch {
-        Watch { process, started, replaced, ..Watch::default() }
+    pub(crate) fn resume(
+        process: Option<Process>,
+        teller: Option<Teller>,
+        Remembered { started, replaced, told }: Remembered,
+    ) -> Watch {
+        let fate = Fate { started, ..Fate::default() };
+        Watch { process, fate, replaced, told, teller, ..Watch::default() }
+    }
+
+    /// For the next program of this process.
+    pub(crate) fn remembered(&self) -> Remembered {
+        Remembered { started: self.fate.started, replaced: self.replaced, told: self.told }
     }
 
     pub(crate) fn process(&self) -> Option<&Process> {
         self.process.as_ref()
     }
 
-    pub(crate) fn started(&self) -> Mono {
-        self.started
-    }
-
-    pub(crate) fn replaced(&self) -> Option<Mono> {
-        self.replaced
-    }
-
     /// Who tells receivers about it.
-    pub(crate) fn teller(&self) -> Option<&Process> {
-        self.teller.as_ref().map(|(process, _)| process)
+    pub(crate) fn teller(&self) -> Option<&Teller> {
+        self.teller.as_ref()
     }
 
     /// When it is to be started again.
     pub(crate) fn deadline(&self) -> Option<Mono> {
-        (self.process.is_none() && self.dismissed.is_none()).then_some(self.next)
+        (self.process.is_none() && self.dismissed.is_none()).then_some(self.fate.next)
     }
 
-    /// It dies so often that somebody else should write what it does not get to write.
     fn is_failing(&self) -> bool {
-        self.process.is_none() && self.deaths >= 2 && self.dismissed.is_none()
-    }
-
-    /// Its deaths in a row, where that is worth a word: at the third, and whenever they are twice as many.
-    fn is_looping(&self) -> Option<u32> {
-        let threes = self.deaths / LOOP;
-        (self.deaths.is_multiple_of(LOOP) && threes.is_power_of_two()).then_some(self.deaths)
+        self.process.is_none() && self.fate.is_failing() && self.dismissed.is_none()
     }
 
     fn died(&mut self, now: Mono) -> Duration {
         self.process = None;
-        self.deaths = if now.since(self.started) >= STEADY { 1 } else { self.deaths + 1 };
-        let factor = 1.5_f64.powi(self.deaths.saturating_sub(1).min(40) as i32);
-        let delay = BASE.mul_f64(factor).min(CAP);
-        self.next = now + delay;
-        delay
+        self.fate.died(now)
     }
 }
 
@@ -114,7 +128,7 @@ impl Supervisor {
             Ok(process) => {
                 let pid = process.child.pid();
                 self.watch.process = Some(process);
-                self.watch.started = now;
+                self.watch.fate.started = now;
                 self.log.segment().header().set_watch_pid(u64::from(pid));
                 self.report(&Event::WatchBooting { pid });
             }
@@ -128,48 +142,87 @@ impl Supervisor {
 
     /// Ends who tells about watch, if it is time, and has the end of it told.
     fn settle_notice(&mut self, now: Mono) {
-        if let Some((process, until)) = &self.watch.teller {
-            let ended = match process.child.try_reap() {
-                Ok(None) => None,
-                Ok(Some((ended, _))) => Some(ended),
-                Err(_) => Some(Ended::Code(255)),
-            };
-            if now >= *until {
-                // One that is gone is what this wants; it is reaped at the next turn.
-                process.child.signal(Signal::Kill).ok();
-            }
-            let Some(ended) = ended else { return };
-            self.watch.teller = None;
-            if ended != Ended::Code(0) {
-                self.watch.untold = self.watch.told.is_some();
-                let reason = format!("the process that tells them: {}", describe(ended));
-                self.report(&Event::WatchUntold { reason });
-            }
+        if !self.settle_teller(now) {
+            return;
         }
-        let lives = self.watch.process.is_some() && now.since(self.watch.started) >= STEADY;
-        if let Some(since) = self.watch.told.filter(|_| lives) {
-            self.watch.told = None;
-            self.tell_of_watch(Matter { deaths: self.watch.deaths, since, is_over: true });
+        let watch = &self.watch;
+        let lives = watch.process.is_some() && now.since(watch.fate.started) >= STEADY;
+        if let Some(since) = watch.told.well(now).filter(|_| lives && watch.dismissed.is_none()) {
+            self.tell_of_watch(Matter { deaths: watch.fate.deaths, since, is_over: true });
         }
+    }
+
+    /// Takes in what has become of who tells about watch; whether nobody does any more.
+    fn settle_teller(&mut self, now: Mono) -> bool {
+        let Some(teller) = &self.watch.teller else { return true };
+        let ended = match teller.process.child.try_reap() {
+            Ok(None) => None,
+            Ok(Some((ended, _))) => Some(ended),
+            Err(_) => Some(Ended::Code(255)),
+        };
+        if now >= teller.until {
+            // One that is gone is what this wants; it is reaped at the next turn.
+            teller.process.child.signal(Signal::Kill).ok();
+        }
+        let Some(ended) = ended else { return false };
+        let is_over = teller.is_over;
+        self.watch.teller = None;
+        let reason = match ended {
+            Ended::Code(TOLD) => None,
+            Ended::Code(REFUSED) => Some("one has refused it".to_owned()),
+            ended => Some(format!("the process that tells them {}", describe(ended))),
+        };
+        match (is_over, ended) {
+            (true, Ended::Code(TOLD | REFUSED)) => self.watch.told.done(),
+            (true, _) => self.untold_end(now),
+            (false, Ended::Code(TOLD)) => {}
+            (false, _) => self.watch.told.not_begun(),
+        }
+        if let Some(reason) = reason {
+            self.report(&Event::WatchUntold { reason });
+        }
+        true
+    }
+
+    /// The end is told again later, unless that has gone on for too long.
+    fn untold_end(&mut self, now: Mono) {
+        if !self.watch.told.not_over(now) {
+            return;
+        }
+        self.watch.told.done();
+        let gone = self.config.alerts.state.as_deref().map_or(Ok(()), incident::forget);
+        let more = gone.err().map_or(String::new(), |error| format!(": {error}"));
+        self.report(&Event::WatchUntold { reason: format!("the end of it is given up{more}") });
     }
 
     /// Starts who tells receivers of alerts about watch, which cannot do it.
     fn tell_of_watch(&mut self, matter: Matter) {
+        let is_over = matter.is_over;
         if self.config.alerts.receivers.is_none() {
+            // Nobody is left who would want to know the end.
+            if is_over {
+                self.watch.told.done();
+            }
             return;
         }
         if self.watch.teller.is_some() {
-            // What is being told is the end of an earlier loop.
-            self.watch.untold = !matter.is_over;
-            return;
+            // What is being told is an earlier one. This is told at one of the next deaths.
+            return self.watch.told.not_begun();
         }
         let passport = Passport { matter: Some(matter), ..Passport::blank(Role::Notice) };
         let started =
             self.proven().and_then(|it| self.start_process(it, &it.path(), passport, &[]));
+        let now = clock::mono();
         match started {
-            Ok(process) => self.watch.teller = Some((process, clock::mono() + NOTICE)),
+            Ok(process) => {
+                self.watch.teller = Some(Teller { process, until: now + NOTICE, is_over });
+            }
             Err(error) => {
-                self.watch.untold = !matter.is_over;
+                if is_over {
+                    self.untold_end(now);
+                } else {
+                    self.watch.told.not_begun();
+                }
                 self.report(&Event::WatchUntold { reason: error.to_string() });
             }
         }
@@ -249,6 +302,12 @@ impl Supervisor {
             // One that is gone will be started again by itself.
             process.child.signal(Signal::Term).ok();
         }
+        self.try_watch_at_once();
+    }
+
+    /// Whoever reloads has mended something: a watch that waits for its next try has it now.
+    pub(crate) fn try_watch_at_once(&mut self) {
+        self.watch.fate.begin_anew(clock::mono());
     }
 
     /// Watch has ended.
@@ -268,17 +327,13 @@ impl Supervisor {
             return self.feed(Input::WatchGone);
         }
         if self.watch.replaced.take().is_some() && ended == Ended::Code(0) {
-            self.watch.deaths = 0;
-            self.watch.next = clock::mono();
-            return;
+            return self.try_watch_at_once();
         }
         let (how, delay) = (describe(ended), Time(delay));
         self.report(&Event::WatchDied { pid, how, delay });
-        if let Some(deaths) = self.watch.is_looping() {
+        if let Some(deaths) = self.watch.fate.is_looping() {
             self.report(&Event::WatchCrashLoop { deaths, delay });
-            // Again if nobody took it; by the same key, so that it is one incident for those who did.
-            if self.watch.told.is_none() || std::mem::take(&mut self.watch.untold) {
-                let since = *self.watch.told.get_or_insert_with(clock::wall);
+            if let Some(since) = self.watch.told.looping(clock::wall()) {
                 self.tell_of_watch(Matter { deaths, since, is_over: false });
             }
         }
@@ -298,24 +353,5 @@ impl Supervisor {
         self.watch.dismissed = Some(clock::mono());
         let Some(process) = &self.watch.process else { return Some(Input::WatchGone) };
         process.child.signal(Signal::Term).err().map(|_| Input::WatchGone)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deaths_in_a_row_are_told_ever_more_seldom() {
-        let mut watch = Watch::default();
-        let told: Vec<u32> = (0..50)
-            .filter_map(|_| {
-                watch.died(Mono(1));
-                watch.is_looping()
-            })
-            .collect();
-        assert_eq!(told, [3, 6, 12, 24, 48]);
-        watch.died(Mono(0) + STEADY * 2);
-        assert_eq!((watch.deaths, watch.is_looping()), (1, None));
     }
 }
