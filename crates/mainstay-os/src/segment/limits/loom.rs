@@ -2,7 +2,8 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p mainstay-os --release --lib loom`
 
-use super::refused::{self, Named, Refused, Whom};
+use super::refused::{self, Named, Refused};
+use super::whom::Whom;
 use super::table::{Full, Table};
 use super::*;
 use ::loom::model::Builder;
