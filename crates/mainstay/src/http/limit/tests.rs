@@ -328,6 +328,19 @@ fn the_log_is_told_the_first_breaches_and_then_each_power_of_ten() {
 }
 
 #[test]
+fn whoever_ends_tells_what_it_left_untold_in_a_window_that_goes_on() {
+    let rig = Rig::new(|it| it.default = "1/day".into());
+    rig.statuses("192.0.2.1", "/", 1 + 12);
+    rig.lines();
+    rig.limiter.tell_ended(Mono(rig.now));
+    assert!(rig.lines().is_empty(), "others may follow");
+    rig.limiter.tell_rest(Mono(rig.now));
+    let told = "ratelimit 1 per 1 day (192.0.2.1) was exceeded 12 times at endpoint: default; \
+                the last 2 of them were not told";
+    assert_eq!(rig.lines(), [told]);
+}
+
+#[test]
 fn a_flood_of_refusals_with_long_paths_is_counted_to_the_last_and_fills_no_log() {
     for format in [LineFormat::Gunicorn, LineFormat::Ecs] {
         let rig = Rig::new(|it| it.default = "0/minute".into());
