@@ -87,6 +87,7 @@ impl Limiter {
             amount: most,
             told: most.into(),
             window: TOLD_TOGETHER,
+            is_wide: false,
             counted: self
                 .log
                 .segment()

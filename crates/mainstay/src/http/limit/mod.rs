@@ -83,6 +83,8 @@ struct Kept {
     told: HeaderValue,
     /// Seconds.
     window: u64,
+    /// It is a limit of networks.
+    is_wide: bool,
     /// Policy and scope, hashed.
     counted: Scope,
     counts: Option<[Counter; 3]>,
@@ -283,7 +285,12 @@ impl Limiter {
         let (mut hits, mut verdicts) = ([self.blank; N], [Verdict::default(); N]);
         let (mut indexes, mut count) = ([0; N], 0);
         let subject = limits.subject(who.bytes());
-        for met in met.filter(|met| !met.dry_run).take(N) {
+        let counts_networks = self.settings.ipv6_network > 0;
+        let network = if counts_networks { who.of_limit(true) } else { None };
+        let network = network.map(|network| limits.subject(network.bytes()));
+        let met = met.filter(|met| !met.dry_run && (!met.is_wide || network.is_some()));
+        for met in met.take(N) {
+            let subject = if met.is_wide { network.unwrap_or(subject) } else { subject };
             let key = self.kept[met.index].counted.key(subject);
             hits[count] = Hit { policy: met.policy, key, cost: 1 };
             indexes[count] = met.index;
@@ -356,10 +363,11 @@ impl Limiter {
     fn try_out<'a>(&self, asked: &Asked<'_>, who: &Who<'_>, met: impl Iterator<Item = &'a Met>) {
         let limits = self.log.segment().limits();
         for met in met {
+            let Some(who) = who.of_limit(met.is_wide) else { continue };
             let key = limits.key(met.policy.id, met.scope.as_bytes(), who.bytes());
             let hit = Hit { policy: met.policy, key, cost: 1 };
             let is_admitted = limits.decide(&[hit], asked.now.0, &mut [Verdict::default()]);
-            self.tried(asked, who, met.index, is_admitted);
+            self.tried(asked, &who, met.index, is_admitted);
         }
     }
 
@@ -460,6 +468,7 @@ impl Limiter {
             amount: met.rate.amount,
             told: met.rate.amount.into(),
             window: met.rate.window(),
+            is_wide: met.is_wide,
             counted: self.log.segment().limits().scope(met.policy.id, met.scope.as_bytes()),
             counts: self.counts(&met.name),
         }

@@ -306,7 +306,8 @@ impl Limiter {
             let name = if alone { scope.clone() } else { format!("{scope}-{}", rate.window()) };
             let (name, scope, rate) = (name.into(), format!("code {scope}").into(), *rate);
             let away = self.settings.away;
-            let mut it = Met { policy, rate, name, scope, dry_run, away, index: 0 };
+            let is_wide = false;
+            let mut it = Met { policy, rate, name, scope, is_wide, dry_run, away, index: 0 };
             let kept = self.keep(&it);
             it.index = self.own_index(&kept);
             met.push(it);

@@ -32,6 +32,8 @@ impl Limiter {
         outcome: Outcome,
         now: Mono,
     ) {
+        let is_wide = self.kept.get(limit).is_some_and(|kept| kept.is_wide);
+        let who = who.of_limit(is_wide).unwrap_or(*who);
         self.tell_key(context, limit, who.shown(&self.log.segment().limits()), outcome, now);
     }
 
