@@ -232,8 +232,7 @@ impl<'a> Refused<'a> {
         }
         let (rank, weight, at, is) = best;
         let of = tags[at].load(Relaxed);
-        let is_whole =
-            rank == 0 || Beside::read(&details[at]).is_of(self.secret, of, is & !COUNT);
+        let is_whole = rank == 0 || Beside::read(&details[at]).is_of(self.secret, of, is & !COUNT);
         if rank == 2 && is_whole {
             words[FLOOR].fetch_max(weight, Relaxed);
         }
@@ -307,7 +306,6 @@ impl<'a> Refused<'a> {
         let ended = count.fetch_update(AcqRel, Relaxed, |is| goes_on(is).then(|| next(is)));
         ended.ok().map(|is| is & COUNT)
     }
-
 }
 
 /// A client's tag in the term that a count is of: in another term it is nobody's.
