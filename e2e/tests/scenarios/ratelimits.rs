@@ -101,7 +101,8 @@ fn a_worker_that_is_replaced_tells_what_it_left_untold_of_a_window_that_goes_on(
     let answers = statuses(&service, "192.0.2.7", "/", 13);
     assert_eq!((answers[0], &answers[1..]), (200, &[429; 12][..]));
     service.control_ok(&["reload", "--wait"]);
-    let line = service.wait_log(&["ratelimit 1 per 1 day (192.0.2.7) was exceeded 12 times"], START);
+    let line =
+        service.wait_log(&["ratelimit 1 per 1 day (192.0.2.7) was exceeded 12 times"], START);
     assert!(line.contains("the last 2 of them were not told"), "{line}");
 }
 

@@ -155,9 +155,9 @@ impl KeyBy {
                     Err(_) => Err(format!("{name:?} is no name of a cookie")),
                 }
             }
-            _ => Err(format!(
-                "{text:?} is none of \"address\", \"header:NAME\" and \"cookie:NAME\""
-            )),
+            _ => {
+                Err(format!("{text:?} is none of \"address\", \"header:NAME\" and \"cookie:NAME\""))
+            }
         }
     }
 }
@@ -265,7 +265,8 @@ mod tests {
         for text in ["address", "header:x-api-key", "cookie:Sid"] {
             assert_eq!(KeyBy::parse(text).unwrap().to_string(), text);
         }
-        for text in ["", "ip", "header", "header:", "header:a b", "cookie", "cookie:", "cookie:a=b"] {
+        for text in ["", "ip", "header", "header:", "header:a b", "cookie", "cookie:", "cookie:a=b"]
+        {
             assert!(KeyBy::parse(text).is_err(), "{text}");
         }
     }

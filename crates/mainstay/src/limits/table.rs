@@ -102,9 +102,8 @@ pub(crate) fn clear(
         None => plan.all().collect(),
     };
     let clear = |policy: u64, met: &Met| {
-        who.of_limit(met.is_wide).is_some_and(|who| {
-            limits.clear(limits.key(policy, met.scope.as_bytes(), who.bytes()))
-        })
+        who.of_limit(met.is_wide)
+            .is_some_and(|who| limits.clear(limits.key(policy, met.scope.as_bytes(), who.bytes())))
     };
     // What a store has refused is forgotten too.
     for met in &met {
