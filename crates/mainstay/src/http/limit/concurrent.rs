@@ -94,6 +94,7 @@ impl Limiter {
                 .limits()
                 .scope(most, format!("at once, {scope}").as_bytes()),
             counts: self.counts(name),
+            near: (0, None),
         }
     }
 

@@ -88,6 +88,8 @@ struct Kept {
     /// Policy and scope, hashed.
     counted: Scope,
     counts: Option<[Counter; 3]>,
+    /// Whoever has fewer left is near to the limit, which is counted there.
+    near: (u64, Option<Counter>),
 }
 
 /// What a limit made of a request; the order of [`Kept::counts`].
@@ -190,6 +192,12 @@ impl Limiter {
         limiter.kept = kept;
         limiter.groups = (0..=limiter.plan.rules.len()).map(|it| limiter.group(it)).collect();
         limiter.at_once_of_settings();
+        let Plan { application, default, rules, .. } = &limiter.plan;
+        let of_rules = rules.iter().flat_map(|(_, met)| met);
+        let met = application.iter().chain(default).chain(of_rules).filter(|met| !met.dry_run);
+        for index in met.map(|met| met.index).collect::<Vec<_>>() {
+            limiter.kept[index].near = limiter.near(&limiter.kept[index]);
+        }
         Ok(Arc::new(limiter))
     }
 
@@ -324,7 +332,7 @@ impl Limiter {
     ) -> Admitted {
         let mut admitted = Admitted { wall: asked.wall, ..Admitted::default() };
         for (index, verdict) in judged {
-            self.kept[index].count(Outcome::Allowed);
+            self.kept[index].admitted(verdict);
             let shown = Shown::of(index, verdict);
             if admitted.count < TOLD {
                 admitted.shown[admitted.count] = shown;
@@ -471,6 +479,20 @@ impl Limiter {
             is_wide: met.is_wide,
             counted: self.log.segment().limits().scope(met.policy.id, met.scope.as_bytes()),
             counts: self.counts(&met.name),
+            near: (0, None),
+        }
+    }
+
+    /// From where on somebody is near to this limit, and who counts that.
+    fn near(&self, kept: &Kept) -> (u64, Option<Counter>) {
+        let counter = self.metrics.own_counter(&families::LIMIT_NEAR, &[("policy", &kept.name)]);
+        match counter {
+            Ok(counter) => (kept.amount.div_ceil(5), Some(counter)),
+            Err(error) => {
+                let reason = error.to_string();
+                self.metrics.tell(&crate::event::Event::MetricRefused { reason });
+                (0, None)
+            }
         }
     }
 
@@ -509,6 +531,17 @@ impl Limiter {
 }
 
 impl Kept {
+    /// Counts somebody who was admitted, and whether he is near to the limit now.
+    #[inline]
+    fn admitted(&self, verdict: &Verdict) {
+        self.count(Outcome::Allowed);
+        if verdict.remaining < self.near.0
+            && let Some(near) = &self.near.1
+        {
+            near.inc();
+        }
+    }
+
     #[inline]
     fn count(&self, outcome: Outcome) {
         if let Some(counts) = &self.counts {

@@ -308,7 +308,10 @@ impl Limiter {
             let away = self.settings.away;
             let is_wide = false;
             let mut it = Met { policy, rate, name, scope, is_wide, dry_run, away, index: 0 };
-            let kept = self.keep(&it);
+            let mut kept = self.keep(&it);
+            if !dry_run {
+                kept.near = self.near(&kept);
+            }
             it.index = self.own_index(&kept);
             met.push(it);
         }
@@ -394,7 +397,7 @@ impl Live {
         }
         let mut noted = Noted::default();
         for ((met, kept), verdict) in enforced.iter().zip(&verdicts) {
-            kept.count(Outcome::Allowed);
+            kept.admitted(verdict);
             noted.shown.push(Shown::of(met.index, verdict));
         }
         for (met, kept) in known().filter(|(met, _)| met.dry_run) {

@@ -323,6 +323,25 @@ fn a_network_of_ipv6_has_so_many_times_the_amount_and_what_either_refuses_uses_u
 }
 
 #[test]
+fn who_has_used_more_than_four_fifths_of_a_limit_is_counted_as_near_to_it() {
+    let rig = Rig::new(|it| {
+        it.default = "10/minute".into();
+        it.routes = "/once: 1/day & /tried: dry-run 5/day".into();
+    });
+    assert_eq!(rig.statuses("192.0.2.1", "/", 8), [200; 8]);
+    let near = |at: usize| {
+        // The series are claimed behind those of decisions, of limits that are held.
+        let behind = rig.limiter.kept.len() * OUTCOMES.len();
+        rig.segment.slot(0).unwrap().measures().counted(behind + at)
+    };
+    assert_eq!(near(0), 0);
+    assert_eq!(rig.statuses("192.0.2.1", "/", 4), [200, 200, 429, 429]);
+    assert_eq!(rig.statuses("192.0.2.1", "/once", 3), [200, 429, 429]);
+    rig.statuses("192.0.2.1", "/tried", 9);
+    assert_eq!([near(0), near(1), near(2)], [2, 1, 0], "who is refused is in the other counters");
+}
+
+#[test]
 fn every_strategy_admits_what_its_limit_says_in_a_burst() {
     for strategy in ["fixed-window", "moving-window", "sliding-window-counter", "gcra"] {
         let rig = Rig::new(|it| {
