@@ -95,6 +95,18 @@ fn the_refused_are_told_when_to_come_again_in_the_form_that_they_accept() {
 }
 
 #[test]
+fn a_worker_that_is_replaced_tells_what_it_left_untold_of_a_window_that_goes_on() {
+    let _together = together();
+    let service = service("workers.count = 1\nlimits.default = '1/day'");
+    let answers = statuses(&service, "192.0.2.7", "/", 13);
+    assert_eq!((answers[0], &answers[1..]), (200, &[429; 12][..]));
+    service.control_ok(&["reload", "--wait"]);
+    let line =
+        service.wait_log(&["ratelimit 1 per 1 day (192.0.2.7) was exceeded 12 times"], START);
+    assert!(line.contains("the last 2 of them were not told"), "{line}");
+}
+
+#[test]
 fn a_refused_request_keeps_its_connection_unless_its_body_was_not_read() {
     let _together = together();
     let service =

@@ -8,16 +8,19 @@
 //! where it is.
 //!
 //! `E2E_HISTORIES` says how many, if not 20,000, and `E2E_HISTORIES_FROM` after how many a run that was cut off goes on:
-//! each thousand has a seed of its own, and is told of when it has been run.
+//! each thousand has a seed of its own. It is told from the beginning up to where all of them have been run, whatever has
+//! been run beyond: nothing is skipped by who goes on from there.
 
 use crate::support::*;
 use e2e::peers;
 use mainstay_os::segment::{Capacity, Hit, Layout, Policy, Segment, Strategy, Verdict};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Histories of one seed.
@@ -119,6 +122,93 @@ impl Python {
     }
 }
 
+/// Which batches are under way, which have been run, and whether one has ended in another way.
+#[derive(Debug)]
+struct Batches {
+    next: u64,
+    end: u64,
+    /// Up to here all of them have been run.
+    whole: u64,
+    /// Those that have been run beyond.
+    beyond: BTreeSet<u64>,
+}
+
+/// A batch that is under way. Unless it is done, nobody begins another.
+struct Taken<'a> {
+    batches: &'a Mutex<Batches>,
+    number: u64,
+}
+
+impl Batches {
+    fn new(from: u64, end: u64) -> Mutex<Batches> {
+        Mutex::new(Batches { next: from, end, whole: from, beyond: BTreeSet::new() })
+    }
+
+    /// The next one, if there is one.
+    fn take(batches: &Mutex<Batches>) -> Option<Taken<'_>> {
+        let mut all = batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = all.next;
+        all.next += 1;
+        (number < all.end).then_some(Taken { batches, number })
+    }
+
+    /// How many from the first on have been run without a gap.
+    fn whole(batches: &Mutex<Batches>) -> u64 {
+        batches.lock().unwrap_or_else(PoisonError::into_inner).whole
+    }
+}
+
+impl Taken<'_> {
+    /// It has been run; tells up to where all have been, where that has changed.
+    fn done(self) -> Option<u64> {
+        let mut all = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.whole;
+        all.beyond.insert(self.number);
+        while let Some(first) = all.beyond.first().copied()
+            && first == all.whole
+        {
+            all.beyond.pop_first();
+            all.whole += 1;
+        }
+        (all.whole > before).then_some(all.whole)
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        // Whoever panics on the way leaves the others nothing to begin.
+        if std::thread::panicking() {
+            let mut all = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+            all.end = 0;
+        }
+    }
+}
+
+#[test]
+fn a_run_of_histories_that_is_cut_off_goes_on_where_the_first_batch_is_missing() {
+    let batches = Batches::new(3, 8);
+    let mut taken: Vec<_> = (0..4).map(|_| Batches::take(&batches).expect("five in all")).collect();
+    assert_eq!(taken.iter().map(|it| it.number).collect::<Vec<_>>(), [3, 4, 5, 6]);
+    assert_eq!(taken.pop().expect("6").done(), None, "three before it are under way");
+    assert_eq!(taken.remove(0).done(), Some(4));
+    assert_eq!(taken.pop().expect("5").done(), None);
+    assert_eq!(Batches::whole(&batches), 4, "as many as a run may skip that goes on");
+    let four = taken.pop().expect("4");
+    let ended = std::thread::scope(|scope| {
+        let run = || {
+            let _mine = Batches::take(&batches).expect("7");
+            std::panic::resume_unwind(Box::new("a difference"));
+        };
+        scope.spawn(run).join()
+    });
+    assert!(ended.is_err());
+    assert_eq!(four.done(), Some(7), "what is under way comes to its end");
+    assert!(Batches::take(&batches).is_none(), "and nothing is begun any more");
+    let batches = Batches::new(0, 1);
+    assert_eq!(Batches::take(&batches).and_then(Taken::done), Some(1));
+    assert!(Batches::take(&batches).is_none(), "all are run");
+}
+
 /// What was compared.
 #[derive(Default)]
 struct Seen {
@@ -138,7 +228,7 @@ fn strategies_say_what_limits_says() {
     let directory = tempfile::tempdir().expect("a directory for the program");
     let script = directory.path().join("strategies.py");
     std::fs::write(&script, include_str!("strategies.py")).expect("it can be written");
-    let (next, done) = (AtomicU64::new(from / BATCH), AtomicU64::new(from / BATCH * BATCH));
+    let batches = Batches::new(from / BATCH, many.div_ceil(BATCH));
     let seen = Seen::default();
     let together = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -149,15 +239,10 @@ fn strategies_say_what_limits_says() {
                 let layout =
                     Layout { slots: 1, counters: 1, in_flight: 0, ring_bytes, metrics, limits };
                 let segment = Segment::on_heap(layout);
-                loop {
-                    let batch = next.fetch_add(1, Relaxed);
-                    if batch * BATCH >= many {
-                        break;
-                    }
-                    compare(batch, &segment, &mut python, &seen);
-                    let done = done.fetch_add(BATCH, Relaxed) + BATCH;
-                    if done.is_multiple_of(20 * BATCH) {
-                        eprintln!("{done} histories without a difference");
+                while let Some(batch) = Batches::take(&batches) {
+                    compare(batch.number, &segment, &mut python, &seen);
+                    if let Some(whole) = batch.done() {
+                        eprintln!("the first {} histories show no difference", whole * BATCH);
                     }
                 }
                 python.end();
@@ -170,7 +255,7 @@ fn strategies_say_what_limits_says() {
     let (hits, denied, unclear) = (of(&seen.hits), of(&seen.denied), of(&seen.unclear));
     eprintln!(
         "histories {from} to {} of {hits} hits, {denied} denied, {unclear} without figures",
-        of(&done)
+        Batches::whole(&batches) * BATCH
     );
     assert!(denied > hits / 10 && denied < hits / 10 * 9, "no teeth");
 }

@@ -233,7 +233,7 @@ impl Kind {
                 "use rules such as \"POST /login: 5/minute\", several joined by \" & \" or as a list"
                     .to_owned()
             }
-            Self::LimitKey => "use address or header:NAME".to_owned(),
+            Self::LimitKey => "use address, header:NAME or cookie:NAME".to_owned(),
             Self::LimitExempt => {
                 "use paths, addresses and networks such as \"/static/*, 10.0.0.0/8\"".to_owned()
             }

@@ -125,10 +125,12 @@ pub struct Limits {
     pub routes: String,
     /// `fixed-window`, `moving-window`, `sliding-window-counter` or `gcra`.
     pub strategy: String,
-    /// `address` or `header:NAME`.
+    /// `address`, `header:NAME` or `cookie:NAME`.
     pub key: String,
     /// Bits of an IPv6 address that tell clients apart, 32 to 128.
     pub ipv6_prefix: u32,
+    /// How many times a client's amount an IPv6 network of 48 bits has; 0 where those are not counted.
+    pub ipv6_network: u64,
     /// Paths, addresses and networks that are not limited, as a list.
     pub exempt: String,
     /// `both`, `draft-10`, `x-ratelimit`, `draft-7`, `draft-6` or `off`.
@@ -165,6 +167,7 @@ impl Limits {
             strategy: "fixed-window".to_owned(),
             key: "address".to_owned(),
             ipv6_prefix: 64,
+            ipv6_network: 0,
             exempt: String::new(),
             headers: "both".to_owned(),
             dry_run: false,
@@ -382,6 +385,7 @@ impl Values<'_> {
             strategy: self.text("limits.strategy"),
             key: self.text("limits.key"),
             ipv6_prefix: self.small("limits.ipv6_prefix"),
+            ipv6_network: self.number("limits.ipv6_network"),
             exempt: self.text("limits.exempt"),
             headers: self.text("limits.headers"),
             dry_run: self.yes("limits.dry_run"),

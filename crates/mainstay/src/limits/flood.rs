@@ -119,6 +119,18 @@ impl Flood {
         (ended, std::mem::take(&mut self.strangers))
     }
 
+    /// As [`Flood::ended`], of all windows, since whoever knows of them ends. What there is no room for is in the sum,
+    /// which is told however much has been written: nobody else would tell it.
+    pub(crate) fn rest(&mut self, now: u64) -> (Vec<(Breach, u64, u64)>, u64) {
+        self.known.values_mut().for_each(|known| known.ends = known.ends.min(now));
+        let (ended, sum) = self.ended(now);
+        if sum > 0 || self.strangers == 0 {
+            return (ended, sum);
+        }
+        self.open += 1;
+        (ended, std::mem::take(&mut self.strangers))
+    }
+
     /// A line that stands for so many breaches found no room in the log.
     pub(crate) fn lost(&mut self, breaches: u64) {
         self.open = self.open.saturating_sub(1);
@@ -170,6 +182,27 @@ mod tests {
         assert_eq!(flood.ended(MINUTE), (vec![(breach("a"), 12, 2)], 0));
         assert_eq!(flood.ended(MINUTE), (vec![], 0));
         assert_eq!(flood.breach(&breach("a"), MINUTE, MINUTE), Tell::One);
+    }
+
+    #[test]
+    fn whoever_ends_tells_of_all_that_is_untold_whatever_has_been_written() {
+        let mut flood = Flood::new(10_000);
+        for _ in 0..12 {
+            flood.breach(&breach("a"), 0, MINUTE);
+        }
+        flood.breach(&breach("b"), 0, MINUTE);
+        assert_eq!(flood.ended(1), (vec![], 0));
+        assert_eq!(flood.rest(1), (vec![(breach("a"), 12, 2)], 0));
+        assert_eq!(flood.rest(1), (vec![], 0));
+        let mut told = 0;
+        for client in 0..5_000 {
+            if flood.breach(&breach(&client.to_string()), 0, MINUTE) != Tell::Nothing {
+                told += 1;
+                flood.written(10_000);
+            }
+        }
+        let (ended, sum) = flood.rest(2);
+        assert_eq!((ended, told + sum), (vec![], 5_000), "there is no room but for the sum");
     }
 
     #[test]

@@ -48,8 +48,8 @@ pub(crate) fn findings(settings: &Settings, around: Around) -> Vec<Finding> {
     if !settings.meta.is_empty() && !limits {
         found.push(("limits.meta", "meta-alone: there are no limits that could be broken".into()));
     }
-    if limits && matches!(settings.key, KeyBy::Header(_)) {
-        let what = "key-is-the-clients: clients choose the header's value; unless something before \
+    if limits && settings.key != KeyBy::Address {
+        let what = "key-is-the-clients: clients choose its value; unless something before \
                     this service checks it, a new value is a new client";
         found.push(("limits.key", what.into()));
     }

@@ -3,6 +3,7 @@
 use super::parse::Rate;
 use super::rules::{Away, Rule};
 use super::settings::Settings;
+use super::who::NETWORK;
 use mainstay_os::segment::{Policy, Strategy};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub(crate) struct Met {
     pub(crate) name: Box<str>,
     /// What is counted together.
     pub(crate) scope: Box<str>,
+    /// It counts what a whole [network](super::who::NETWORK) of IPv6 does, and nobody else.
+    pub(crate) is_wide: bool,
     /// It refuses nothing.
     pub(crate) dry_run: bool,
     /// What becomes of it while the store is away.
@@ -46,15 +49,18 @@ impl Plan {
         // The names of keys stand where the problem is told.
         let within = |key: &'static str| move |error: String| (key, error);
         let application = made.group("application", "global", &settings.application, false, None);
+        let application = application.and_then(|it| made.with_networks(it));
         let application = application.map_err(within("limits.application"))?;
         let meta = made.group("meta", "meta", &settings.meta, false, None);
         let meta = meta.map_err(within("limits.meta"))?;
         let default = made.group("default", "default", &settings.default, false, None);
+        let default = default.and_then(|it| made.with_networks(it));
         let default = default.map_err(within("limits.default"))?;
         let mut rules = Vec::new();
         for rule in &settings.rules {
             let place = rule.place();
             let group = made.group(&place, &place, &rule.rates, rule.dry_run, rule.away);
+            let group = group.and_then(|it| made.with_networks(it));
             rules.push((rule.clone(), group.map_err(within("limits.routes"))?));
         }
         let excess_404 = made.group("excess-404", "excess-404", &settings.excess_404, true, None);
@@ -132,12 +138,31 @@ impl Made<'_> {
             }
             let (name, scope, index) = (name.into(), scope.into(), self.count);
             let dry_run = dry_run || self.settings.dry_run;
-            group.push(Met { policy, rate, name, scope, dry_run, away, index });
+            group.push(Met { policy, rate, name, scope, is_wide: false, dry_run, away, index });
             self.count += 1;
         }
+        let tiers = if self.settings.ipv6_network > 0 { 2 } else { 1 };
         let application = self.settings.application.len().min(MOST);
-        if group.len() + application > MOST {
+        if (group.len() + application) * tiers > MOST {
             return Err(format!("a request would meet more than {MOST} limits"));
+        }
+        Ok(group)
+    }
+
+    /// Behind the limits of clients the same for networks of IPv6, with as many times the amount as is configured.
+    fn with_networks(&mut self, mut group: Vec<Met>) -> Result<Vec<Met>, String> {
+        let times = self.settings.ipv6_network;
+        if times == 0 {
+            return Ok(group);
+        }
+        for at in 0..group.len() {
+            let mut wide = Met { is_wide: true, index: self.count, ..group[at].clone() };
+            wide.name = format!("{}-ipv6-{NETWORK}", wide.name).into();
+            wide.rate.amount = wide.rate.amount.saturating_mul(times);
+            wide.policy = policy(self.settings.strategy, &wide.rate)
+                .map_err(|error| format!("{error}, {times} times the amount of a client"))?;
+            group.push(wide);
+            self.count += 1;
         }
         Ok(group)
     }

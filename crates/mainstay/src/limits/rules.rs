@@ -4,6 +4,7 @@
 use super::parse::{Rate, parse_many};
 use super::pattern::Pattern;
 use crate::http::client::Networks;
+use std::fmt;
 use std::net::IpAddr;
 
 /// What stands between two rules where they are one text.
@@ -121,10 +122,22 @@ pub(crate) enum KeyBy {
     Address,
     /// The value of this header; without it the client's address.
     Header(http::HeaderName),
+    /// The value of this cookie; without it the client's address.
+    Cookie(Box<str>),
+}
+
+impl fmt::Display for KeyBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyBy::Address => f.write_str("address"),
+            KeyBy::Header(name) => write!(f, "header:{name}"),
+            KeyBy::Cookie(name) => write!(f, "cookie:{name}"),
+        }
+    }
 }
 
 impl KeyBy {
-    /// Reads `address` or `header:NAME`.
+    /// Reads `address`, `header:NAME` or `cookie:NAME`.
     ///
     /// # Errors
     /// What it is not.
@@ -135,7 +148,16 @@ impl KeyBy {
                 Ok(name) => Ok(KeyBy::Header(name)),
                 Err(_) => Err(format!("{name:?} is no name of a header")),
             },
-            _ => Err(format!("{text:?} is neither \"address\" nor \"header:NAME\"")),
+            Some(("cookie", name)) => {
+                // The same characters make a name of a cookie and one of a header, whose letters are all alike.
+                match name.trim().parse::<http::HeaderName>() {
+                    Ok(_) => Ok(KeyBy::Cookie(name.trim().into())),
+                    Err(_) => Err(format!("{name:?} is no name of a cookie")),
+                }
+            }
+            _ => {
+                Err(format!("{text:?} is none of \"address\", \"header:NAME\" and \"cookie:NAME\""))
+            }
         }
     }
 }
@@ -235,11 +257,16 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_the_address_or_a_header() {
+    fn a_key_is_the_address_a_header_or_a_cookie() {
         assert_eq!(KeyBy::parse("address"), Ok(KeyBy::Address));
         let name = http::HeaderName::from_static("x-api-key");
         assert_eq!(KeyBy::parse("header:X-Api-Key"), Ok(KeyBy::Header(name)));
-        for text in ["", "ip", "header", "header:", "header:a b", "cookie:a"] {
+        assert_eq!(KeyBy::parse("cookie: Sid"), Ok(KeyBy::Cookie("Sid".into())));
+        for text in ["address", "header:x-api-key", "cookie:Sid"] {
+            assert_eq!(KeyBy::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "ip", "header", "header:", "header:a b", "cookie", "cookie:", "cookie:a=b"]
+        {
             assert!(KeyBy::parse(text).is_err(), "{text}");
         }
     }

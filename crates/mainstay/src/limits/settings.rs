@@ -3,6 +3,7 @@
 use super::address::Address;
 use super::parse::{Rate, parse_many};
 use super::rules::{Away, Exempt, KeyBy, Rule};
+use super::who::NETWORK;
 use crate::config;
 use mainstay_os::segment::Strategy;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) key: KeyBy,
     /// Bits of an IPv6 address that tell clients apart.
     pub(crate) ipv6_prefix: u32,
+    /// How many times a client's amount a whole network of IPv6 has; 0 where networks are not counted.
+    pub(crate) ipv6_network: u64,
     pub(crate) exempt: Exempt,
     pub(crate) fields: Fields,
     /// Nothing is refused.
@@ -60,6 +63,13 @@ impl Settings {
             read_many(text).map_err(|error| format!("limits.{key}: {error}"))
         };
         let wrong = |key: &'static str| move |error: String| format!("limits.{key}: {error}");
+        if limits.ipv6_network > 0 && limits.ipv6_prefix <= NETWORK {
+            return Err(format!(
+                "limits.ipv6_network: it is for networks of {NETWORK} bits, and limits.ipv6_prefix = {} \
+                 counts none that is smaller",
+                limits.ipv6_prefix
+            ));
+        }
         Ok(Settings {
             enabled: limits.enabled,
             default: rates("default", &limits.default)?,
@@ -69,6 +79,7 @@ impl Settings {
             strategy: strategy(&limits.strategy).unwrap_or(Strategy::FixedWindow),
             key: KeyBy::parse(&limits.key).map_err(wrong("key"))?,
             ipv6_prefix: limits.ipv6_prefix,
+            ipv6_network: limits.ipv6_network,
             exempt: Exempt::parse(&limits.exempt).map_err(wrong("exempt"))?,
             fields: fields(&limits.headers),
             dry_run: limits.dry_run,

@@ -1,9 +1,8 @@
 //! Limits as tables for people, and as JSON for programs.
 
 use super::plan::{Met, Plan};
-use super::rules::KeyBy;
 use super::settings::{Settings, strategy_name};
-use super::who::Who;
+use super::who::{NETWORK, Who};
 use mainstay_os::segment::{Hit, Limits, REFUSED_NAME, Verdict};
 use serde_json::{Value, json};
 
@@ -13,17 +12,14 @@ pub(crate) const AT_ONCE: &str = "concurrency";
 /// The limits of a configuration.
 #[must_use]
 pub(crate) fn effective(settings: &Settings, plan: &Plan) -> Value {
-    let key = match &settings.key {
-        KeyBy::Address => "address".to_owned(),
-        KeyBy::Header(name) => format!("header:{name}"),
-    };
+    let key = settings.key.to_string();
     let of = |met: &Met, counted: &str, effect: &str| {
         json!({
             "policy": met.name,
             "limit": met.rate.to_string(),
             "strategy": strategy_name(met.policy.strategy),
             "counts": counted,
-            "key": key,
+            "key": if met.is_wide { format!("IPv6 /{NETWORK}") } else { key.clone() },
             "effect": if met.dry_run && effect == "refuses" { "tells" } else { effect },
         })
     };
@@ -64,12 +60,13 @@ pub(crate) fn standing(
     let who = Who::named(&settings.key, settings.ipv6_prefix, key)?;
     let met = plan.met(method, path).chain(&plan.meta);
     let rows: Vec<_> = met
-        .map(|met| {
+        .filter_map(|met| {
+            let who = who.of_limit(met.is_wide)?;
             let key = limits.key(met.policy.id, met.scope.as_bytes(), who.bytes());
             let mut verdicts = [Verdict::default()];
             let hit = Hit { policy: met.policy, key, cost: 1 };
             let passes = limits.peek(&[hit], now, &mut verdicts);
-            row(met, passes, &verdicts[0])
+            Some(row(met, passes, &verdicts[0]))
         })
         .collect();
     Ok(json!({ "enabled": settings.enabled, "limits": rows }))
@@ -105,18 +102,21 @@ pub(crate) fn clear(
         None => plan.all().collect(),
     };
     let clear = |policy: u64, met: &Met| {
-        limits.clear(limits.key(policy, met.scope.as_bytes(), who.bytes()))
+        who.of_limit(met.is_wide)
+            .is_some_and(|who| limits.clear(limits.key(policy, met.scope.as_bytes(), who.bytes())))
     };
     // What a store has refused is forgotten too.
     for met in &met {
         clear(refused(met), met);
     }
     // Whom `limits watch` names is named anew when it is refused anew. Long names stand there cut.
-    let name = who.shown(limits);
+    let network = who.of_limit(true).filter(|_| settings.ipv6_network > 0);
+    let names = [Some(who), network].map(|it| it.map(|who| who.shown(limits)));
+    let is_named = |key: &[u8]| names.iter().flatten().any(|name| key == name.as_bytes());
     limits.who_is_refused().forget(|whom| {
         let is_met = |met: &&Met| met.name.as_bytes().iter().take(REFUSED_NAME).eq(&whom.policy);
         let is_at_once = place.is_none() && whom.policy == AT_ONCE.as_bytes();
-        whom.key == name.as_bytes() && (is_at_once || met.iter().any(is_met))
+        is_named(&whom.key) && (is_at_once || met.iter().any(is_met))
     });
     let cleared = met.iter().filter(|met| clear(met.policy.id, met));
     let cleared: Vec<_> = cleared.map(|met| &met.name).collect();
@@ -233,6 +233,26 @@ POST /login    5 per 1 minute   fixed-window  POST /login      address  refuses
 excess-404     60 per 1 minute  fixed-window  answers of 404   address  tells
 "
         );
+        let (settings, plan) = read(|it| {
+            it.default = "50/hour".into();
+            it.ipv6_network = 8;
+        });
+        assert_eq!(
+            effective_text(&effective(&settings, &plan)),
+            "\
+POLICY           LIMIT           STRATEGY      COUNTS           KEY       EFFECT
+default          50 per 1 hour   fixed-window  all other paths  address   refuses
+default-ipv6-48  400 per 1 hour  fixed-window  all other paths  IPv6 /48  refuses
+"
+        );
+        let segment =
+            Segment::on_heap(Layout { ring_bytes: [64; 3], limits: 1 << 16, ..Layout::small(0) });
+        let look = |key| {
+            let limits = segment.limits();
+            let standing = standing(&settings, &plan, &limits, (key, "GET", "/"), 1 << 40);
+            standing_text(&standing.unwrap()).lines().count()
+        };
+        assert_eq!((look("2001:db8::1"), look("192.0.2.7")), (3, 2));
         let (settings, plan) = read(|it| it.enabled = false);
         let none = effective_text(&effective(&settings, &plan));
         assert_eq!(none, "no limits\nlimits.enabled is false: none counts\n");

@@ -1,11 +1,19 @@
-//! Who is counted as one: an address without the bits that one client may choose, or what a header says.
+//! Who is counted as one: an address without the bits that one client may choose, or what a header or a cookie says.
 
 use super::rules::KeyBy;
-use http::HeaderMap;
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
 use mainstay_os::segment::Limits;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, Ipv6Addr};
+
+/// Bytes of a value that tell clients apart.
+const LONGEST: usize = 1_024;
+
+/// Bits of an IPv6 address that one network has, which is counted beside its clients: as many as a customer gets at
+/// most.
+pub(crate) const NETWORK: u32 = 48;
 
 /// Whom a count is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +22,8 @@ pub(crate) enum Who<'a> {
     Value(&'a [u8]),
 }
 
-/// A client's address as it is counted: a zero, which no header's value holds, and the address's bytes.
+/// A client's address as it is counted: a zero, which no header's value holds, and the address's bytes; before those of a
+/// network a one, since they may be a client's.
 /// A client of a unix socket has none; all of them are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
@@ -32,16 +41,18 @@ impl<'a> Who<'a> {
         client: Option<IpAddr>,
         headers: &'a HeaderMap,
     ) -> Who<'a> {
-        if let KeyBy::Header(name) = key
-            && let Some(value) = headers.get(name)
-            && !value.as_bytes().is_empty()
-        {
-            return Who::Value(value.as_bytes());
+        let said = match key {
+            KeyBy::Address => None,
+            KeyBy::Header(name) => headers.get(name).map(HeaderValue::as_bytes),
+            KeyBy::Cookie(name) => cookie(headers, name),
+        };
+        match said.map(counted).filter(|value| !value.is_empty()) {
+            Some(value) => Who::Value(value),
+            None => Who::Address(Address::of(client, prefix)),
         }
-        Who::Address(Address::of(client, prefix))
     }
 
-    /// Whom an operator means: an address or `unix`, or what a header says; where a header is the key,
+    /// Whom an operator means: an address or `unix`, or what a header or a cookie says; where that is the key,
     /// `address:` stands before an address.
     ///
     /// # Errors
@@ -49,9 +60,9 @@ impl<'a> Who<'a> {
     pub(crate) fn named(key: &KeyBy, prefix: u32, text: &'a str) -> Result<Who<'a>, String> {
         let address = match key {
             KeyBy::Address => text,
-            KeyBy::Header(_) => match text.strip_prefix("address:") {
+            KeyBy::Header(_) | KeyBy::Cookie(_) => match text.strip_prefix("address:") {
                 Some(address) => address,
-                None => return Ok(Who::Value(text.as_bytes())),
+                None => return Ok(Who::Value(counted(text.as_bytes()))),
             },
         };
         match address {
@@ -60,6 +71,16 @@ impl<'a> Who<'a> {
                 Ok(ip) => Ok(Who::Address(Address::of(Some(ip), prefix))),
                 Err(_) => Err(format!("{address:?} is not an address, nor \"unix\"")),
             },
+        }
+    }
+
+    /// Whom a limit counts: this one, or the network that he is of, if it is one of IPv6 that holds others.
+    #[inline]
+    pub(crate) fn of_limit(self, is_wide: bool) -> Option<Who<'a>> {
+        match self {
+            _ if !is_wide => Some(self),
+            Who::Address(address) => address.network().map(Who::Address),
+            Who::Value(_) => None,
         }
     }
 
@@ -72,7 +93,7 @@ impl<'a> Who<'a> {
         }
     }
 
-    /// As logs name it. What a header says may be a secret: it is told as a hash, which is another in
+    /// As logs name it. What a header or a cookie says may be a secret: it is told as a hash, which is another in
     /// each service and the same in all its processes.
     pub(crate) fn shown(&self, limits: &Limits<'_>) -> String {
         match self {
@@ -84,6 +105,24 @@ impl<'a> Who<'a> {
             }
         }
     }
+}
+
+/// What of a value tells clients apart: nothing around it, and no more of it than is worth hashing.
+#[inline]
+fn counted(value: &[u8]) -> &[u8] {
+    let value = value.trim_ascii();
+    &value[..value.len().min(LONGEST)]
+}
+
+/// What the first cookie of this name says, without the quotes that may stand around it.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    let fields = headers.get_all(COOKIE).iter();
+    let mut pairs = fields.flat_map(|field| field.as_bytes().split(|it| *it == b';'));
+    pairs.find_map(|pair| {
+        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        let quoted = value.strip_prefix(b"\"").and_then(|it| it.strip_suffix(b"\""));
+        Some(quoted.unwrap_or(value))
+    })
 }
 
 impl Address {
@@ -107,6 +146,14 @@ impl Address {
 }
 
 impl Address {
+    /// The network of IPv6 that it is of.
+    fn network(&self) -> Option<Address> {
+        let Some(IpAddr::V6(ip)) = self.ip() else { return None };
+        let mut network = Address::of(Some(ip.into()), NETWORK);
+        network.bytes[0] = 1;
+        Some(network)
+    }
+
     /// The address, of IPv6 with zeros behind the bits that count; none of a client of a unix socket.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         let bytes = &self.bytes[1..self.length];
@@ -169,6 +216,23 @@ mod tests {
     }
 
     #[test]
+    fn a_client_of_ipv6_is_of_a_network_which_is_never_taken_for_a_client() {
+        let who = |text: &str| Who::Address(address(text, 64));
+        let network = |text: &str| who(text).of_limit(true);
+        assert_eq!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
+        assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:1:1::1"));
+        let of = network("2001:db8::1").unwrap();
+        assert_ne!(of.bytes(), who("2001:db8::1").bytes(), "though their bits are the same");
+        let Who::Address(it) = of else { panic!("{of:?}") };
+        assert_eq!(it.to_string(), "2001:db8::/48");
+        assert_eq!(who("2001:db8::1").of_limit(false), Some(who("2001:db8::1")));
+        for none in [who("192.0.2.7"), who("::ffff:192.0.2.7"), Who::Value(b"2001:db8::1")] {
+            assert_eq!(none.of_limit(true), None);
+        }
+        assert_eq!(Who::Address(Address::of(None, 64)).of_limit(true), None);
+    }
+
+    #[test]
     fn a_header_is_the_key_where_it_is_sent_and_no_value_is_anothers_address() {
         let key = KeyBy::parse("header:x-api-key").unwrap();
         let mut headers = HeaderMap::new();
@@ -184,5 +248,31 @@ mod tests {
         assert!(Who::named(&KeyBy::Address, 64, "hunter2").is_err());
         headers.insert("x-api-key", "".parse().unwrap());
         assert_eq!(Who::of(&key, 64, client, &headers), by_address);
+    }
+
+    #[test]
+    fn a_cookie_is_the_key_by_its_whole_name_and_value_without_what_stands_around_it() {
+        let key = KeyBy::parse("cookie:sid").unwrap();
+        let client = Some([192, 0, 2, 7].into());
+        let of = |fields: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append(COOKIE, field.parse().unwrap());
+            }
+            match Who::of(&key, 64, client, &headers) {
+                Who::Value(value) => Some(String::from_utf8_lossy(value).into_owned()),
+                Who::Address(_) => None,
+            }
+        };
+        for fields in [&["sid=a"][..], &["b=c;  sid= a ;d"], &["b=c", "sid=\"a\"; sid=z"]] {
+            assert_eq!(of(fields).as_deref(), Some("a"), "{fields:?}");
+        }
+        for fields in [&["sid="][..], &["sid"], &["xsid=a; sid2=a; SID=a"], &["sid=\"\""], &[]] {
+            assert_eq!(of(fields), None, "{fields:?}");
+        }
+        let long = "v".repeat(5_000);
+        assert_eq!(of(&[&format!("sid={long}")]).map(|it| it.len()), Some(LONGEST));
+        assert_eq!(Who::named(&key, 64, &long), Ok(Who::Value(&long.as_bytes()[..LONGEST])));
+        assert_eq!(Who::named(&key, 64, " a"), Ok(Who::Value(b"a")));
     }
 }

@@ -200,4 +200,6 @@ families! {
     PROBE_SECONDS "mainstay_probe_duration_seconds" Gauge ["phase", "probe"];
     /// Days until the first certificate ends of the chain that each probe last met.
     PROBE_CERTIFICATE "mainstay_probe_certificate_days_left" Gauge ["probe"];
+    /// Requests that each rate limit allowed and after which its client had less than a fifth of the amount left.
+    LIMIT_NEAR "mainstay_limit_near_total" Counter ["policy"];
 }

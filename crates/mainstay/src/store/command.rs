@@ -75,8 +75,8 @@ fn standing(
     asked: (&str, &str, &str),
 ) -> Result<Value, String> {
     let (key, method, path) = asked;
-    let met: Vec<&Met> = plan.met(method, path).chain(&plan.meta).collect();
-    let items = items(settings, &met, key)?;
+    let met = plan.met(method, path).chain(&plan.meta);
+    let (met, items) = items(settings, met, key)?;
     let question = Question { order: Order::Look, items };
     let reply = wait(async { connect(address).await?.decide(&question).await });
     let reply = reply.map_err(|error| away(address, &error))?;
@@ -100,7 +100,7 @@ fn clear(
         Some((method, path)) => plan.met(method, path).collect(),
         None => plan.all().collect(),
     };
-    let items = items(settings, &met, key)?;
+    let (met, items) = items(settings, met.into_iter(), key)?;
     let forget = async {
         let mut connection = connect(address).await?;
         let mut cleared = Vec::new();
@@ -117,11 +117,19 @@ fn clear(
     wait(forget).map_err(|error| away(address, &error))
 }
 
-fn items(settings: &Settings, met: &[&Met], key: &str) -> Result<Vec<Item>, String> {
+/// Those of the limits that count somebody, and what is asked about them.
+fn items<'a>(
+    settings: &Settings,
+    met: impl Iterator<Item = &'a Met>,
+    key: &str,
+) -> Result<(Vec<&'a Met>, Vec<Item>), String> {
     let who = Who::named(&settings.key, settings.ipv6_prefix, key)?;
     let naming = Naming::of(settings);
-    let who = naming.who(&who);
-    Ok(met.iter().map(|met| Item::new(Part::Enforced, met, &naming, &who)).collect())
+    let item = |met: &'a Met| {
+        let who = naming.who(&who.of_limit(met.is_wide)?);
+        Some((met, Item::new(Part::Enforced, met, &naming, &who)))
+    };
+    Ok(met.filter_map(item).unzip())
 }
 
 async fn connect(address: &Address) -> Result<Connection, Trouble> {

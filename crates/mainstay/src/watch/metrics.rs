@@ -402,6 +402,7 @@ pub(crate) mod tests {
             "mainstay_listener_",
             "mainstay_directory_wanted",
             "mainstay_limit_decisions_",
+            "mainstay_limit_near_",
             "mainstay_alert",
             "mainstay_probe_",
         ];

@@ -2,8 +2,9 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p mainstay-os --release --lib loom`
 
-use super::refused::{self, Named, Refused, Whom};
+use super::refused::{self, Named, Refused};
 use super::table::{Full, Table};
+use super::whom::Whom;
 use super::*;
 use ::loom::model::Builder;
 use ::loom::sync::Arc;
@@ -197,6 +198,8 @@ fn whoever_is_stopped_while_it_hands_out_a_place_and_then_goes_on_takes_nobody_s
             assert_eq!(places.len(), 1, "one client has one place: {places:?}");
             let most = 2 + u64::from(is_counted);
             assert!((2..=most).contains(&places[0].count), "{places:?}");
+            // Whether the first of its three refusals was counted, lost, or written over.
+            assert!(places[0].count + places[0].before >= 3, "the error is too small: {places:?}");
         }
         seen
     });

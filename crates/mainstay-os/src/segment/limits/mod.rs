@@ -24,14 +24,16 @@ mod sliding;
 mod state;
 mod store;
 mod table;
+mod whom;
 
 pub use bans::{Added, BAN_NOTE, Ban, Bans, Wanted};
 pub(crate) use geometry::Geometry;
 pub use key::{Key, Scope, Subject};
 pub use permits::{Entry, Holder, MAX_PERMITS, Permit};
 pub use policy::{Policy, PolicyError, Strategy};
-pub use refused::{Named, REFUSED_NAME, Refused, Whom};
+pub use refused::{Named, Refused};
 pub use store::{Breaker, Turn};
+pub use whom::{REFUSED_NAME, Whom};
 
 use super::atomic::{AtomicU64, Ordering::Relaxed};
 use judge::Judged;

@@ -9,16 +9,17 @@
 //! A count goes up by one compare-and-swap of a word that says whose term at the place it is, and the tag of a place
 //! is bound to that term. Places are handed out by one process at a time for each set; whoever is killed or stopped at
 //! it is passed over after a second, and what it had begun is nobody's. If it goes on later, its tag is of a term that
-//! has ended and its texts do not fit the place's sum: nobody is counted by it, and whoever looks gives up such a
-//! place, so that its client has another one with its next refusal.
+//! has ended and its texts do not fit the place's sum: nobody is counted by it, and whoever looks, or needs the place,
+//! gives it up, so that its client has another one with its next refusal. What had been counted there may be anybody's of
+//! the set: it is part of the error of all of them.
 
-use super::{Limits, sip};
+use super::Limits;
+use super::whom::{self, BEFORE, Beside, DETAILS, LAST, Whom};
 use crate::segment::atomic::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
     fence,
 };
-use crate::segment::text;
 
 /// Sets, where the table has room.
 const SETS: usize = 16;
@@ -26,30 +27,14 @@ const SETS: usize = 16;
 const PLACES: usize = if cfg!(loom) { 2 } else { 16 };
 
 // Words of a set: who hands out a place of it since when; how often a client was refused that had to make room,
-// at most; whose the places are; and their terms and counts.
+// at most; how many refusals are of clients that nobody can tell; whose the places are; and their terms and counts.
 const HANDS_OUT: usize = 0;
 const FLOOR: usize = 1;
+const LOST: usize = 2;
 const TAGS: usize = 8;
 const COUNTS: usize = TAGS + PLACES;
 const SET: usize = COUNTS + PLACES;
 
-// Words beside each place.
-const SINCE: usize = 0;
-const LAST: usize = 1;
-const BEFORE: usize = 2;
-/// Lengths of the texts, and whether it is tried only.
-const FACTS: usize = 3;
-const SUM: usize = 4;
-const POLICY: usize = 5;
-const LIMIT: usize = 13;
-const KEY: usize = 18;
-const DETAILS: usize = 32;
-/// The texts: where each begins, and behind the last.
-const TEXTS: [usize; 4] = [POLICY, LIMIT, KEY, DETAILS];
-const TRIED: u64 = 1 << 63;
-
-/// Bytes of a limit's name that are kept.
-pub const REFUSED_NAME: usize = (LIMIT - POLICY) * 8;
 /// Bits of a count; above them is the term.
 const COUNT_BITS: u32 = 48;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
@@ -63,19 +48,6 @@ const TURNS: usize = if cfg!(loom) { 2 } else { 400 };
 /// Words of so many bytes of a table.
 pub(super) fn words(bytes: usize) -> usize {
     (bytes / 4_096).min(SETS) * (SET + PLACES * DETAILS)
-}
-
-/// Whom a limit refuses. Texts beyond 64, 40 and 112 bytes are cut where they are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Whom<T> {
-    /// The limit's name.
-    pub policy: T,
-    /// What it says.
-    pub limit: T,
-    /// As the log names the client.
-    pub key: T,
-    /// It would be refused, if the limit were held.
-    pub tried: bool,
 }
 
 /// A client that has a place.
@@ -138,14 +110,19 @@ impl<'a> Refused<'a> {
                 Step::Again | Step::None => std::hint::spin_loop(),
             }
         }
-        // It may be one of any client of the set.
-        self.sets[set][FLOOR].fetch_add(1, Relaxed);
+        // It may be one of any client of the set, with a place or without.
+        self.sets[set][LOST].fetch_add(1, Relaxed);
         false
     }
 
     /// Clients that have a place, in no order. A place of which nobody can tell whose it is is given up by looking.
     pub fn each(self) -> impl Iterator<Item = Named> + use<'a> {
-        (0..self.sets.len() * PLACES).filter_map(move |at| self.read(at))
+        let all: Vec<_> = (0..self.sets.len() * PLACES).filter_map(|at| self.read(at)).collect();
+        // What is given up on the way may be of a client that was read before.
+        all.into_iter().map(move |named| {
+            let lost = self.lost(named.term as usize & 0xffff);
+            Named { before: named.before.saturating_add(lost), ..named }
+        })
     }
 
     /// Takes their places from those who are meant, and returns how many had one: they begin anew.
@@ -161,14 +138,19 @@ impl<'a> Refused<'a> {
     /// forgotten.
     #[must_use]
     pub fn at_most(&self) -> u64 {
-        self.sets.iter().map(|set| set[FLOOR].load(Relaxed)).max().unwrap_or(0)
+        let of = |set: &[AtomicU64; SET]| {
+            set[FLOOR].load(Relaxed).saturating_add(set[LOST].load(Relaxed))
+        };
+        self.sets.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// Refusals of clients that nobody can tell, in the set of this place.
+    fn lost(&self, at: usize) -> u64 {
+        self.sets[at / PLACES][LOST].load(Relaxed)
     }
 
     fn tag(&self, whom: &Whom<&[u8]>) -> u64 {
-        let [first, second] = self.secret;
-        let policy = sip::hash([first ^ u64::from(whom.tried), second], whom.policy);
-        let limit = sip::hash([first ^ policy, second], whom.limit);
-        sip::hash([first ^ limit, second], whom.key).max(1)
+        whom::tag(self.secret, whom)
     }
 
     fn count(&self, set: usize, tag: u64, now: u64) -> Step {
@@ -234,7 +216,6 @@ impl<'a> Refused<'a> {
         let (tags, counts) = (&words[TAGS..COUNTS], &words[COUNTS..]);
         let details = &self.details[set * PLACES..][..PLACES];
         let mut best = (u8::MAX, u64::MAX, 0, 0);
-        let mut least = u64::MAX;
         for at in 0..PLACES {
             let is = counts[at].load(Acquire);
             if is & COUNT != 0 && tags[at].load(Relaxed) == bound(tag, is) {
@@ -247,16 +228,22 @@ impl<'a> Refused<'a> {
                 _ if is_quiet => 1,
                 _ => 2,
             };
-            least = least.min(weight);
             best = best.min((rank, weight, at, is));
         }
-        let (rank, _, at, is) = best;
-        if rank == 2 {
-            words[FLOOR].fetch_max(least, Relaxed);
+        let (rank, weight, at, is) = best;
+        let of = tags[at].load(Relaxed);
+        let is_whole = rank == 0 || Beside::read(&details[at]).is_of(self.secret, of, is & !COUNT);
+        if rank == 2 && is_whole {
+            words[FLOOR].fetch_max(weight, Relaxed);
         }
         // From here on nobody counts for whom it was.
         let term = next(is);
-        if counts[at].compare_exchange(is, term, AcqRel, Relaxed).is_err() {
+        let has_ended = match is_whole {
+            true => counts[at].compare_exchange(is, term, AcqRel, Relaxed).is_ok(),
+            // Its client may have another place, and when it came last is not known either.
+            false => self.lose(set * PLACES + at, is),
+        };
+        if !has_ended {
             return false;
         }
         // Whoever passed this one over before now need not have seen the term, and may give the same client a place.
@@ -264,22 +251,9 @@ impl<'a> Refused<'a> {
             return false;
         }
         fence(Release);
-        let place = &details[at];
-        place[SINCE].store(now, Relaxed);
-        place[LAST].store(now, Relaxed);
         let before = words[FLOOR].load(Relaxed);
-        place[BEFORE].store(before, Relaxed);
-        // As it is stored, and not read back: whoever was passed over may write there at this moment.
-        let whom = cut(whom);
-        let mut facts = if whom.tried { TRIED } else { 0 };
-        let texts = [whom.policy, whom.limit, whom.key];
-        for (index, (bytes, ends)) in texts.into_iter().zip(TEXTS.windows(2)).enumerate() {
-            let stored = text::store(&place[ends[0]..ends[1]], bytes);
-            facts |= (stored as u64) << (index * 10);
-        }
-        place[FACTS].store(facts, Relaxed);
         let tag = bound(tag, term);
-        place[SUM].store(self.sum(tag, term, [now, before], &whom), Relaxed);
+        whom::write(&details[at], self.secret, [tag, term], [now, before], whom);
         tags[at].store(tag, Release);
         counts[at].compare_exchange(term, term | 1, AcqRel, Relaxed).is_ok()
     }
@@ -289,31 +263,40 @@ impl<'a> Refused<'a> {
         let (tag, count) = (&set[TAGS + at % PLACES], &set[COUNTS + at % PLACES]);
         let before = count.load(Acquire);
         let of = tag.load(Relaxed);
-        let whom = read_whom(place);
-        let [since, last, earlier, sum] =
-            [SINCE, LAST, BEFORE, SUM].map(|word| place[word].load(Relaxed));
+        let beside = Beside::read(place);
         fence(Acquire);
         let is = count.load(Relaxed);
         // Otherwise it is being handed out.
         let (term, is_whole) = (is & !COUNT, before & !COUNT == is & !COUNT && before & COUNT != 0);
-        let Whom { policy, limit, key, tried } = &whom;
-        let stands = Whom { policy: &policy[..], limit, key, tried: *tried };
-        if is_whole && sum != self.sum(of, term, [since, earlier], &stands) {
+        if is_whole && !beside.is_of(self.secret, of, term) {
             // Somebody who was passed over has written there since.
-            if let Some(count) = self.give_up(at, term) {
-                // Whoever was counted here had been refused so often, beside what is at most known of anybody.
-                set[FLOOR].fetch_add(count, Relaxed);
+            let mut is = is;
+            while is & !COUNT == term && is & COUNT != 0 && !self.lose(at, is) {
+                is = count.load(Acquire);
             }
             return None;
         }
+        let Beside { whom, since, last, before, .. } = beside;
         is_whole.then_some(Named {
             whom,
             term: (is >> COUNT_BITS) << 16 | at as u64,
             count: is & COUNT,
-            before: earlier,
+            before,
             since,
             last,
         })
+    }
+
+    /// Ends a term at a place of which nobody can tell whose it is, if it has this count still. Who is killed on the way
+    /// leaves an error that is too large, and none that is too small.
+    fn lose(&self, at: usize, is: u64) -> bool {
+        let set = &self.sets[at / PLACES];
+        set[LOST].fetch_add(is & COUNT, Relaxed);
+        let ended = set[COUNTS + at % PLACES].compare_exchange(is, next(is), AcqRel, Relaxed);
+        if ended.is_err() {
+            set[LOST].fetch_sub(is & COUNT, Relaxed);
+        }
+        ended.is_ok()
     }
 
     /// Ends a term at a place, if it has not ended, and returns what was counted in it.
@@ -323,21 +306,6 @@ impl<'a> Refused<'a> {
         let ended = count.fetch_update(AcqRel, Relaxed, |is| goes_on(is).then(|| next(is)));
         ended.ok().map(|is| is & COUNT)
     }
-
-    /// By which it is known that all of a place was written for this client and term.
-    fn sum(&self, tag: u64, term: u64, known: [u64; 2], whom: &Whom<&[u8]>) -> u64 {
-        let [since, before] = known;
-        let known = since.rotate_left(29) ^ before.rotate_left(47);
-        self.tag(whom) ^ tag.rotate_left(17) ^ term ^ known
-    }
-}
-
-/// As much of the texts as a place has room for.
-fn cut<'a>(whom: &Whom<&'a [u8]>) -> Whom<&'a [u8]> {
-    let cut =
-        |bytes: &'a [u8], at: usize| &bytes[..bytes.len().min((TEXTS[at + 1] - TEXTS[at]) * 8)];
-    let (policy, limit, key) = (cut(whom.policy, 0), cut(whom.limit, 1), cut(whom.key, 2));
-    Whom { policy, limit, key, tried: whom.tried }
 }
 
 /// A client's tag in the term that a count is of: in another term it is nobody's.
@@ -350,20 +318,11 @@ fn next(is: u64) -> u64 {
     (is & !COUNT).wrapping_add(COUNT + 1)
 }
 
-fn read_whom(place: &[AtomicU64; DETAILS]) -> Whom<Vec<u8>> {
-    let facts = place[FACTS].load(Relaxed);
-    let [policy, limit, key] = [0, 1, 2].map(|index| {
-        let mut bytes = Vec::new();
-        let length = (facts >> (index * 10) & 0x3ff) as usize;
-        text::load(&place[TEXTS[index]..TEXTS[index + 1]], length, &mut bytes);
-        bytes
-    });
-    Whom { policy, limit, key, tried: facts & TRIED != 0 }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use super::super::whom::{KEY, SINCE, SUM};
     use super::*;
+    use crate::segment::text;
     use crate::segment::{Layout, Segment};
     use std::collections::HashMap;
 
@@ -533,6 +492,43 @@ mod tests {
         assert!(note(refused, &c, BEGIN + STUCK));
         assert_eq!(named(refused)[&c].count, 1);
         assert_eq!((refused.at_most(), refused.each().count()), (2, 3));
+    }
+
+    #[test]
+    fn what_was_counted_where_a_stopped_one_wrote_is_in_the_error_though_the_place_is_given_away() {
+        // Found by whoever looks, by whoever needs the place, and by the same after an hour that the stopped one made up.
+        for (is_looked_at, last) in [(true, BEGIN), (false, BEGIN), (false, 1)] {
+            let segment = segment();
+            let limits = segment.limits();
+            let refused = limits.who_is_refused();
+            let index = (refused.tag(&whom("a")) >> 32) as usize % SETS;
+            let other = (0..).map(|it| format!("b{it}"));
+            let mut others =
+                other.filter(|it| (refused.tag(&whom(it)) >> 32) as usize % SETS == index);
+            (0..5).for_each(|_| assert!(note(refused, "a", BEGIN)));
+            let set = &refused.sets[index];
+            let at = (0..PLACES).find(|at| set[COUNTS + at].load(Relaxed) & COUNT == 5).unwrap();
+            refused.details[index * PLACES + at][SINCE].store(1, Relaxed);
+            refused.details[index * PLACES + at][LAST].store(last, Relaxed);
+            set[TAGS + at].store(77, Relaxed);
+            (0..5).for_each(|_| assert!(note(refused, "a", BEGIN)));
+            for other in others.by_ref().take(PLACES - 2) {
+                (0..9).for_each(|_| assert!(note(refused, &other, BEGIN)));
+            }
+            if is_looked_at {
+                let a = &named(refused)["a"];
+                assert!(a.count == 5 && a.before == 5, "as soon as somebody looks: {a:?}");
+            } else {
+                assert!(note(refused, &others.next().unwrap(), BEGIN));
+                let a = &named(refused)["a"];
+                assert!(a.count == 5 && a.before >= 5, "{a:?}");
+            }
+            for other in others.take(4 * PLACES) {
+                (0..20).for_each(|_| assert!(note(refused, &other, BEGIN)));
+            }
+            assert!(!named(refused).contains_key("a"), "it has made room");
+            assert!(refused.at_most() >= 10, "{} in fact 10", refused.at_most());
+        }
     }
 
     #[test]

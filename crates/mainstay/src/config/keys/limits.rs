@@ -63,8 +63,8 @@ pub(super) const KEYS: &[Key] = &[
         path: "limits.key",
         kind: Kind::LimitKey,
         default: "address",
-        doc: "Who is counted as one client: the address, or whoever sends the same header, as in \
-              header:X-Api-Key. Without the header it is the address.",
+        doc: "Who is counted as one client: the address, or whoever sends the same header or cookie, \
+              as in header:X-Api-Key and cookie:sid. Without it, it is the address.",
         ..ROW
     },
     Key {
@@ -73,6 +73,14 @@ pub(super) const KEYS: &[Key] = &[
         default: "64",
         doc: "Bits of an IPv6 address that tell clients apart: one connection often has 64 bits of \
               addresses for itself.",
+        ..ROW
+    },
+    Key {
+        path: "limits.ipv6_network",
+        kind: Kind::Count { min: 0, max: 1_000 },
+        default: "0",
+        doc: "How many times the amount of a client a whole /48 network of IPv6 has together, such as 8: who \
+              has one has 65,536 clients for himself. 0 does not count networks.",
         ..ROW
     },
     Key {

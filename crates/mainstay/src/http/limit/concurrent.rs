@@ -87,12 +87,14 @@ impl Limiter {
             amount: most,
             told: most.into(),
             window: TOLD_TOGETHER,
+            is_wide: false,
             counted: self
                 .log
                 .segment()
                 .limits()
                 .scope(most, format!("at once, {scope}").as_bytes()),
             counts: self.counts(name),
+            near: (0, None),
         }
     }
 

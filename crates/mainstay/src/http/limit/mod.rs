@@ -83,9 +83,13 @@ struct Kept {
     told: HeaderValue,
     /// Seconds.
     window: u64,
+    /// It is a limit of networks.
+    is_wide: bool,
     /// Policy and scope, hashed.
     counted: Scope,
     counts: Option<[Counter; 3]>,
+    /// Whoever has fewer left is near to the limit, which is counted there.
+    near: (u64, Option<Counter>),
 }
 
 /// What a limit made of a request; the order of [`Kept::counts`].
@@ -188,6 +192,12 @@ impl Limiter {
         limiter.kept = kept;
         limiter.groups = (0..=limiter.plan.rules.len()).map(|it| limiter.group(it)).collect();
         limiter.at_once_of_settings();
+        let Plan { application, default, rules, .. } = &limiter.plan;
+        let of_rules = rules.iter().flat_map(|(_, met)| met);
+        let met = application.iter().chain(default).chain(of_rules).filter(|met| !met.dry_run);
+        for index in met.map(|met| met.index).collect::<Vec<_>>() {
+            limiter.kept[index].near = limiter.near(&limiter.kept[index]);
+        }
         Ok(Arc::new(limiter))
     }
 
@@ -283,7 +293,12 @@ impl Limiter {
         let (mut hits, mut verdicts) = ([self.blank; N], [Verdict::default(); N]);
         let (mut indexes, mut count) = ([0; N], 0);
         let subject = limits.subject(who.bytes());
-        for met in met.filter(|met| !met.dry_run).take(N) {
+        let counts_networks = self.settings.ipv6_network > 0;
+        let network = if counts_networks { who.of_limit(true) } else { None };
+        let network = network.map(|network| limits.subject(network.bytes()));
+        let met = met.filter(|met| !met.dry_run && (!met.is_wide || network.is_some()));
+        for met in met.take(N) {
+            let subject = if met.is_wide { network.unwrap_or(subject) } else { subject };
             let key = self.kept[met.index].counted.key(subject);
             hits[count] = Hit { policy: met.policy, key, cost: 1 };
             indexes[count] = met.index;
@@ -317,7 +332,7 @@ impl Limiter {
     ) -> Admitted {
         let mut admitted = Admitted { wall: asked.wall, ..Admitted::default() };
         for (index, verdict) in judged {
-            self.kept[index].count(Outcome::Allowed);
+            self.kept[index].admitted(verdict);
             let shown = Shown::of(index, verdict);
             if admitted.count < TOLD {
                 admitted.shown[admitted.count] = shown;
@@ -356,10 +371,11 @@ impl Limiter {
     fn try_out<'a>(&self, asked: &Asked<'_>, who: &Who<'_>, met: impl Iterator<Item = &'a Met>) {
         let limits = self.log.segment().limits();
         for met in met {
+            let Some(who) = who.of_limit(met.is_wide) else { continue };
             let key = limits.key(met.policy.id, met.scope.as_bytes(), who.bytes());
             let hit = Hit { policy: met.policy, key, cost: 1 };
             let is_admitted = limits.decide(&[hit], asked.now.0, &mut [Verdict::default()]);
-            self.tried(asked, who, met.index, is_admitted);
+            self.tried(asked, &who, met.index, is_admitted);
         }
     }
 
@@ -460,8 +476,23 @@ impl Limiter {
             amount: met.rate.amount,
             told: met.rate.amount.into(),
             window: met.rate.window(),
+            is_wide: met.is_wide,
             counted: self.log.segment().limits().scope(met.policy.id, met.scope.as_bytes()),
             counts: self.counts(&met.name),
+            near: (0, None),
+        }
+    }
+
+    /// From where on somebody is near to this limit, and who counts that.
+    fn near(&self, kept: &Kept) -> (u64, Option<Counter>) {
+        let counter = self.metrics.own_counter(&families::LIMIT_NEAR, &[("policy", &kept.name)]);
+        match counter {
+            Ok(counter) => (kept.amount.div_ceil(5), Some(counter)),
+            Err(error) => {
+                let reason = error.to_string();
+                self.metrics.tell(&crate::event::Event::MetricRefused { reason });
+                (0, None)
+            }
         }
     }
 
@@ -500,6 +531,17 @@ impl Limiter {
 }
 
 impl Kept {
+    /// Counts somebody who was admitted, and whether he is near to the limit now.
+    #[inline]
+    fn admitted(&self, verdict: &Verdict) {
+        self.count(Outcome::Allowed);
+        if verdict.remaining < self.near.0
+            && let Some(near) = &self.near.1
+        {
+            near.inc();
+        }
+    }
+
     #[inline]
     fn count(&self, outcome: Outcome) {
         if let Some(counts) = &self.counts {

@@ -129,11 +129,16 @@ impl Limiter {
             return Entered::Refused(self.refuse(asked, &refusal));
         }
         let name = remote.naming.who(who);
-        let item = |part, met| Item::new(part, met, &remote.naming, &name);
+        let network = who.of_limit(true).filter(|_| self.settings.ipv6_network > 0);
+        let network = network.map(|network| remote.naming.who(&network));
+        let item = |part, met: &Met| {
+            let name = if met.is_wide { network.as_ref()? } else { &name };
+            Some(Item::new(part, met, &remote.naming, name))
+        };
         let part = |met: &Met, hard, soft| if met.dry_run { soft } else { hard };
         let meta = self.plan.meta.iter();
-        let meta = meta.map(|met| item(part(met, Part::Meta, Part::MetaTried), met));
-        let counted = met().map(|met| item(part(met, Part::Enforced, Part::Tried), met));
+        let meta = meta.filter_map(|met| item(part(met, Part::Meta, Part::MetaTried), met));
+        let counted = met().filter_map(|met| item(part(met, Part::Enforced, Part::Tried), met));
         let items: Vec<Item> = meta.chain(counted).collect();
         if items.is_empty() {
             return Entered::Admitted(Admitted::default(), None);
@@ -178,8 +183,8 @@ impl Limiter {
         met: impl Iterator<Item = &'a Met>,
     ) -> Option<(usize, Verdict)> {
         let limits = self.log.segment().limits();
-        let subject = limits.subject(who.bytes());
         let refusing = met.filter(|met| !met.dry_run).filter_map(|met| {
+            let subject = limits.subject(who.of_limit(met.is_wide)?.bytes());
             let left = limits.refused(remote.refused[met.index].key(subject), asked.now.0)?;
             let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
             let verdict =
@@ -259,8 +264,9 @@ impl Limiter {
     ) {
         let Some(remote) = &self.remote else { return };
         let limits = self.log.segment().limits();
-        let subject = limits.subject(who.bytes());
         for (limit, verdict) in judged.filter(|(_, verdict)| !verdict.admitted) {
+            let Some(who) = who.of_limit(self.kept[limit].is_wide) else { continue };
+            let subject = limits.subject(who.bytes());
             let key = remote.refused[limit].key(subject);
             let (believed, wait) = (question::believed(verdict), verdict.retry_after());
             limits.note_refused(key, believed, wait, asked.now.0);

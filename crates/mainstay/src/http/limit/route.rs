@@ -306,8 +306,12 @@ impl Limiter {
             let name = if alone { scope.clone() } else { format!("{scope}-{}", rate.window()) };
             let (name, scope, rate) = (name.into(), format!("code {scope}").into(), *rate);
             let away = self.settings.away;
-            let mut it = Met { policy, rate, name, scope, dry_run, away, index: 0 };
-            let kept = self.keep(&it);
+            let is_wide = false;
+            let mut it = Met { policy, rate, name, scope, is_wide, dry_run, away, index: 0 };
+            let mut kept = self.keep(&it);
+            if !dry_run {
+                kept.near = self.near(&kept);
+            }
             it.index = self.own_index(&kept);
             met.push(it);
         }
@@ -393,7 +397,7 @@ impl Live {
         }
         let mut noted = Noted::default();
         for ((met, kept), verdict) in enforced.iter().zip(&verdicts) {
-            kept.count(Outcome::Allowed);
+            kept.admitted(verdict);
             noted.shown.push(Shown::of(met.index, verdict));
         }
         for (met, kept) in known().filter(|(met, _)| met.dry_run) {

@@ -32,6 +32,8 @@ impl Limiter {
         outcome: Outcome,
         now: Mono,
     ) {
+        let is_wide = self.kept.get(limit).is_some_and(|kept| kept.is_wide);
+        let who = who.of_limit(is_wide).unwrap_or(*who);
         self.tell_key(context, limit, who.shown(&self.log.segment().limits()), outcome, now);
     }
 
@@ -67,7 +69,17 @@ impl Limiter {
 
     /// Tells what was left untold in windows that have ended.
     pub(crate) fn tell_ended(&self, now: Mono) {
-        let (ended, strangers) = self.flood().ended(now.0);
+        let ended = self.flood().ended(now.0);
+        self.tell_sums(ended);
+    }
+
+    /// Tells what was left untold in any window, when this process ends.
+    pub(crate) fn tell_rest(&self, now: Mono) {
+        let rest = self.flood().rest(now.0);
+        self.tell_sums(rest);
+    }
+
+    fn tell_sums(&self, (ended, strangers): (Vec<(Breach, u64, u64)>, u64)) {
         for (Breach { limit, key }, count, untold) in ended {
             let Some(Told { text: limit, scope, .. }) = self.told_of(limit) else {
                 self.flood().written(0);

@@ -293,6 +293,55 @@ fn flask_limiters_headers_and_order_are_kept_when_asked_for() {
 }
 
 #[test]
+fn a_network_of_ipv6_has_so_many_times_the_amount_and_what_either_refuses_uses_up_none() {
+    for strategy in ["fixed-window", "moving-window", "sliding-window-counter", "gcra"] {
+        let rig = Rig::new(|it| {
+            it.default = "2/day".into();
+            it.ipv6_network = 3;
+            it.strategy = strategy.into();
+        });
+        assert_eq!(rig.statuses("2001:db8:0:1::1", "/", 5), [200, 200, 429, 429, 429]);
+        // Who was refused by his own limit has taken nothing from his neighbours.
+        for neighbour in ["2001:db8:0:2::1", "2001:db8:0:3::1"] {
+            assert_eq!(rig.statuses(neighbour, "/", 2), [200; 2], "{strategy}");
+        }
+        rig.lines();
+        let (status, headers) = rig.get("2001:db8:0:4::1", "/");
+        assert_eq!((status, headers["x-ratelimit-limit"].to_str().unwrap()), (429, "6"));
+        let told = "ratelimit 6 per 1 day (2001:db8::/48) exceeded at endpoint: default";
+        assert_eq!(rig.lines(), [told], "{strategy}");
+        assert_eq!(rig.statuses("2001:db8:1:1::1", "/", 1), [200], "another network");
+        assert_eq!(rig.statuses("192.0.2.1", "/", 3), [200, 200, 429], "IPv4 has none");
+        assert_eq!(rig.total("default", Outcome::Denied), 4);
+        assert_eq!(rig.total("default-ipv6-48", Outcome::Denied), 1);
+        assert_eq!(rig.total("default-ipv6-48", Outcome::Allowed), 7);
+        let ipv4 = rig.get("192.0.2.2", "/").1;
+        assert_eq!(ipv4["ratelimit-policy"], "\"default\";q=2;w=86400");
+        let ipv6 = &rig.get("2001:db8:2::1", "/").1["ratelimit-policy"];
+        assert_eq!(ipv6, "\"default\";q=2;w=86400, \"default-ipv6-48\";q=6;w=86400");
+    }
+}
+
+#[test]
+fn who_has_used_more_than_four_fifths_of_a_limit_is_counted_as_near_to_it() {
+    let rig = Rig::new(|it| {
+        it.default = "10/minute".into();
+        it.routes = "/once: 1/day & /tried: dry-run 5/day".into();
+    });
+    assert_eq!(rig.statuses("192.0.2.1", "/", 8), [200; 8]);
+    let near = |at: usize| {
+        // The series are claimed behind those of decisions, of limits that are held.
+        let behind = rig.limiter.kept.len() * OUTCOMES.len();
+        rig.segment.slot(0).unwrap().measures().counted(behind + at)
+    };
+    assert_eq!(near(0), 0);
+    assert_eq!(rig.statuses("192.0.2.1", "/", 4), [200, 200, 429, 429]);
+    assert_eq!(rig.statuses("192.0.2.1", "/once", 3), [200, 429, 429]);
+    rig.statuses("192.0.2.1", "/tried", 9);
+    assert_eq!([near(0), near(1), near(2)], [2, 1, 0], "who is refused is in the other counters");
+}
+
+#[test]
 fn every_strategy_admits_what_its_limit_says_in_a_burst() {
     for strategy in ["fixed-window", "moving-window", "sliding-window-counter", "gcra"] {
         let rig = Rig::new(|it| {
@@ -325,6 +374,19 @@ fn the_log_is_told_the_first_breaches_and_then_each_power_of_ten() {
                 the last 12 of them were not told";
     assert_eq!(rig.lines(), [told]);
     assert_eq!(rig.total("default", Outcome::Denied), 1_012, "metrics are exact");
+}
+
+#[test]
+fn whoever_ends_tells_what_it_left_untold_in_a_window_that_goes_on() {
+    let rig = Rig::new(|it| it.default = "1/day".into());
+    rig.statuses("192.0.2.1", "/", 1 + 12);
+    rig.lines();
+    rig.limiter.tell_ended(Mono(rig.now));
+    assert!(rig.lines().is_empty(), "others may follow");
+    rig.limiter.tell_rest(Mono(rig.now));
+    let told = "ratelimit 1 per 1 day (192.0.2.1) was exceeded 12 times at endpoint: default; \
+                the last 2 of them were not told";
+    assert_eq!(rig.lines(), [told]);
 }
 
 #[test]
