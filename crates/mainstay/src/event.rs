@@ -495,6 +495,26 @@ events! {
     /// Watch dies again and again, or lives again, and not all receivers of alerts could be told so.
     WatchUntold { reason: String } "watch.untold" Error
         "Receivers of alerts were not told about watch: {reason}";
+    /// A request was answered with a 4xx whose user agent names a tool of `security.attack_tools`; told once in ten
+    /// minutes for each client.
+    MaliciousAttackTool { client: String, tool: String } "malicious_attack_tool" Critical
+        "malicious_attack_tool:{client},{tool}";
+    /// What happened oftener at a client than was told: failed logins, of which the first five in a window are told,
+    /// then the tenth, the hundredth and so on.
+    SecurityUntold { event: &'static str, client: String, count: u64, untold: u64 } "security.untold" Warning
+        "{event} of {client}: {count} times, {untold} of them were not told";
+    /// More clients did what is told of than can be told apart, or than the log has room for.
+    SecurityStrangers { count: u64 } "security.strangers" Warning
+        "{count} security events were not told: there were too many clients";
+    /// The file of bans was read, and says something new.
+    BansRead { file: String, added: usize, lifted: usize, spared: usize } "bans.read" Info
+        "Bans of {file}: {added} added, {lifted} lifted, {spared} never banned";
+    /// Lines of the file of bans cannot be read, or have no place; the others are in force.
+    BansRefused { file: String, lines: usize, reason: String } "bans.refused" Warning
+        "Bans of {file}: {lines} lines are not in force: {reason}";
+    /// The file of bans cannot be read; what it said stays in force. Told once, until it can.
+    BansUnread { file: String, reason: String } "bans.unread" Warning
+        "Bans of {file} cannot be read: {reason}";
 }
 
 impl Event {

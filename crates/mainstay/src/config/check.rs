@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::http::client::Networks;
 use crate::limits::address::Address;
 use crate::limits::jails::Jails;
+use crate::limits::signs::Signs;
 use crate::limits::lint::{self, Around};
 use crate::limits::plan::Plan;
 use crate::limits::settings::Settings;
@@ -93,6 +94,14 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
     {
         let hint = "use such as \"5 per 10 minute\", with amounts up to 4194303";
         found.push(about(config, key, format!("cannot be counted: {reason}"), hint));
+    }
+    if let Err((key, reason)) = Signs::of(config)
+        && good(&[key])
+    {
+        // What bans cannot count has been told of above.
+        let hint = "use such as \"POST /login\"";
+        let wrong = about(config, key, format!("cannot be used: {reason}"), hint);
+        found.extend((key != "bans.logins").then_some(wrong));
     }
     let health = &config.health;
     if good(&["health.live_path", "health.ready_path"]) && health.live_path == health.ready_path {

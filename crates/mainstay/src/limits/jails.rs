@@ -21,15 +21,20 @@ pub(crate) enum Why {
     Csrf = 3,
     /// Somebody said so.
     Operator = 4,
+    AttackTool = 5,
+    /// A file says so, for a reason of its own.
+    File = 6,
 }
 
 /// What is counted, with its key and the name that the log has for it, which is OWASP's.
-const WHYS: [(Why, &str, &str); 5] = [
+const WHYS: [(Why, &str, &str); 7] = [
     (Why::Limits, "bans.limits", "excess_rate_limit_exceeded"),
     (Why::Logins, "bans.logins", "authn_login_fail"),
     (Why::NotFound, "bans.not_found", "malicious_excess_404"),
     (Why::Csrf, "bans.csrf", "malicious_csrf"),
     (Why::Operator, "", "operator"),
+    (Why::AttackTool, "bans.attack_tools", "malicious_attack_tool"),
+    (Why::File, "", "file"),
 ];
 
 impl Why {
@@ -43,7 +48,7 @@ impl Why {
 #[derive(Clone, Debug)]
 pub(crate) struct Jails {
     /// What is counted, by [`Why`].
-    counted: [Vec<Policy>; 4],
+    counted: [Vec<Policy>; 6],
     time: Duration,
     factor: u64,
     max_time: Duration,
@@ -61,8 +66,9 @@ impl Jails {
     /// The key and what is wrong with its value.
     pub(crate) fn of(config: &Config) -> Result<Jails, (&'static str, String)> {
         let bans = &config.bans;
-        let texts = [&bans.limits, &bans.logins, &bans.not_found, &bans.csrf];
-        let mut counted = [const { Vec::new() }; 4];
+        let (operator, tools) = (String::new(), &bans.attack_tools);
+        let texts = [&bans.limits, &bans.logins, &bans.not_found, &bans.csrf, &operator, tools];
+        let mut counted = [const { Vec::new() }; 6];
         for ((place, text), (_, key, _)) in counted.iter_mut().zip(texts).zip(WHYS) {
             let rates = read_many(text).map_err(|error| (key, error))?;
             let policies: Result<_, String> = rates.iter().map(counts).collect();

@@ -13,11 +13,13 @@ pub(crate) mod jails;
 pub(crate) mod lint;
 pub(crate) mod parse;
 mod pattern;
+pub(crate) mod place;
 pub(crate) mod plan;
 #[cfg(feature = "redis")]
 pub(crate) mod question;
 pub(crate) mod refusals;
 pub(crate) mod rules;
 pub(crate) mod settings;
+pub(crate) mod signs;
 pub(crate) mod table;
 pub(crate) mod who;

@@ -8,6 +8,7 @@
 pub(crate) mod ban;
 pub(crate) mod concurrent;
 mod fields;
+pub(crate) mod lookout;
 mod refusal;
 #[cfg_attr(not(feature = "redis"), path = "alone.rs")]
 mod remote;
@@ -154,7 +155,8 @@ impl fmt::Debug for Limiter {
 }
 
 impl Limiter {
-    /// The limits of these settings; all of `workers` together tell of at most a megabyte a minute.
+    /// The limits of these settings; all of `workers` together tell of at most nine tenths of a megabyte a minute:
+    /// the rest is for what [`lookout`] sees.
     ///
     /// # Errors
     /// Which key has a limit that cannot be counted.
@@ -175,7 +177,7 @@ impl Limiter {
             at_once: None,
             kept: Vec::new(),
             groups: Vec::new(),
-            flood: Mutex::new(Flood::new(1_000_000 / workers.max(1))),
+            flood: Mutex::new(Flood::new(900_000 / workers.max(1))),
             remote: remote::Remote::of(&settings, &plan, &log)?,
             own: Mutex::default(),
             metrics: Arc::clone(metrics),
