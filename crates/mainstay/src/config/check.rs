@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use crate::http::client::Networks;
 use crate::limits::address::Address;
 use crate::limits::jails::Jails;
-use crate::limits::signs::Signs;
 use crate::limits::lint::{self, Around};
 use crate::limits::plan::Plan;
 use crate::limits::settings::Settings;
+use crate::limits::signs::Signs;
 use crate::log::Look;
 
 use crate::metrics::{families, names};

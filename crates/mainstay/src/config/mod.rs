@@ -37,7 +37,6 @@ use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 
 pub use alerts::Alerts;
 pub use bans::Bans;
-pub use security::Security;
 pub(crate) use error::{ConfigError, Origin};
 pub use history::History;
 use keys::Key;
@@ -46,6 +45,7 @@ use sections::Values;
 pub use sections::{
     Database, Health, Http, Limits, Log, Metrics, Proxy, Sentry, Server, Telemetry, Workers,
 };
+pub use security::Security;
 pub(crate) use value::Value;
 pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};
 

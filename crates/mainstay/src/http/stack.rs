@@ -262,7 +262,13 @@ where
             };
             response.map(|mut response| {
                 let limiter = &this.layers.limiter;
-                held = limiter.answered(this.admitted, conn.recorder(), &mut response);
+                let noted = limiter.answered(this.admitted, conn.recorder(), &mut response);
+                if let Some(noted) = noted {
+                    held = noted.held;
+                    if let Some(bytes) = noted.body {
+                        *response.body_mut() = Answer::Layer { bytes: Some(bytes) };
+                    }
+                }
                 // Every error that nobody shaped gets its form.
                 this.layers.stage.pass(&mut response);
                 response

@@ -6,8 +6,14 @@
 #[doc = include_str!("../../../../docs/rate-limits.md")]
 struct Guide;
 
+/// So are those of what is seen.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../../../../docs/security-events.md")]
+struct SecurityGuide;
+
 pub(crate) mod address;
 pub(crate) mod banned;
+pub(crate) mod exchange;
 pub(crate) mod flood;
 pub(crate) mod jails;
 pub(crate) mod lint;

@@ -34,9 +34,8 @@ impl Signs {
     pub(crate) fn of(config: &Config) -> Result<Signs, (&'static str, String)> {
         let of_bans = |error| ("bans.logins", error);
         let rates = read_many(&config.bans.logins).map_err(of_bans)?;
-        let (too_many, window) = rates
-            .first()
-            .map_or(FAILS, |rate| (rate.amount, Duration::from_secs(rate.window())));
+        let (too_many, window) =
+            rates.first().map_or(FAILS, |rate| (rate.amount, Duration::from_secs(rate.window())));
         let fixed = |amount, window| {
             Policy::new(Strategy::FixedWindow, amount, window).map_err(|it| of_bans(it.to_string()))
         };
@@ -97,12 +96,18 @@ mod tests {
         for (agent, tool) in [
             ("sqlmap/1.7.2#stable (https://sqlmap.org)", "sqlmap"),
             ("Mozilla/5.00 (Nikto/2.1.6) (Evasions:None) (Test:Port Check)", "nikto"),
-            ("Mozilla/5.0 (compatible; Nmap Scripting Engine; https://nmap.org/book/nse.html)", "nmap"),
+            (
+                "Mozilla/5.0 (compatible; Nmap Scripting Engine; https://nmap.org/book/nse.html)",
+                "nmap",
+            ),
             ("masscan/1.3 (https://github.com/robertdavidgraham/masscan)", "masscan"),
             ("Mozilla/5.0 zgrab/0.x", "zgrab"),
             ("Nuclei - Open-source project (github.com/projectdiscovery/nuclei)", "nuclei"),
             ("gobuster/3.6", "gobuster"),
-            ("DirBuster-1.0-RC1 (http://www.owasp.org/index.php/Category:OWASP_DirBuster)", "dirbuster"),
+            (
+                "DirBuster-1.0-RC1 (http://www.owasp.org/index.php/Category:OWASP_DirBuster)",
+                "dirbuster",
+            ),
             ("WPScan v3.8.25 (https://wpscan.com/wordpress-security-scanner)", "wpscan"),
             ("Mozilla/5.0 (Hydra)", "(hydra)"),
             ("Fuzz Faster U Fool v2.1.0-dev", "fuzz faster u fool"),

@@ -6,6 +6,7 @@
 //! moment. A request that is refused by one limit uses up none. Before all of them stands who is banned (`ban`).
 
 pub(crate) mod ban;
+pub(crate) mod breach;
 pub(crate) mod concurrent;
 mod fields;
 pub(crate) mod lookout;
@@ -408,14 +409,14 @@ impl Limiter {
     }
 
     /// Adds to an answer what it tells of limits, and looks at what it says. Gives what layers of the
-    /// application's code hold until it has been handed over.
+    /// application's code hold until it has been handed over, and their own answer's body.
     #[inline(always)]
     pub(crate) fn answered<B>(
         &self,
         admitted: &Admitted,
         recorder: &Recorder,
         response: &mut Response<B>,
-    ) -> Vec<Arc<Held>> {
+    ) -> Option<Noted> {
         if response.status() == StatusCode::NOT_FOUND
             && (!self.plan.excess_404.is_empty() || self.warden.counts(Why::NotFound))
         {
@@ -425,13 +426,15 @@ impl Limiter {
         if response.status() == StatusCode::TOO_MANY_REQUESTS
             && response.extensions().get::<Quota>().is_some()
         {
-            return Vec::new();
+            return None;
         }
         let noted = response.extensions_mut().remove::<Noted>();
-        if (admitted.count > 0 || noted.is_some()) && self.settings.fields != Fields::Off {
+        let is_own = noted.as_ref().is_some_and(|it| it.body.is_some());
+        if (admitted.count > 0 || noted.is_some()) && !is_own && self.settings.fields != Fields::Off
+        {
             self.add_fields(admitted, noted.as_ref(), response.headers_mut());
         }
-        noted.map_or_else(Vec::new, |it| it.held)
+        noted
     }
 
     /// Who finds nothing again and again is looking for something.

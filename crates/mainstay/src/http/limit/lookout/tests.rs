@@ -151,7 +151,9 @@ fn of_many_failures_few_are_told_and_all_are_counted() {
     let fails = lines.iter().filter(|it| it.starts_with("authn_login_fail:")).count();
     assert_eq!(fails, 7, "{lines:?}");
     assert!(
-        lines.iter().any(|it| it == "authn_login_fail of 192.0.2.7: 100 times, 89 of them were not told"),
+        lines
+            .iter()
+            .any(|it| it == "authn_login_fail of 192.0.2.7: 100 times, 89 of them were not told"),
         "{lines:?}"
     );
     assert_eq!(rig.total("authn_login_fail"), 100);
