@@ -10,6 +10,9 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// The longest that one of the file of bans lasts, milliseconds: a year.
+const LONGEST: u64 = 366 * 86_400_000;
+
 /// All bans that are in force, the last one first; with the time of the wall's clock too.
 pub(crate) fn list(limits: &Limits<'_>, now: u64, wall: u64) -> Value {
     let mut bans: Vec<Ban> = limits.bans().in_force(now).collect();
@@ -163,34 +166,35 @@ impl Taken {
         wall: u64,
     ) {
         let bans = limits.bans();
-        for (banned, until) in listed {
+        let now_ms = now / 1_000_000;
+        for entry @ (banned, until) in listed {
             let until = u64::try_from(*until).unwrap_or(0).saturating_mul(1_000);
-            let lasts = until.saturating_sub(wall / 1_000_000);
+            let lasts = until.saturating_sub(wall / 1_000_000).min(LONGEST);
             let key = banned.key(limits);
             let there = bans.find(key, now);
             let is_listed = |ban: &Ban| Banned::of(limits, ban).is_some_and(|it| it.is_listed);
-            // Clocks are read one after the other.
-            let differs = |ban: &Ban| ban.ends.abs_diff(now / 1_000_000 + lasts) > 2_000;
+            // Clocks are read one after the other, and a year has no end that is told.
+            let is_same = |ban: &Ban| match lasts {
+                LONGEST => ban.ends > now_ms + LONGEST / 2,
+                _ => ban.ends.abs_diff(now_ms + lasts) <= 2_000,
+            };
             match &there {
                 _ if lasts == 0 => continue,
-                Some(ban) if is_listed(ban) && !differs(ban) => continue,
+                Some(ban) if is_listed(ban) && is_same(ban) => continue,
                 Some(ban) if !is_listed(ban) => {
-                    self.waiting.push((*banned, i64::try_from(until / 1_000).unwrap_or(i64::MAX)));
+                    self.waiting.push(*entry);
                     continue;
                 }
                 _ => {}
             }
             let wanted =
                 Wanted { note: banned.note(), counts: !banned.dry_run, renews: there.is_some() };
-            let term = |last: Option<&Ban>| {
-                (jails.term(last, now / 1_000_000).0, Duration::from_millis(lasts))
-            };
+            let term =
+                |last: Option<&Ban>| (jails.term(last, now_ms).0, Duration::from_millis(lasts));
             match bans.add(key, &wanted, now, term) {
                 Added::New(_) => self.added += 1,
                 // Somebody was faster.
-                Added::Already(_) => {
-                    self.waiting.push((*banned, i64::try_from(until / 1_000).unwrap_or(i64::MAX)))
-                }
+                Added::Already(_) => self.waiting.push(*entry),
                 Added::NoRoom => self.unplaced += 1,
             }
         }

@@ -62,21 +62,22 @@ impl Signs {
         self.logins.iter().any(|it| it.holds(method, path))
     }
 
-    /// The tool that a user agent names, if it names one: as a word or words of its own, however they are written.
+    /// The tool that a user agent names, if it names one: as a word or words of its own, with no letter or digit beside
+    /// them, however they are written.
     pub(crate) fn tool_of(&self, agent: &[u8]) -> Option<&str> {
-        let found = self.tools.iter().find(|tool| names(agent, tool))?;
+        let is_apart = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
+        let begins = |at: &usize| is_apart(at.checked_sub(1).and_then(|before| agent.get(before)));
+        let found = (0..agent.len()).filter(begins).find_map(|at| {
+            let (rest, first) = (&agent[at..], agent[at].to_ascii_lowercase());
+            let named = |tool: &&[u8]| {
+                tool.first() == Some(&first)
+                    && rest.get(..tool.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(tool))
+                    && is_apart(rest.get(tool.len()))
+            };
+            self.tools.iter().map(|tool| &**tool).find(named)
+        })?;
         std::str::from_utf8(found).ok()
     }
-}
-
-/// Whether a text has these words in it, with no letter or digit beside them.
-fn names(text: &[u8], words: &[u8]) -> bool {
-    let is_apart = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
-    text.windows(words.len()).enumerate().any(|(at, part)| {
-        part.eq_ignore_ascii_case(words)
-            && is_apart(at.checked_sub(1).and_then(|before| text.get(before)))
-            && is_apart(text.get(at + words.len()))
-    })
 }
 
 #[cfg(test)]

@@ -45,7 +45,9 @@ impl Rig {
             it.method.push_str("POST");
             it.path.push_str("/login");
         });
-        said.map(|said| context.login.set(said).unwrap());
+        if let Some(said) = said {
+            context.login.set(said).unwrap();
+        }
         let status = StatusCode::from_u16(status).unwrap();
         let is_login = self.lookout.signs.is_login(&context.method, &context.path);
         self.lookout.login(&context, status, is_login, self.now);
