@@ -77,6 +77,7 @@ pub use crate::http::context::{
     TraceContext,
 };
 pub use crate::http::errors::{AsIs, Failure};
+pub use crate::http::limit::breach::Breach;
 pub use crate::http::limit::concurrent::{
     Concurrent, ConcurrentFuture, ConcurrentService, concurrent,
 };
@@ -85,8 +86,8 @@ pub use crate::log::bridge::log_layer;
 pub use command::Call;
 pub use config::{
     Alerts, AutoDuration, Bans, Bind, Config, Count, Database, Health, Heartbeat, History, Http,
-    Level, Limits, Log, LogTarget, Metrics, Probing, Proxy, Secret, Sentry, Server, Telemetry,
-    UnknownLevel, Workers,
+    Level, Limits, Log, LogTarget, Metrics, Probing, Proxy, Secret, Security, Sentry, Server,
+    Telemetry, UnknownLevel, Workers,
 };
 pub use mainstay_os::segment::Strategy;
 pub use metrics::{Counter, Gauge, Histogram, Labelled, Measure, Merge, MetricError};

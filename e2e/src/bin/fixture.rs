@@ -12,7 +12,7 @@
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -79,6 +79,8 @@ async fn app(worker: mainstay::Worker) -> Result<Router, BoxError> {
         .route("/panic-in-body", get(|| async { Response::new(Body::new(Torn)) }))
         .route("/upgrade", get(upgrade))
         .route("/limited", get(|| async { "limited\n" }).layer(by_key()))
+        .route("/login", get(login))
+        .route("/own", get(|| async { "own\n" }).layer(in_own_words()))
         .route("/attempt", get(attempt).layer(failures()))
         .route("/few", get(slow).layer(mainstay::concurrent(2).shared("few")))
         .route("/echo", post(|body: Bytes| async move { body }))
@@ -103,6 +105,29 @@ fn by_key() -> mainstay::Limit {
 fn failures() -> mainstay::Limit {
     let fails = |status| status == StatusCode::UNAUTHORIZED;
     mainstay::limit("2/hour").shared("attempt").deduct_when(fails)
+}
+
+/// `/login?status=401`: answers so; whoever `X-User` names has failed, whatever the status.
+async fn login(
+    context: mainstay::RequestContext,
+    headers: HeaderMap,
+    uri: Uri,
+) -> (StatusCode, mainstay::AsIs, &'static str) {
+    if let Some(user) = headers.get("x-user").and_then(|it| it.to_str().ok()) {
+        context.login_failed(user);
+    }
+    let status = number(&uri, "status").and_then(|it| u16::try_from(it).ok());
+    let status = status.and_then(|it| StatusCode::from_u16(it).ok());
+    (status.unwrap_or(StatusCode::OK), mainstay::AsIs, "")
+}
+
+/// `/own`: one an hour; what is too many is answered by the fixture, or, with `?panic=1`, not even that.
+fn in_own_words() -> mainstay::Limit {
+    mainstay::limit("1/hour").shared("own").on_breach(|breach| {
+        assert_ne!(number(breach.asking().uri(), "panic"), Some(1), "the fixture panics, as told");
+        let answer = Response::builder().status(StatusCode::PAYMENT_REQUIRED);
+        answer.header("content-type", "text/plain").body("pay\n".into()).expect("an answer")
+    })
 }
 
 /// `/attempt?ok=1`: succeeds; without it, it fails.

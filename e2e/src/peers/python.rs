@@ -49,7 +49,7 @@ fn run(command: &mut Command) -> Result<(), String> {
 }
 
 /// The target directory: a test's own program stands in `PROFILE/deps` there, any other in `PROFILE`.
-fn target() -> PathBuf {
+pub(super) fn target() -> PathBuf {
     let program = std::env::current_exe().expect("this program has a path");
     let mut above = program.ancestors().skip(1).filter(|it| !it.ends_with("deps"));
     above.nth(1).expect("cargo's programs stand deep enough").to_owned()

@@ -4,7 +4,8 @@
 use crate::clients::{get_for, metric, statuses};
 use crate::site::site;
 use crate::support::*;
-use e2e::peers::fail2ban;
+use e2e::harness::{Service, poll};
+use e2e::peers::{crowdsec, fail2ban};
 use e2e::visit::Visitor;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
@@ -78,6 +79,88 @@ fn an_operator_bans_and_a_ban_ends_by_itself() {
     let output = service.control(&["check"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("would ban before anything happened"), "{said}");
+}
+
+#[test]
+fn failed_logins_of_an_application_of_its_own_are_told_by_their_answers_and_ban() {
+    let _together = together();
+    let config =
+        "workers.count = 2\nsecurity.login_routes = ['GET /login']\nbans.logins = '4/hour'";
+    let service = service(config);
+    let login = |client: &str, query: &str| {
+        get_for(&service, client, &format!("/login?{query}"), "").status
+    };
+    let of_alice = || get_for(&service, "203.0.113.10", "/login", "X-User: alice\r\n").status;
+    assert_eq!(login("203.0.113.9", "status=401"), 401);
+    assert_eq!(login("203.0.113.9", "status=403"), 403);
+    assert_eq!(login("203.0.113.9", "status=422"), 422);
+    assert_eq!(login("203.0.113.9", "status=204"), 204);
+    let line = service.wait_log(&["authn_login_successafterfail:-,2"], START);
+    assert!(line.contains("client=203.0.113.9"), "{line}");
+    assert_eq!([of_alice(), of_alice()], [200; 2]);
+    service.wait_log(&["authn_login_fail:alice (as the application says)", "203.0.113.10"], START);
+    assert_eq!([(); 2].map(|()| login("203.0.113.10", "status=401")), [401; 2]);
+    service.wait_log(&["authn_login_fail_max:-,4 (of the client)", "203.0.113.10"], START);
+    service.wait_log(&["ban.added:203.0.113.10", "(authn_login_fail, ban number 1)"], START);
+    assert_eq!(login("203.0.113.10", "status=401"), 403);
+    let line = "mainstay_events_total{event=\"authn_login_fail\"}";
+    assert_eq!(metric(&service, line), Some(6), "a ban's 403 is no failed login");
+}
+
+#[test]
+fn an_attack_tool_is_told_of_when_it_is_refused_something() {
+    let _together = together();
+    let service = service("workers.count = 2\nbans.attack_tools = '3/hour'");
+    let agent = "User-Agent: Mozilla/5.00 (Nikto/2.1.6) (Test:map_codes)\r\n";
+    let get = |path: &str| get_for(&service, "203.0.113.9", path, agent).status;
+    assert_eq!(get("/"), 200);
+    assert_eq!(metric(&service, "mainstay_attack_tool_requests_total"), Some(0));
+    assert_eq!(
+        [get("/.env"), get("/cgi-bin/"), get("/.git/config"), get("/")],
+        [404, 404, 404, 403]
+    );
+    let line = service.wait_log(&["malicious_attack_tool:203.0.113.9,nikto"], START);
+    assert!(line.contains("[CRITICAL]") && line.contains("client=203.0.113.9"), "{line}");
+    service.wait_log(&["ban.added:203.0.113.9", "(malicious_attack_tool, ban number 1)"], START);
+    let told = service.log().matches("malicious_attack_tool:").count();
+    assert_eq!(told, 1, "once for a client");
+}
+
+#[test]
+fn two_hosts_exchange_their_bans_by_a_file() {
+    let _together = together();
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("bans");
+    let one = service("workers.count = 2");
+    let other = service(&format!("workers.count = 2\nbans.file = '{}'", file.display()));
+    other.wait_log(&["Bans of ", "cannot be read"], START);
+    for (client, time) in [("203.0.113.9", "1h"), ("2001:db8::1", "1h"), ("203.0.113.10", "2h")] {
+        one.control_ok(&["bans", "add", client, "--for", time]);
+    }
+    let export = |from: &Service| {
+        let next = file.with_extension("next");
+        fs::write(&next, from.control_ok(&["bans", "list", "--format", "file"])).expect("a file");
+        fs::rename(next, &file).expect("in its place");
+    };
+    export(&one);
+    other.wait_log(&["3 added, 0 lifted"], START);
+    assert_eq!(statuses(&other, "203.0.113.9", "/", 1), [403]);
+    assert_eq!(statuses(&other, "2001:db8::7", "/", 1), [403]);
+    let exported = other.control_ok(&["bans", "list", "--format", "file"]);
+    assert_eq!(exported, "# NETWORK UNTIL REASON\n", "it is the other's to tell");
+    for worker in other.status().pids() {
+        kill_process(pid(worker), Signal::KILL).expect("a worker of ours");
+    }
+    other.wait_workers(2, START);
+    assert_eq!(statuses(&other, "203.0.113.9", "/", 1), [403], "over deaths of workers");
+    one.control_ok(&["bans", "del", "203.0.113.9"]);
+    export(&one);
+    other.wait_log(&["0 added, 1 lifted"], START);
+    assert_eq!(statuses(&other, "203.0.113.9", "/", 1), [200]);
+    other.configure("workers.count = 2");
+    other.control_ok(&["reload", "--wait"]);
+    let is_empty = || (other.control_ok(&["bans"]) == "nobody is banned\n").then_some(());
+    poll(START, is_empty).expect("without a file its bans are lifted");
 }
 
 /// What becomes of a request that a page of another origin sends, one that would be another client's.
@@ -158,6 +241,10 @@ fn fail2ban_finds_every_breach_by_its_address_and_nothing_that_a_client_forges()
             let client = format!("203.0.113.{number}");
             statuses(&service, &client, "/", 3);
             statuses(&service, &client, &path_of(forgery), 4);
+            let agent = format!("User-Agent: sqlmap/1.7 {forgery}\r\n");
+            _ = get_for(&service, &client, &path_of(forgery), &agent);
+            let user = format!("X-User: {forgery}\r\n");
+            _ = get_for(&service, &client, "/login?status=401", &user);
             let key = format!("X-Api-Key: {forgery}\r\n");
             (0..5).for_each(|_| _ = get_for(&service, &client, "/limited", &key));
             statuses(&service, "2001:db8::7", "/", 2);
@@ -165,7 +252,8 @@ fn fail2ban_finds_every_breach_by_its_address_and_nothing_that_a_client_forges()
         // Lines are written in the order of their times.
         service.control_ok(&["log-level", "info"]);
         service.wait_log(&["Control: log-level"], START);
-        let breaches = ["exceeded at endpoint", "malicious_excess_404:"];
+        let told = ["malicious_excess_404:", "malicious_attack_tool:", "authn_login_fail:"];
+        let breaches = [&["exceeded at endpoint"][..], &told].concat();
         let log = service.log();
         let Some((meant, found)) = judged(&log, "mainstay", &breaches) else { return };
         let forged: Vec<_> = found.iter().filter(|(ip, _)| ip.starts_with(FORGED)).collect();
@@ -182,6 +270,42 @@ fn fail2ban_finds_every_breach_by_its_address_and_nothing_that_a_client_forges()
         assert!(scans.iter().all(|(_, line)| line.contains("malicious_excess_404:")));
         assert!(!scans.is_empty() && scans.len() < found.len(), "{format}");
     }
+}
+
+#[test]
+fn crowdsec_decides_on_those_who_attack_and_on_nobody_whom_a_client_forges() {
+    let _together = together();
+    let config = "workers.count = 2\nlimits.excess_404 = '2/minute'\n\
+                  limits.routes = ['GET /: 1/hour']\nsecurity.login_routes = ['GET /login']";
+    let service = service(config);
+    let mut expected = Vec::new();
+    let mut expect = |client: &str, scenario: &str| {
+        expected.push((client.to_owned(), format!("mainstay/{scenario}")));
+    };
+    for (number, forgery) in FORGERIES.iter().enumerate() {
+        let scanner = format!("203.0.113.{number}");
+        statuses(&service, &scanner, &path_of(forgery), 4);
+        expect(&scanner, "scan");
+        let guesser = format!("203.0.113.1{number}");
+        let user = format!("X-User: {forgery}\r\n");
+        (0..6).for_each(|_| _ = get_for(&service, &guesser, "/login?status=401", &user));
+        expect(&guesser, "login-bf");
+    }
+    statuses(&service, "2001:db8::7", "/", 7);
+    expect("2001:db8::7", "limits");
+    get_for(&service, "203.0.113.77", "/.env", "User-Agent: sqlmap/1.7\r\n");
+    expect("203.0.113.77", "scan");
+    // These are nobody's attack.
+    statuses(&service, "203.0.113.88", "/login?status=401", 3);
+    statuses(&service, "203.0.113.88", "/", 3);
+    service.control_ok(&["log-level", "info"]);
+    service.wait_log(&["Control: log-level"], START);
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("error.log");
+    fs::write(&log, service.log()).expect("a file");
+    let Some(found) = crowdsec(&log) else { return };
+    expected.sort_unstable();
+    assert_eq!(found, expected, "{}", service.log());
 }
 
 #[test]

@@ -38,6 +38,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("systemctl ", "there is no systemd; systemd.rs and ship.rs are in its place"),
     ("mainstay status -c /etc", "of a service under systemd"),
     ("cp contrib/fail2ban", "it changes the machine; bans.rs reads both files where they are"),
+    ("cp contrib/crowdsec", "it changes the machine; bans.rs reads both files where they are"),
     ("fail2ban-regex ", "bans.rs runs it with a log of a service"),
     (
         "promtool tsdb",

@@ -200,6 +200,21 @@ fn who_finds_nothing_again_and_again_is_told_of() {
 }
 
 #[test]
+fn a_breach_is_answered_by_the_application_and_has_its_line_even_if_that_panics() {
+    let _together = together();
+    let service = service("workers.count = 2\nlog.access_format = '%(s)s %(reason)s %(r)s'");
+    assert_eq!(statuses(&service, "192.0.2.7", "/own", 1), [200]);
+    let own = get_for(&service, "192.0.2.7", "/own", "");
+    assert_eq!((own.status, &own.body[..]), (402, &b"pay\n"[..]));
+    assert_eq!(own.header("ratelimit-policy"), Some("\"own\";q=1;w=3600"));
+    assert!(own.header("retry-after").is_some());
+    assert_eq!(statuses(&service, "192.0.2.7", "/own?panic=1", 1), [429]);
+    service.wait_access(&["402 rate_limited GET /own "], START);
+    service.wait_access(&["429 rate_limited GET /own?panic=1"], START);
+    service.wait_log(&["Error handling request GET /own", "as told"], START);
+}
+
+#[test]
 fn limits_of_the_applications_code_count_over_all_workers() {
     let _together = together();
     let service = service("workers.count = 4\nlimits.default = '1000/hour'");

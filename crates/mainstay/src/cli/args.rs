@@ -195,10 +195,16 @@ pub(super) fn bans() -> clap::Command {
         .value_name("DURATION")
         .value_parser(some_time)
         .help("How long, such as 1h [default: as bans.time and bans.factor say]");
+    let format = Arg::new("format")
+        .long("format")
+        .value_name("WORD")
+        .value_parser(["file"])
+        .conflicts_with("json")
+        .help("Print them as bans.file of another host takes them");
     let all = switch("all", "Lift all bans").conflicts_with("client");
     common(described(COMMANDS, "bans"), false)
         .arg(json())
-        .subcommand(common(described(BANS, "list"), false).arg(json()))
+        .subcommand(common(described(BANS, "list"), false).arg(json()).arg(format))
         .subcommand(common(described(BANS, "add"), false).arg(client().required(true)).arg(lasts))
         .subcommand(
             common(described(BANS, "del"), false)

@@ -168,6 +168,7 @@ fn chosen_of_bans(matches: &ArgMatches) -> BansCommand {
     let Some((name, inner)) = matches.subcommand() else { return BansCommand::List { json } };
     let client = || inner.get_one::<String>("client").cloned();
     match name {
+        "list" if inner.contains_id("format") => BansCommand::Export,
         "list" => BansCommand::List { json: json || inner.get_flag("json") },
         "add" => {
             let client = client().expect("clap has asked for it");

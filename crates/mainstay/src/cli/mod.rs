@@ -186,6 +186,8 @@ pub(crate) enum LimitsCommand {
 pub(crate) enum BansCommand {
     /// Print those that are in force.
     List { json: bool },
+    /// Print them for another host.
+    Export,
     /// Ban this client, for so long or for as long as the configuration says.
     Add { client: String, lasts: Option<Duration> },
     /// Lift the ban of this client, or all.
@@ -532,6 +534,7 @@ mod tests {
                     args: ["add", "alice", "--admin"].map(Into::into).into(),
                 },
             ),
+            ("bans list --format file", Command::Bans(BansCommand::Export)),
             ("bans --json", Command::Bans(BansCommand::List { json: true })),
             (
                 "bans add 192.0.2.7 --for 10m",

@@ -1,6 +1,7 @@
 //! `[bans]` as plain values.
 
 use super::sections::Values;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// `[bans]`.
@@ -15,6 +16,8 @@ pub struct Bans {
     pub not_found: String,
     /// How many refused requests of pages of other origins do.
     pub csrf: String,
+    /// How many answers of 4xx to tools of attackers do.
+    pub attack_tools: String,
     /// How long the first ban lasts, at least a second.
     pub time: Duration,
     /// How much longer each further one lasts, 1 to 100.
@@ -23,6 +26,8 @@ pub struct Bans {
     pub max_time: Duration,
     /// Who is never banned, as a list.
     pub ignore: String,
+    /// Where bans of others stand.
+    pub file: Option<PathBuf>,
     /// Whether nobody is refused.
     pub dry_run: bool,
 }
@@ -34,10 +39,12 @@ impl Values<'_> {
             logins: self.text("bans.logins"),
             not_found: self.text("bans.not_found"),
             csrf: self.text("bans.csrf"),
+            attack_tools: self.text("bans.attack_tools"),
             time: self.duration("bans.time"),
             factor: self.number("bans.factor"),
             max_time: self.duration("bans.max_time"),
             ignore: self.text("bans.ignore"),
+            file: self.path("bans.file"),
             dry_run: self.yes("bans.dry_run"),
         }
     }

@@ -8,6 +8,7 @@ use crate::limits::jails::Jails;
 use crate::limits::lint::{self, Around};
 use crate::limits::plan::Plan;
 use crate::limits::settings::Settings;
+use crate::limits::signs::Signs;
 use crate::log::Look;
 
 use crate::metrics::{families, names};
@@ -88,18 +89,26 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
         found.push(about(config, key, format!("cannot be counted: {reason}"), hint));
     }
     found.extend(of_storage(config, &good));
-    if let Err((key, reason)) = Jails::of(config)
-        && good(&[key])
-    {
-        let hint = "use such as \"5 per 10 minute\", with amounts up to 4194303";
-        found.push(about(config, key, format!("cannot be counted: {reason}"), hint));
-    }
+    found.extend(of_bans(config, &good));
     let health = &config.health;
     if good(&["health.live_path", "health.ready_path"]) && health.live_path == health.ready_path {
         let message = "is health.live_path too".to_owned();
         found.push(about(config, "health.ready_path", message, "give each a path of its own"));
     }
     found
+}
+
+/// What is counted to ban somebody, and what is looked for.
+fn of_bans(config: &Config, good: &impl Fn(&[&str]) -> bool) -> Option<Problem> {
+    let (key, what, reason, hint) = match (Jails::of(config), Signs::of(config)) {
+        (Err((key, reason)), _) => {
+            let hint = "use such as \"5 per 10 minute\", with amounts up to 4194303";
+            (key, "counted", reason, hint)
+        }
+        (_, Err((key, reason))) => (key, "used", reason, "use such as \"POST /login\""),
+        _ => return None,
+    };
+    good(&[key]).then(|| about(config, key, format!("cannot be {what}: {reason}"), hint))
 }
 
 /// Where limits are counted for several hosts, and whether this program can.

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::http::client::{AllowedHosts, Networks, ProxyFix};
 use crate::limits::address::Address;
+use crate::limits::place::Place;
 use crate::limits::rules::{BETWEEN, Exempt, KeyBy, Rule};
 use crate::limits::settings::read_many;
 use crate::log::{Service, access::AccessFormat};
@@ -70,6 +71,10 @@ pub(crate) enum Kind {
     Limits,
     /// Rate limits of single paths.
     LimitRules,
+    /// Paths with their methods.
+    Places,
+    /// Words of a list; empty means none.
+    Words,
     /// Who is counted as one by rate limits.
     LimitKey,
     /// Who and what is not limited.
@@ -174,6 +179,8 @@ impl Kind {
             Self::Ratio => self.ratio(raw).map(Value::Ratio),
             Self::Limits => self.list(raw, "; ").and_then(|it| judged(it, read_many)),
             Self::LimitRules => self.list(raw, BETWEEN).and_then(|it| judged(it, Rule::parse_all)),
+            Self::Places => self.list(raw, BETWEEN).and_then(|it| judged(it, Place::parse_all)),
+            Self::Words => self.joined(raw).map(Value::Text),
             Self::LimitKey => self.text(raw, printable).and_then(|it| judged(it, KeyBy::parse)),
             Self::LimitExempt => self.joined(raw).and_then(|it| judged(it, Exempt::parse)),
             Self::LimitStorage => {
@@ -234,6 +241,10 @@ impl Kind {
                     .to_owned()
             }
             Self::LimitKey => "use address, header:NAME or cookie:NAME".to_owned(),
+            Self::Places => {
+                "use such as \"POST /login\" or \"/account/*\", several joined by \" & \" or as a list".to_owned()
+            }
+            Self::Words => "use words such as \"nikto, sqlmap\", or \"\" for none".to_owned(),
             Self::LimitExempt => {
                 "use paths, addresses and networks such as \"/static/*, 10.0.0.0/8\"".to_owned()
             }
@@ -281,6 +292,8 @@ impl Kind {
             Self::Ratio => "RATIO",
             Self::Limits => "LIMITS",
             Self::LimitRules => "RULES",
+            Self::Places => "PATHS",
+            Self::Words => "WORDS",
             Self::LimitKey => "KEY",
             Self::LimitExempt => "LIST",
             Self::Receivers => "RECEIVERS",
@@ -318,6 +331,8 @@ impl Kind {
             | Self::OwnRules
             | Self::Limits
             | Self::LimitRules
+            | Self::Places
+            | Self::Words
             | Self::LimitExempt => "a string or a list of strings",
             Self::ProxyFix => "a table of numbers",
             Self::Count { .. } => "a number",

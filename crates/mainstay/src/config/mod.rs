@@ -27,6 +27,7 @@ pub(crate) mod probes;
 pub(crate) mod receivers;
 pub(crate) mod render;
 mod sections;
+mod security;
 #[cfg(test)]
 mod tests;
 pub(crate) mod units;
@@ -44,6 +45,7 @@ use sections::Values;
 pub use sections::{
     Database, Health, Http, Limits, Log, Metrics, Proxy, Sentry, Server, Telemetry, Workers,
 };
+pub use security::Security;
 pub(crate) use value::Value;
 pub use value::{AutoDuration, Bind, Count, Level, LogTarget, Secret, UnknownLevel};
 
@@ -91,6 +93,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who is refused everything for a while.
     pub bans: Bans,
+    /// What is told of logins and of scanners.
+    pub security: Security,
     /// The health endpoints and checks.
     pub health: Health,
     /// The database.
@@ -191,6 +195,7 @@ impl Config {
             proxy: values.proxy(),
             limits: values.limits(),
             bans: values.bans(),
+            security: values.security(),
             health: values.health(),
             database: values.database(),
             log: values.log(),
@@ -255,6 +260,7 @@ impl fmt::Debug for Config {
             .field("proxy", &self.proxy)
             .field("limits", &self.limits)
             .field("bans", &self.bans)
+            .field("security", &self.security)
             .field("health", &self.health)
             .field("database", &self.database)
             .field("log", &self.log)

@@ -6,7 +6,7 @@ use super::body::BoxError;
 use super::context::{Context, current};
 use super::errors::{ErrorId, report};
 use super::limit::concurrent::Held;
-use super::page::Page;
+use super::page::{NO_ENTRY, Page};
 use super::value;
 use super::watched::Watched;
 use crate::clock;
@@ -73,6 +73,21 @@ impl Ticket {
     /// Holds nothing any more.
     pub(crate) fn let_go(&mut self) {
         self.held.clear();
+    }
+
+    /// Whether somebody has said that it is a login.
+    #[inline(always)]
+    pub(crate) fn says_of_login(&self) -> bool {
+        let context = self.page.as_ref().and_then(|page| page.context.as_ref());
+        context.is_some_and(|context| context.login.get().is_some())
+    }
+
+    /// The beginning of the user agent, as it stands with the request in flight; empty where there was no room for that.
+    #[cold]
+    pub(crate) fn agent(&self) -> Vec<u8> {
+        let entry = self.page.as_ref().map(|page| page.entry).filter(|entry| *entry != NO_ENTRY);
+        let table = self.conn.recorder().log().slot().in_flight();
+        entry.and_then(|entry| table.read(entry as usize)).map_or_else(Vec::new, |it| it.agent)
     }
 
     /// The connection, and the request's context.

@@ -13,6 +13,7 @@ use super::detached;
 use super::ending::{self, Ending};
 use super::errors::Stage;
 use super::guard::{self, Guarded};
+use super::limit::lookout::Lookout;
 use super::limit::{Admitted, Asked, Entered, Limiter, Waiting};
 use super::probes::{self, Paths};
 use super::record::{self, RecordBody, Ticket};
@@ -36,6 +37,8 @@ pub(crate) struct Layers {
     pub(crate) stage: Arc<Stage>,
     /// How often clients may come.
     pub(crate) limiter: Arc<Limiter>,
+    /// Who looks at what they are answered.
+    pub(crate) lookout: Arc<Lookout>,
     /// Told when somebody asks whether the service is ready.
     pub(crate) asked: Box<dyn Fn() + Send + Sync>,
 }
@@ -259,7 +262,13 @@ where
             };
             response.map(|mut response| {
                 let limiter = &this.layers.limiter;
-                held = limiter.answered(this.admitted, conn.recorder(), &mut response);
+                let noted = limiter.answered(this.admitted, conn.recorder(), &mut response);
+                if let Some(noted) = noted {
+                    held = noted.held;
+                    if let Some(bytes) = noted.body {
+                        *response.body_mut() = Answer::Layer { bytes: Some(bytes) };
+                    }
+                }
                 // Every error that nobody shaped gets its form.
                 this.layers.stage.pass(&mut response);
                 response
@@ -268,6 +277,7 @@ where
         let response = ready!(answered);
         let mut ticket = this.ticket.take().expect("looked at above");
         ticket.hold(held);
+        this.layers.lookout.see(&response, &mut ticket);
         Poll::Ready(Ok(record::answered(response, ticket)))
     }
 }

@@ -1,18 +1,23 @@
 //! Bans as a table for people and as JSON for programs, and what commands do with them.
 
+use super::exchange;
 use super::jails::{Banned, Jails, Why};
 use super::table::columns;
 use super::who::Address;
 use mainstay_os::segment::{Added, Ban, Limits, Wanted};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// All bans that are in force, the last one first.
-pub(crate) fn list(limits: &Limits<'_>, now: u64) -> Value {
+/// The longest that one of the file of bans lasts, milliseconds: a year.
+const LONGEST: u64 = 366 * 86_400_000;
+
+/// All bans that are in force, the last one first; with the time of the wall's clock too.
+pub(crate) fn list(limits: &Limits<'_>, now: u64, wall: u64) -> Value {
     let mut bans: Vec<Ban> = limits.bans().in_force(now).collect();
     bans.sort_unstable_by_key(|ban| std::cmp::Reverse(ban.since));
-    let now = now / 1_000_000;
+    let (now, wall) = (now / 1_000_000, wall / 1_000_000);
     let bans = bans.iter().map(|ban| {
         let banned = Banned::of(limits, ban);
         json!({
@@ -20,7 +25,9 @@ pub(crate) fn list(limits: &Limits<'_>, now: u64) -> Value {
             "reason": banned.map(|it| it.why.as_str()),
             "age_seconds": now.saturating_sub(ban.since) as f64 / 1e3,
             "left_seconds": ban.ends.saturating_sub(now) as f64 / 1e3,
+            "until": exchange::until(wall.saturating_add(ban.ends.saturating_sub(now))),
             "times": ban.times,
+            "listed": banned.is_some_and(|it| it.is_listed),
             "dry_run": banned.is_some_and(|it| it.dry_run),
         })
     });
@@ -81,7 +88,7 @@ pub(crate) fn add(
         ));
     }
     let address = Address::of(Some(ip), jails.ipv6_prefix);
-    let banned = Banned { address, why: Why::Operator, dry_run: false };
+    let banned = Banned { address, why: Why::Operator, dry_run: false, is_listed: false };
     let wanted = Wanted { note: banned.note(), counts: true, renews: true };
     let term = |last: Option<&Ban>| {
         let (times, usual) = jails.term(last, now / 1_000_000);
@@ -114,6 +121,86 @@ pub(crate) fn lift(
     Ok(meant.filter(|it| bans.lift(it.key(limits), now).is_some()).collect())
 }
 
+/// What became of bans that were taken over.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) added: usize,
+    pub(crate) lifted: usize,
+    /// For which there is no place.
+    pub(crate) unplaced: usize,
+    /// Their client is banned for something of this host's own; to be tried again.
+    pub(crate) waiting: Vec<(Banned, i64)>,
+}
+
+/// Puts what the file of bans says in force, until so many seconds since the epoch, and lifts what stood there before and
+/// does not any more.
+pub(crate) fn take(
+    jails: &Jails,
+    limits: &Limits<'_>,
+    listed: &[(Banned, i64)],
+    now: u64,
+    wall: u64,
+) -> Taken {
+    let (bans, mut taken) = (limits.bans(), Taken::default());
+    let named: HashSet<(IpAddr, bool)> =
+        listed.iter().filter_map(|(it, _)| Some((it.address.ip()?, it.dry_run))).collect();
+    let is_named =
+        |it: &Banned| it.address.ip().is_some_and(|ip| named.contains(&(ip, it.dry_run)));
+    let found: Vec<Banned> =
+        bans.in_force(now).filter_map(|ban| Banned::of(limits, &ban)).collect();
+    for old in found.iter().filter(|it| it.is_listed && !is_named(it)) {
+        taken.lifted += usize::from(bans.lift(old.key(limits), now).is_some());
+    }
+    taken.place(jails, limits, listed, now, wall);
+    taken
+}
+
+impl Taken {
+    /// Puts these in force, and lifts none.
+    pub(crate) fn place(
+        &mut self,
+        jails: &Jails,
+        limits: &Limits<'_>,
+        listed: &[(Banned, i64)],
+        now: u64,
+        wall: u64,
+    ) {
+        let bans = limits.bans();
+        let now_ms = now / 1_000_000;
+        for entry @ (banned, until) in listed {
+            let until = u64::try_from(*until).unwrap_or(0).saturating_mul(1_000);
+            let lasts = until.saturating_sub(wall / 1_000_000).min(LONGEST);
+            let key = banned.key(limits);
+            let there = bans.find(key, now);
+            let is_listed = |ban: &Ban| Banned::of(limits, ban).is_some_and(|it| it.is_listed);
+            // Clocks are read one after the other, and a year has no end that is told.
+            let is_same = |ban: &Ban| match lasts {
+                LONGEST => ban.ends > now_ms + LONGEST / 2,
+                _ => ban.ends.abs_diff(now_ms + lasts) <= 2_000,
+            };
+            match &there {
+                _ if lasts == 0 => continue,
+                Some(ban) if is_listed(ban) && is_same(ban) => continue,
+                Some(ban) if !is_listed(ban) => {
+                    self.waiting.push(*entry);
+                    continue;
+                }
+                _ => {}
+            }
+            let wanted =
+                Wanted { note: banned.note(), counts: !banned.dry_run, renews: there.is_some() };
+            let term =
+                |last: Option<&Ban>| (jails.term(last, now_ms).0, Duration::from_millis(lasts));
+            match bans.add(key, &wanted, now, term) {
+                Added::New(_) => self.added += 1,
+                // Somebody was faster.
+                Added::Already(_) => self.waiting.push(*entry),
+                Added::NoRoom => self.unplaced += 1,
+            }
+        }
+    }
+}
+
 /// An address, or an IPv6 network as lists show it.
 fn address(text: &str) -> Result<IpAddr, String> {
     let wrong = || format!("{text:?} is not an address");
@@ -144,12 +231,12 @@ mod tests {
     fn whom_an_operator_bans_is_listed_until_the_ban_is_lifted() {
         let (segment, jails) = rig();
         let limits = segment.limits();
-        assert_eq!(list_text(&list(&limits, NOW)), "nobody is banned\n");
+        assert_eq!(list_text(&list(&limits, NOW, 0)), "nobody is banned\n");
         let hour = Duration::from_secs(3_600);
         add(&jails, &limits, "192.0.2.7", Some(hour), NOW).unwrap();
         add(&jails, &limits, "2001:db8::1", None, NOW + 2_000_000_000).unwrap();
         assert_eq!(
-            list_text(&list(&limits, NOW + 10_000_000_000)),
+            list_text(&list(&limits, NOW + 10_000_000_000, 0)),
             "\
 CLIENT         REASON    SINCE  LEFT   TIMES  EFFECT
 2001:db8::/64  operator  8s     592s   1      refuses
@@ -163,7 +250,7 @@ CLIENT         REASON    SINCE  LEFT   TIMES  EFFECT
         assert_eq!(lifted(Some("192.0.2.8")), [""; 0]);
         assert_eq!(lifted(Some("2001:db8::/64")), ["2001:db8::/64"]);
         assert_eq!(lifted(None), ["192.0.2.7"]);
-        assert_eq!(list(&limits, NOW)["bans"].as_array().unwrap().len(), 0);
+        assert_eq!(list(&limits, NOW, 0)["bans"].as_array().unwrap().len(), 0);
     }
 
     #[test]

@@ -21,15 +21,20 @@ pub(crate) enum Why {
     Csrf = 3,
     /// Somebody said so.
     Operator = 4,
+    AttackTool = 5,
+    /// A file says so, for a reason of its own.
+    File = 6,
 }
 
 /// What is counted, with its key and the name that the log has for it, which is OWASP's.
-const WHYS: [(Why, &str, &str); 5] = [
+const WHYS: [(Why, &str, &str); 7] = [
     (Why::Limits, "bans.limits", "excess_rate_limit_exceeded"),
     (Why::Logins, "bans.logins", "authn_login_fail"),
     (Why::NotFound, "bans.not_found", "malicious_excess_404"),
     (Why::Csrf, "bans.csrf", "malicious_csrf"),
     (Why::Operator, "", "operator"),
+    (Why::AttackTool, "bans.attack_tools", "malicious_attack_tool"),
+    (Why::File, "", "file"),
 ];
 
 impl Why {
@@ -37,13 +42,18 @@ impl Why {
     pub(crate) fn as_str(self) -> &'static str {
         WHYS[self as usize].2
     }
+
+    /// What the log names so.
+    pub(crate) fn named(name: &str) -> Option<Why> {
+        WHYS.iter().find(|(.., it)| *it == name).map(|(why, ..)| *why)
+    }
 }
 
 /// `[bans]`, read.
 #[derive(Clone, Debug)]
 pub(crate) struct Jails {
     /// What is counted, by [`Why`].
-    counted: [Vec<Policy>; 4],
+    counted: [Vec<Policy>; 6],
     time: Duration,
     factor: u64,
     max_time: Duration,
@@ -61,8 +71,9 @@ impl Jails {
     /// The key and what is wrong with its value.
     pub(crate) fn of(config: &Config) -> Result<Jails, (&'static str, String)> {
         let bans = &config.bans;
-        let texts = [&bans.limits, &bans.logins, &bans.not_found, &bans.csrf];
-        let mut counted = [const { Vec::new() }; 4];
+        let (operator, tools) = (String::new(), &bans.attack_tools);
+        let texts = [&bans.limits, &bans.logins, &bans.not_found, &bans.csrf, &operator, tools];
+        let mut counted = [const { Vec::new() }; 6];
         for ((place, text), (_, key, _)) in counted.iter_mut().zip(texts).zip(WHYS) {
             let rates = read_many(text).map_err(|error| (key, error))?;
             let policies: Result<_, String> = rates.iter().map(counts).collect();
@@ -120,8 +131,12 @@ pub(crate) struct Banned {
     pub(crate) why: Why,
     /// Nothing is refused.
     pub(crate) dry_run: bool,
+    /// It stands in the file of bans.
+    pub(crate) is_listed: bool,
 }
 
+/// In the first word of a note: it stands in the file of bans.
+const LISTED: u64 = 1 << 24;
 const V4: u64 = 4;
 const V6: u64 = 6;
 
@@ -139,7 +154,8 @@ impl Banned {
             None => (0, 0),
         };
         let prefix = u64::from(self.address.prefix()) << 8;
-        [kind | prefix | (self.why as u64) << 16, (bits >> 64) as u64, bits as u64]
+        let listed = if self.is_listed { LISTED } else { 0 };
+        [kind | prefix | (self.why as u64) << 16 | listed, (bits >> 64) as u64, bits as u64]
     }
 
     /// Reads those words; `None` when they are not this ban's.
@@ -154,7 +170,8 @@ impl Banned {
         let prefix = u32::try_from(about >> 8 & 0xff).ok().filter(|it| (1..=128).contains(it))?;
         let address = Address::of(Some(ip), prefix);
         let why = usize::try_from(about >> 16 & 0xff).ok().and_then(|it| WHYS.get(it))?.0;
-        let banned = Banned { address, why, dry_run: !ban.counts };
+        let is_listed = about & LISTED != 0;
+        let banned = Banned { address, why, dry_run: !ban.counts, is_listed };
         ban.is_of(banned.key(limits)).then_some(banned)
     }
 }
@@ -230,7 +247,7 @@ mod tests {
             ("255.255.255.255", Why::Csrf, true),
         ] {
             let address = Address::of(ip(client), 64);
-            let banned = Banned { address, why, dry_run };
+            let banned = Banned { address, why, dry_run, is_listed: dry_run };
             let ban = |note| {
                 let wanted = Wanted { note, counts: !dry_run, renews: true };
                 let term = |_: Option<&Ban>| (1, Duration::from_secs(1));

@@ -3,6 +3,7 @@
 
 use super::parse::{Rate, parse_many};
 use super::pattern::Pattern;
+use super::place::Place;
 use crate::http::client::Networks;
 use std::fmt;
 use std::net::IpAddr;
@@ -14,8 +15,6 @@ const DRY_RUN: &str = "dry-run ";
 /// Before the limits of a rule that has its own way while the store is away.
 const AWAY: [(&str, Away); 3] =
     [("away-local ", Away::Local), ("away-allow ", Away::Allow), ("away-deny ", Away::Deny)];
-/// Longest pattern with its methods, bytes: it is a label of metrics.
-const LONGEST: usize = 100;
 
 /// What becomes of limits while the store that counts them for several hosts does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,21 +48,7 @@ impl Rule {
             return Err(format!("{text:?} has no \":\" between the path and its limits"));
         };
         let place = place.trim();
-        let (methods, path) = match place.split_once(char::is_whitespace) {
-            Some((methods, path)) => (methods, path.trim_start()),
-            None => ("", place),
-        };
-        if place.len() > LONGEST {
-            return Err(format!("{place:?} is longer than {LONGEST} bytes"));
-        }
-        let mut named = Vec::new();
-        for method in methods.split(',').filter(|it| !it.is_empty()) {
-            if !method.bytes().all(|it| it.is_ascii_uppercase() || it == b'-') {
-                return Err(format!("{method:?} is not a method, such as GET or POST"));
-            }
-            named.push(method.into());
-        }
-        let pattern = Pattern::parse(path)?;
+        let Place { methods, pattern } = Place::parse(place)?;
         let limits = limits.trim_start();
         let (dry_run, limits) = match limits.strip_prefix(DRY_RUN) {
             Some(limits) => (true, limits),
@@ -72,7 +57,7 @@ impl Rule {
         let own = AWAY.iter().find_map(|(word, away)| Some((limits.strip_prefix(word)?, *away)));
         let (limits, away) = own.map_or((limits, None), |(limits, away)| (limits, Some(away)));
         let rates = parse_many(limits).map_err(|it| format!("{place}: {limits:?} {it}"))?;
-        Ok(Rule { methods: named, pattern, rates, dry_run, away })
+        Ok(Rule { methods, pattern, rates, dry_run, away })
     }
 
     /// Reads rules that are joined by ` & `.

@@ -144,6 +144,8 @@ counters! {
     HEARTBEATS_WITHHELD "mainstay_heartbeats_withheld_total";
     /// Samples and happenings that are missing in the history, since its file could not take them in time.
     HISTORY_LOST "mainstay_history_lost_total";
+    /// Requests that were answered with a 4xx and whose user agent names a tool of `security.attack_tools`.
+    ATTACK_TOOLS "mainstay_attack_tool_requests_total";
 }
 
 /// The client went away before it had its answer; nginx's number.

@@ -2,7 +2,7 @@
 
 use super::Login;
 use crate::event::Event;
-use crate::http::context::RequestContext;
+use crate::http::context::{LoginSaid, RequestContext};
 use crate::http::limit::ban;
 use crate::limits::jails::Why;
 use crate::log::RecordContext;
@@ -36,6 +36,12 @@ impl Login {
             Event::MaliciousCsrf { .. } => Some(Why::Csrf),
             _ => None,
         };
+        if let Some(context) = context
+            && (name.starts_with("authn_") || why.is_some())
+        {
+            // Whoever looks at the answer does not tell it again.
+            context.context().login.set(LoginSaid::Kit).ok();
+        }
         if let Some((why, context)) = why.zip(context) {
             ban::note(why, context.context());
         }

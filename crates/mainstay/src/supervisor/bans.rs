@@ -10,6 +10,11 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 impl Supervisor {
+    /// The bans that are in force.
+    pub(crate) fn bans(&self) -> Value {
+        banned::list(&self.log.segment().limits(), clock::mono().0, clock::wall())
+    }
+
     /// Bans a client, in place of a ban that may be in force.
     pub(crate) fn ban(&self, client: &str, millis: Option<u64>) -> Result<Value, String> {
         let (limits, now) = (self.log.segment().limits(), clock::mono().0);

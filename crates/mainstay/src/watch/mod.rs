@@ -5,6 +5,7 @@
 mod admin;
 mod alerts;
 mod ask;
+mod bans;
 #[cfg(feature = "database")]
 mod checks;
 mod coding;

@@ -2,6 +2,7 @@
 
 use super::admin::Admin;
 use super::alerts::Alerts;
+use super::bans::BanFile;
 use super::connections::Connections;
 use super::directories::Directories;
 use super::export::Exporters;
@@ -76,6 +77,7 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
     let probes = Probes::start(&log, config, &passport.serving, &intake)?;
     let found = (&directories, probes.board(), &intake);
     let alerts = Alerts::start(&log, config, found, (&name, &version))?;
+    let bans = BanFile::start(&log, config)?;
     let heartbeat = Heartbeat::start(&log, config, alerts.shown())?;
     let scrapes = Scrapes::start(&log, &directories, (&name, &version))?;
     let shown = (scrapes, alerts.shown(), probes.board());
@@ -92,6 +94,7 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
             alerts: &alerts,
             probes: &probes,
             heartbeat: &heartbeat,
+            bans: &bans,
             #[cfg(feature = "sqlite")]
             history: &history,
         };
@@ -100,6 +103,7 @@ fn live(passport: &Passport, config: &Config, name: String, version: String) -> 
         // The last telemetry and the last lines take a while, and probes and scrapers are answered meanwhile.
         let end = move || {
             heartbeat.finish();
+            bans.finish();
             probes.finish();
             alerts.finish();
             // What those have found last is in it.
@@ -125,6 +129,7 @@ struct Threads<'a> {
     alerts: &'a Alerts,
     probes: &'a Probes,
     heartbeat: &'a Heartbeat,
+    bans: &'a BanFile,
     #[cfg(feature = "sqlite")]
     history: &'a History,
 }
@@ -180,6 +185,9 @@ async fn attend(
         }
         if threads.heartbeat.has_failed() {
             return Err(io::Error::other("the thread of the heartbeat has failed"));
+        }
+        if threads.bans.has_failed() {
+            return Err(io::Error::other("the thread of the file of bans has failed"));
         }
         #[cfg(feature = "sqlite")]
         threads.history.tick();

@@ -15,10 +15,12 @@ use crate::http::context::RequestId;
 use crate::http::errors::{OwnPage, Pages, Stage};
 use crate::http::limit::Limiter;
 use crate::http::limit::ban::Warden;
+use crate::http::limit::lookout::Lookout;
 use crate::http::probes::Paths;
 use crate::http::stack::Layers;
 use crate::limits::jails::Jails;
 use crate::limits::settings::Settings as Limits;
+use crate::limits::signs::Signs;
 use crate::log::{Log, Look};
 use crate::metrics::registry::Metrics;
 use crate::telemetry::sentry::Reports;
@@ -82,7 +84,7 @@ pub(crate) fn assemble(
         Box::new(move || checks.ask())
     };
     let metrics = Metrics::new(log.segment().clone(), log.slot_index(), log.teller());
-    let limiter = limiter(&config, &log, &metrics).map_err(io::Error::other)?;
+    let (limiter, lookout) = limiter(&config, &log, &metrics).map_err(io::Error::other)?;
     Ok(Arc::new(Shared {
         name,
         version,
@@ -95,18 +97,24 @@ pub(crate) fn assemble(
         metrics,
         #[cfg(feature = "database")]
         pools: Pools::new(move |reason| says(Word::Recycle { reason, broken: true })),
-        layers: Arc::new(Layers { paths, stage, limiter, asked }),
+        layers: Arc::new(Layers { paths, stage, limiter, lookout, asked }),
         config,
     }))
 }
 
-/// The limits and bans.
-fn limiter(config: &Config, log: &Log, metrics: &Arc<Metrics>) -> Result<Arc<Limiter>, String> {
-    let jails = Jails::of(config).map_err(|(key, reason)| format!("{key}: {reason}"))?;
-    let warden = Warden::new(jails, log.clone());
+/// The limits and bans, and who looks at answers.
+fn limiter(
+    config: &Config,
+    log: &Log,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<Limiter>, Arc<Lookout>), String> {
+    let within = |(key, reason): (&str, String)| format!("{key}: {reason}");
+    let warden = Warden::new(Jails::of(config).map_err(within)?, log.clone());
     let limits = Limits::of(&config.limits)?;
     let workers = usize::try_from(log.segment().header().target()).unwrap_or(1);
-    Limiter::new(limits, warden, log.clone(), metrics, workers)
+    let (signs, prefix) = (Signs::of(config).map_err(within)?, config.limits.ipv6_prefix);
+    let lookout = Lookout::new(signs, prefix, Arc::clone(&warden), log.clone(), workers);
+    Ok((Limiter::new(limits, warden, log.clone(), metrics, workers)?, lookout))
 }
 
 /// `max_requests` plus a share of the jitter that differs between workers, so that they do not all

@@ -165,6 +165,7 @@ impl Minder {
         self.shared.log.slot().beat(now.0, memory::resident());
         bridge::refresh(&self.shared.log);
         self.shared.layers.limiter.tell_ended(now);
+        self.shared.layers.lookout.tell_ended(now);
         self.shared.layers.limiter.mind_store(now);
         let workers = &self.shared.config.workers;
         if let Some(timeout) = workers.timeout {

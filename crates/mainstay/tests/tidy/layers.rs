@@ -85,6 +85,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: PROCESS,
     },
     Layer {
+        part: "crates/mainstay/src/limits/signs.rs",
+        may: &["crate::config", "crate::limits"],
+        never: PROCESS,
+    },
+    Layer {
         part: "crates/mainstay/src/limits/",
         may: &["crate::http::client::Networks", "crate::limits"],
         never: PROCESS,
@@ -289,6 +294,20 @@ pub(crate) const LAYERS: &[Layer] = &[
         may: &["crate::watch::varint"],
         never: IMPURE,
     },
+    // Puts bans in force that others have found.
+    Layer {
+        part: "crates/mainstay/src/watch/bans.rs",
+        may: &[
+            "crate::clock",
+            "crate::config::Config",
+            "crate::event",
+            "crate::limits",
+            "crate::log",
+            "crate::metrics",
+            "crate::watch",
+        ],
+        never: SERVING,
+    },
     Layer {
         part: "crates/mainstay/src/watch/",
         may: &[
@@ -390,7 +409,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: &["std::fs", "std::net", "tokio"],
     },
     Layer {
-        part: "crates/mainstay/src/event.rs",
+        part: "crates/mainstay/src/event/",
         may: &["crate::config", "crate::event"],
         never: IMPURE,
     },

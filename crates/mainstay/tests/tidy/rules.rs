@@ -111,7 +111,7 @@ pub(crate) const RULES: &[Rule] = &[
             (WATCH, "use crate::http::Body;\n"),
             (WATCH, "use crate::worker;\n"),
             ("crates/mainstay/src/health/state.rs", "use crate::clock::{mono, Mono};\n"),
-            ("crates/mainstay/src/event.rs", "use crate::log::Log;\n"),
+            ("crates/mainstay/src/event/mod.rs", "use crate::log::Log;\n"),
             ("crates/mainstay/src/config/keys.rs", "fn a() { std::env::var(b); }\n"),
             ("crates/mainstay/src/something_new/mod.rs", "//! A part without a row.\n"),
             (OS, "#[derive(serde::Serialize)]\nstruct A;\n"),

@@ -23,6 +23,12 @@ pub(super) const KEYS: &[Key] = &[
         ..ROW
     },
     Key {
+        path: "bans.attack_tools",
+        kind: Kind::Limits,
+        doc: "The same of answers of 4xx to tools of security.attack_tools.",
+        ..ROW
+    },
+    Key {
         path: "bans.time",
         kind: A_SECOND,
         default: "10m",
@@ -48,6 +54,13 @@ pub(super) const KEYS: &[Key] = &[
         path: "bans.ignore",
         kind: Kind::Networks,
         doc: "Addresses and networks that are never banned, beside loopback and proxy.trusted.",
+        ..ROW
+    },
+    Key {
+        path: "bans.file",
+        kind: Kind::Path,
+        doc: "A file of bans, \"NETWORK UNTIL REASON\" on each line, as \"bans list --format file\" prints it. It is \
+              read again when it has changed.",
         ..ROW
     },
     Key {

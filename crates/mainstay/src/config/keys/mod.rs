@@ -12,6 +12,7 @@ mod log;
 mod metrics;
 mod probes;
 mod proxy;
+mod security;
 mod sentry;
 mod server;
 mod telemetry;
@@ -160,6 +161,11 @@ pub(crate) static SECTIONS: &[Section] = &[
         name: "bans",
         about: "Who is refused everything for a while; docs/bans.md is the guide.",
         keys: bans::KEYS,
+    },
+    Section {
+        name: "security",
+        about: "What is told of logins and of scanners; docs/security-events.md is the guide.",
+        keys: security::KEYS,
     },
     Section {
         name: "health",

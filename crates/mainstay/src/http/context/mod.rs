@@ -71,9 +71,22 @@ pub(crate) struct Context {
     /// For reports of errors, where those are made: the query, then a line for each header field.
     head: String,
     crumbs: Mutex<Crumbs>,
+    /// What somebody has said of the login that it is.
+    pub(crate) login: OnceLock<LoginSaid>,
     /// The hash of the id of the session that it came with, once somebody has looked.
     #[cfg(feature = "login")]
     pub(crate) session: OnceLock<Box<str>>,
+}
+
+/// What became of a login, as somebody says who knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LoginSaid {
+    /// The login kit, which tells and counts it by itself.
+    #[cfg_attr(not(feature = "login"), allow(dead_code, reason = "there is none"))]
+    Kit,
+    /// It failed; of this user.
+    Failed(Box<str>),
+    Succeeded(Box<str>),
 }
 
 impl Context {
@@ -96,6 +109,7 @@ impl Context {
             pendings: Pendings::default(),
             head: String::new(),
             crumbs: Mutex::default(),
+            login: OnceLock::new(),
             #[cfg(feature = "login")]
             session: OnceLock::new(),
         }
@@ -188,6 +202,7 @@ impl Context {
         self.route.take();
         self.queries.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         self.pendings.clear();
+        self.login.take();
         self.crumbs.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         #[cfg(feature = "login")]
         self.session.take();

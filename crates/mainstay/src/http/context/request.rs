@@ -1,7 +1,7 @@
 //! The context of a request as the application holds it.
 
 use super::current;
-use super::{Context, Outgoing, RequestId, Scheme, TraceContext};
+use super::{Context, LoginSaid, Outgoing, RequestId, Scheme, TraceContext};
 use http::Extensions;
 use pin_project_lite::pin_project;
 use std::fmt;
@@ -135,6 +135,26 @@ impl RequestContext {
     pub fn set_route(&self, route: impl Into<Box<str>>) {
         // A second name is no fault: layers may be nested.
         self.0.route.set(route.into()).ok();
+    }
+
+    /// Says that this request is a login of `user` that failed, whatever its answer and its path are: it is told as
+    /// `authn_login_fail` and counted, also by `bans.logins`. An empty name is not told; of what is no user's
+    /// name, none should be given. What is said first stands. Not for logins of the login kit, which tells of them.
+    ///
+    /// ```
+    /// # use mainstay::RequestContext;
+    /// # fn handler(context: RequestContext) {
+    /// context.login_failed("alice");
+    /// # }
+    /// ```
+    pub fn login_failed(&self, user: &str) {
+        self.0.login.set(LoginSaid::Failed(user.into())).ok();
+    }
+
+    /// Says that this request is a login of `user` that succeeded: it is told as `authn_login_success`, or as
+    /// `authn_login_successafterfail` when some of the same client or user had failed.
+    pub fn login_succeeded(&self, user: &str) {
+        self.0.login.set(LoginSaid::Succeeded(user.into())).ok();
     }
 
     /// Makes `future` part of the request, wherever it is polled: its log records carry the request's

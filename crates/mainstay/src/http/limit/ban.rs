@@ -118,7 +118,11 @@ impl Warden {
         if over > 0 {
             // Who comes back begins anew.
             hits.for_each(|hit| _ = limits.clear(hit.key));
-            self.ban(Banned { address, why, dry_run: self.jails.dry_run }, context, now);
+            self.ban(
+                Banned { address, why, dry_run: self.jails.dry_run, is_listed: false },
+                context,
+                now,
+            );
         }
     }
 

@@ -6,8 +6,10 @@
 //! moment. A request that is refused by one limit uses up none. Before all of them stands who is banned (`ban`).
 
 pub(crate) mod ban;
+pub(crate) mod breach;
 pub(crate) mod concurrent;
 mod fields;
+pub(crate) mod lookout;
 mod refusal;
 #[cfg_attr(not(feature = "redis"), path = "alone.rs")]
 mod remote;
@@ -158,7 +160,8 @@ impl fmt::Debug for Limiter {
 }
 
 impl Limiter {
-    /// The limits of these settings; all of `workers` together tell of at most a megabyte a minute.
+    /// The limits of these settings; all of `workers` together tell of at most nine tenths of a megabyte a minute:
+    /// the rest is for what [`lookout`] sees.
     ///
     /// # Errors
     /// Which key has a limit that cannot be counted.
@@ -179,7 +182,7 @@ impl Limiter {
             at_once: None,
             kept: Vec::new(),
             groups: Vec::new(),
-            flood: Mutex::new(Flood::new(1_000_000 / workers.max(1))),
+            flood: Mutex::new(Flood::new(900_000 / workers.max(1))),
             remote: remote::Remote::of(&settings, &plan, &log)?,
             own: Mutex::default(),
             metrics: Arc::clone(metrics),
@@ -422,14 +425,14 @@ impl Limiter {
     }
 
     /// Adds to an answer what it tells of limits, and looks at what it says. Gives what layers of the
-    /// application's code hold until it has been handed over.
+    /// application's code hold until it has been handed over, and their own answer's body.
     #[inline(always)]
     pub(crate) fn answered<B>(
         &self,
         admitted: &Admitted,
         recorder: &Recorder,
         response: &mut Response<B>,
-    ) -> Vec<Arc<Held>> {
+    ) -> Option<Noted> {
         if response.status() == StatusCode::NOT_FOUND
             && (!self.plan.excess_404.is_empty() || self.warden.counts(Why::NotFound))
         {
@@ -439,13 +442,15 @@ impl Limiter {
         if response.status() == StatusCode::TOO_MANY_REQUESTS
             && response.extensions().get::<Quota>().is_some()
         {
-            return Vec::new();
+            return None;
         }
         let noted = response.extensions_mut().remove::<Noted>();
-        if (admitted.count > 0 || noted.is_some()) && self.settings.fields != Fields::Off {
+        let is_own = noted.as_ref().is_some_and(|it| it.body.is_some());
+        if (admitted.count > 0 || noted.is_some()) && !is_own && self.settings.fields != Fields::Off
+        {
             self.add_fields(admitted, noted.as_ref(), response.headers_mut());
         }
-        noted.map_or_else(Vec::new, |it| it.held)
+        noted
     }
 
     /// Who finds nothing again and again is looking for something.

@@ -1,6 +1,7 @@
 //! Limits in the application's code: a layer over a route, or over several, for what only the
 //! application knows.
 
+use super::breach::{Answers, Breach, answer};
 use super::concurrent::Held;
 use super::refusal::Refusal;
 use super::{Asked, Kept, Limiter, Outcome, Shown};
@@ -10,6 +11,7 @@ use crate::limits::parse::parse_many;
 use crate::limits::plan::{Met, policy};
 use crate::limits::settings::Fields;
 use crate::limits::who::{Address, Who};
+use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri};
 use mainstay_os::segment::{Hit, Strategy, Verdict};
 use pin_project_lite::pin_project;
@@ -64,6 +66,7 @@ pub struct Limit {
     cost: Option<Look<u64>>,
     exempt: Option<Look<bool>>,
     deducts: Option<Deducts>,
+    answers: Option<Answers>,
 }
 
 /// A rate limit for routes, to be used as a layer: see [`Limit`].
@@ -89,6 +92,7 @@ pub fn limit(text: impl Into<String>) -> Limit {
         cost: None,
         exempt: None,
         deducts: None,
+        answers: None,
     }
 }
 
@@ -118,6 +122,14 @@ impl<'a> Asking<'a> {
 }
 
 impl Asking<'_> {
+    /// Method and path, as logs may show them.
+    pub(super) fn place(&self) -> (String, String) {
+        match RequestContext::of(self.extensions) {
+            Some(context) => (context.method().to_owned(), context.path().to_owned()),
+            None => ("?".to_owned(), "?".to_owned()),
+        }
+    }
+
     /// The method.
     #[must_use]
     pub fn method(&self) -> &Method {
@@ -198,6 +210,28 @@ impl Limit {
         deducts: impl Fn(StatusCode) -> bool + Send + Sync + 'static,
     ) -> Limit {
         self.deducts = Some(Arc::new(deducts));
+        self
+    }
+
+    /// Answers refused requests in the application's own way, whatever the status. Fields that tell of limits and
+    /// `Retry-After` are added where the answer has none of its own. The refusal is told and counted all the same; if the
+    /// code panics, the usual 429 is sent.
+    ///
+    /// ```
+    /// # fn limit() -> mainstay::Limit {
+    /// mainstay::limit("5/minute").on_breach(|breach| {
+    ///     let text = format!("{{\"retry_after\":{}}}", breach.retry_after());
+    ///     let answer = http::Response::builder().status(429);
+    ///     answer.header("content-type", "application/json").body(text.into()).unwrap_or_default()
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_breach(
+        mut self,
+        answers: impl Fn(&Breach<'_>) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Limit {
+        self.answers = Some(Arc::new(answers));
         self
     }
 
@@ -324,7 +358,9 @@ impl Limiter {
 pub(crate) struct Noted {
     pub(super) shown: Vec<Shown>,
     /// What it holds while it is under way.
-    pub(super) held: Vec<Arc<Held>>,
+    pub(crate) held: Vec<Arc<Held>>,
+    /// The application's own answer to a refused request.
+    pub(crate) body: Option<Bytes>,
 }
 
 /// What is to be done when there is an answer.
@@ -393,7 +429,11 @@ impl Live {
             let context = context.map(RequestContext::context);
             let (headers, wall) = (asking.headers, clock::wall());
             let asked = Asked { context, client, method, path, headers, now, wall };
-            return Err(limiter.refuse(&asked, &refusal));
+            let refused = limiter.refuse(&asked, &refusal);
+            return Err(match &limit.answers {
+                Some(answers) => answer(limiter, answers, &limit.text, asking, refused),
+                None => refused,
+            });
         }
         let mut noted = Noted::default();
         for ((met, kept), verdict) in enforced.iter().zip(&verdicts) {
@@ -432,6 +472,7 @@ impl After {
             if let Some(others) = response.extensions_mut().remove::<Noted>() {
                 noted.shown.extend(others.shown);
                 noted.held.extend(others.held);
+                noted.body = others.body;
             }
             response.extensions_mut().insert(noted);
         }
@@ -514,6 +555,7 @@ mod tests {
     use super::super::tests::Rig;
     use super::*;
     use crate::http::context;
+    use crate::metrics::names;
     use crate::panics;
 
     /// What becomes of a request of 192.0.2.1 at a limit: the status that it is refused with, or else
@@ -581,6 +623,38 @@ mod tests {
         assert_eq!([ask(&live, &there, "GET", "", 200); 1], [(200, None)]);
         assert_eq!(ask(&live, &there, "GET", "", 200), (200, None));
         assert!(rig.lines().iter().any(|line| line.contains("would be exceeded")));
+    }
+
+    #[test]
+    fn a_breach_is_answered_as_the_application_says_and_as_usual_when_that_panics() {
+        let rig = Rig::new(|_| {});
+        let own = |breach: &Breach<'_>| {
+            assert_ne!(breach.asking().headers()["x-key"], "evil", "it panics");
+            let text = format!("{} {}", breach.limit(), breach.retry_after());
+            let answer = Response::builder().status(402).header("x-ratelimit-limit", "own");
+            answer.body(text.into()).unwrap()
+        };
+        let limit = limit("1/hour").shared("own").on_breach(own);
+        let live = rig.limiter.live(&limit);
+        let refused = |key: &str| {
+            let request = Request::builder().uri("/a").header("x-key", key).body(()).unwrap();
+            live.enter::<()>(&limit, &Asking::of(&request)).err()
+        };
+        assert!(refused("").is_none());
+        let answer = refused("").unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["retry-after"]),
+            (402, &"3600".parse().unwrap())
+        );
+        assert_eq!(answer.headers().get_all("x-ratelimit-limit").iter().count(), 1);
+        assert_eq!(answer.headers()["x-ratelimit-limit"], "own");
+        let noted = answer.extensions().get::<Noted>().unwrap();
+        assert_eq!(noted.body.as_deref(), Some(&b"1/hour 3600"[..]));
+        let usual = refused("evil").unwrap();
+        assert_eq!(usual.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert!(usual.extensions().get::<Noted>().is_none());
+        let told = names::event_cell_of("request.panicked").unwrap();
+        assert_eq!(rig.segment.slot(0).unwrap().counter(told), 1);
     }
 
     #[test]

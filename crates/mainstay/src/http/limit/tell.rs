@@ -156,6 +156,23 @@ impl Limiter {
     }
 }
 
+/// What an event is about, beside its request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'a> {
+    /// By ECS.
+    pub(super) category: &'static str,
+    pub(super) outcome: &'static str,
+    pub(super) user: &'a str,
+    /// The limit.
+    pub(super) rule: &'a str,
+}
+
+impl About<'_> {
+    /// Something that went wrong, or was refused.
+    pub(super) const FAILURE: About<'static> =
+        About { category: "web", outcome: "failure", user: "", rule: "" };
+}
+
 /// Tells of something that a request is about, if it is known; returns how many bytes of log that made, if there
 /// was room for it.
 pub(super) fn write(
@@ -165,6 +182,16 @@ pub(super) fn write(
     category: &'static str,
     rule: &str,
 ) -> Option<usize> {
+    write_about(log, context, event, About { category, rule, ..About::FAILURE })
+}
+
+/// The same of something that is about more than a limit.
+pub(super) fn write_about(
+    log: &Log,
+    context: Option<&Context>,
+    event: &Event,
+    about: About<'_>,
+) -> Option<usize> {
     let Some(context) = context else { return log.event_measured(event, None) };
     let trace = Some(context.trace).filter(|trace| trace.is_some());
     let (trace_id, span_id) =
@@ -172,10 +199,10 @@ pub(super) fn write(
     let hex = |digits| trace.and(std::str::from_utf8(digits).ok()).unwrap_or_default();
     let client = context.client.map(|client| client.to_string()).unwrap_or_default();
     let record = RecordContext {
-        user: "",
-        rule,
-        category,
-        outcome: "failure",
+        user: about.user,
+        rule: about.rule,
+        category: about.category,
+        outcome: about.outcome,
         request_id: context.id.as_str(),
         trace_id: hex(&trace_id[..]),
         span_id: hex(&span_id[..]),

@@ -4,7 +4,7 @@ use super::tables::{requests, status, workers};
 use super::{Answer, Command, levels, socket_path};
 use crate::cli;
 use crate::config::{Config, Level};
-use crate::limits::{banned, table};
+use crate::limits::{banned, exchange, table};
 use crate::log::levels::CHAINS;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -174,6 +174,7 @@ fn of_bans(command: &cli::BansCommand) -> (Command, Render) {
     match command {
         cli::BansCommand::List { json: true } => (Command::Bans, json),
         cli::BansCommand::List { json: false } => (Command::Bans, banned::list_text),
+        cli::BansCommand::Export => (Command::Bans, exchange::write),
         cli::BansCommand::Add { client, lasts } => {
             let millis = lasts.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
             (Command::Ban { client: client.clone(), millis }, banned::added_text)

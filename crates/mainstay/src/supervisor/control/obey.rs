@@ -3,7 +3,6 @@
 use super::{Answer, Asked, Command, levels, refusals};
 use crate::clock;
 use crate::event::Event;
-use crate::limits::banned;
 use crate::limits::plan::Plan;
 use crate::limits::settings::Settings;
 use crate::limits::table;
@@ -42,7 +41,7 @@ impl Supervisor {
                 table::clear(&it, &plan, &self.log.segment().limits(), &key, place)
             }),
             Command::Refusals => Ok(refusals::said(self.log.segment(), clock::mono().0)),
-            Command::Bans => Ok(banned::list(&self.log.segment().limits(), clock::mono().0)),
+            Command::Bans => Ok(self.bans()),
             Command::Ban { client, millis } => self.ban(&client, millis),
             Command::LiftBans { client } => self.lift_bans(client.as_deref()),
         };

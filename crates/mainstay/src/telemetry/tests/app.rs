@@ -155,7 +155,8 @@ impl Rig {
         let paths = Paths { live: "/healthz".into(), ready: "/readyz".into() };
         let limiter = crate::http::limit::Limiter::for_tests(&self.log);
         let paths = Arc::new(paths);
-        let layers = Arc::new(Layers { paths, stage, limiter, asked: Box::new(|| {}) });
+        let lookout = crate::http::limit::lookout::Lookout::for_tests(&self.log);
+        let layers = Arc::new(Layers { paths, stage, limiter, lookout, asked: Box::new(|| {}) });
         let peer = Some(([192, 0, 2, 9], 5_000).into());
         let recorder = Arc::clone(&self.recorder);
         let conn = Arc::new(Watched::new(recorder, peer, None, false, -1, clock::mono()));

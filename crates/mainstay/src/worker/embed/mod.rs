@@ -168,6 +168,7 @@ async fn mind(shared: Weak<Shared>) {
         }
         last = now;
         shared.layers.limiter.tell_ended(now);
+        shared.layers.lookout.tell_ended(now);
         shared.layers.limiter.mind_store(now);
         if now >= next_check {
             let soon = now + Duration::from_secs(1);

@@ -3,6 +3,10 @@
 //! The messages of the events that Gunicorn has too are Gunicorn's, so that what people grep for
 //! keeps working; docs/events.md is made from this table.
 
+mod values;
+
+pub(crate) use values::{Facts, Limiting, Mib, Time};
+
 use crate::config::Level;
 use std::fmt;
 
@@ -499,6 +503,26 @@ events! {
     /// gone, or damaged. A reload refuses the configuration until it is back; everything else goes on.
     AlertsZone { zone: String } "alert.zone_unknown" Error
         "No zone {zone} is known here any more: maintenance in it keeps nothing quiet";
+    /// A request was answered with a 4xx whose user agent names a tool of `security.attack_tools`; told once in ten
+    /// minutes for each client.
+    MaliciousAttackTool { client: String, tool: String } "malicious_attack_tool" Critical
+        "malicious_attack_tool:{client},{tool}";
+    /// What happened oftener at a client than was told: failed logins, of which the first five in a window are told,
+    /// then the tenth, the hundredth and so on.
+    SecurityUntold { event: &'static str, client: String, count: u64, untold: u64 } "security.untold" Warning
+        "{event} of {client}: {count} times, {untold} of them were not told";
+    /// More clients did what is told of than can be told apart, or than the log has room for.
+    SecurityStrangers { count: u64 } "security.strangers" Warning
+        "{count} security events were not told: there were too many clients";
+    /// The file of bans was read, and says something new.
+    BansRead { file: String, added: usize, lifted: usize, spared: usize } "bans.read" Info
+        "Bans of {file}: {added} added, {lifted} lifted, {spared} never banned";
+    /// Lines of the file of bans cannot be read, or have no place; the others are in force.
+    BansRefused { file: String, lines: usize, reason: String } "bans.refused" Warning
+        "Bans of {file}: {lines} lines are not in force: {reason}";
+    /// The file of bans cannot be read; what it said stays in force. Told once, until it can.
+    BansUnread { file: String, reason: String } "bans.unread" Warning
+        "Bans of {file} cannot be read: {reason}";
 }
 
 impl Event {
@@ -518,74 +542,12 @@ impl Event {
     }
 }
 
-/// A request too many, as nginx tells it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limiting<'a>(&'a str);
-
-impl fmt::Display for Limiting<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Nothing may end the name of a zone before its end.
-        let zone = self.0.replace('"', "_");
-        write!(f, "limiting requests, excess: 1.000 by zone \"{zone}\"")
-    }
-}
-
-/// A span of time, shown in the unit that suits it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Time(pub(crate) std::time::Duration);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.as_millis() < 1_000 {
-            write!(f, "{} ms", self.0.as_millis())
-        } else {
-            write!(f, "{:.1} s", self.0.as_secs_f64())
-        }
-    }
-}
-
-/// An amount of memory in MiB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mib(pub(crate) u64);
-
-impl fmt::Display for Mib {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1} MiB", self.0 as f64 / f64::from(1 << 20))
-    }
-}
-
-/// What a worker had done when it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
-    /// From start to end.
-    pub(crate) uptime: Time,
-    /// Requests it completed.
-    pub(crate) served: u64,
-    /// Requests it had in flight at its end.
-    pub(crate) in_flight: u64,
-    /// Its largest resident memory.
-    pub(crate) peak_rss: Mib,
-    /// Processor time it used.
-    pub(crate) cpu: Time,
-}
-
-impl fmt::Display for Facts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Facts { uptime, served, in_flight, peak_rss, cpu } = self;
-        write!(
-            f,
-            "uptime {uptime}, {served} requests served, {in_flight} in flight, \
-             peak memory {peak_rss}, cpu {cpu}"
-        )
-    }
-}
-
 /// docs/events.md, made from [`TABLE`].
 #[cfg(test)]
 fn markdown() -> String {
     let mut page = String::from(
         "# Events\n\nEvery operational event is one line of the error log and one counter. \
-         This page is made from `crates/mainstay/src/event.rs`; do not edit it.\n\n\
+         This page is made from `crates/mainstay/src/event/mod.rs`; do not edit it.\n\n\
          | event | level | message | when |\n|---|---|---|---|\n",
     );
     for row in TABLE {
