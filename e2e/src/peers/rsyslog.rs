@@ -42,10 +42,9 @@ impl Rsyslog {
     pub fn over_http(log: &Path, url: &str, headers: &Path) -> Option<Rsyslog> {
         let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../contrib/rsyslog/mainstay-post");
         let action = format!("{program} {url} {}", headers.display());
-        let own = OVER_HTTP.replace(
-            "/usr/local/bin/mainstay-post https://logs.example/access\"",
-            &format!("{action}\" output=\"{}.said\"", headers.display()),
-        );
+        let own = OVER_HTTP
+            .replace("/usr/local/bin/mainstay-post https://logs.example/access", &action)
+            .replace("/var/log/mainstay/post.log", &format!("{}.said", headers.display()));
         run(&own, log, Arc::default())
     }
 

@@ -24,7 +24,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("MAINSTAY_LIMIT_KEYS=", "a test of .ci/run, with more keys"),
     ("MAINSTAY_BLESS=1 ", "it writes what tests compare"),
     ("RUSTFLAGS=\"--cfg loom\"", "a step of .ci/run"),
-    (".ci/", "what runs this"),
+    (".ci/", "what runs this, or is run by hand, since it takes minutes"),
     ("fuzz/run ", "it takes minutes; what it has found is a test"),
     ("cd ", "the steps of .ci/run are in that directory"),
     (

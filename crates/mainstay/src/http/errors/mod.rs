@@ -14,13 +14,12 @@ mod page;
 mod problem;
 pub(crate) mod report;
 mod shape;
-#[cfg(feature = "axum")]
 /// The guide's examples are compiled.
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../../../../../docs/error-pages.md")]
 struct Guide;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "axum"))]
 mod tests;
 mod words;
 
