@@ -277,7 +277,7 @@ impl Limiter {
                 Ok(admitted)
             }
             Err(refusal) => {
-                if has_meta {
+                if has_meta && refusal.is_the_clients() {
                     self.meta(asked, who, false);
                 }
                 Err(self.refuse(asked, &refusal))
