@@ -341,7 +341,7 @@ impl Looker {
         book.kept.hush.forget(&work.engine);
         let evidence = notices.iter().any(|it| it.kind != Kind::Held).then(|| {
             let remembered = (&book.kept.windows, &work.routes);
-            evidence::gather(segment, &status, &facts, remembered, now, alerts)
+            evidence::gather(segment, &status, &facts, remembered, times, alerts)
         });
         let evidence = evidence.unwrap_or_default();
         let posted = if alerts.dry_run {
