@@ -85,6 +85,32 @@ fn the_end_of_a_loop_of_watch_is_told_once_over_an_upgrade_and_over_a_stop_of_th
     }
 }
 
+#[test]
+fn a_loop_of_watch_that_begins_while_the_end_of_another_is_told_is_told_behind_it() {
+    let _together = together();
+    let hook = Hook::start();
+    let config = format!(
+        "workers.count = 1\nalerts.state = \"{{dir}}/alerts\"\nalerts.receivers = \"ops={}\"",
+        hook.url()
+    );
+    let service = Launch::new(hello()).config(&config).start().ready(START);
+    kill_in_a_row(&service);
+    wait_told(&hook, &service, 1);
+    hook.hold(true);
+    wait_told(&hook, &service, 2);
+    kill_in_a_row(&service);
+    let loops = || service.log_lines(&["3 times in a row"]).len();
+    assert!(poll(START, || (loops() == 2).then_some(())).is_some(), "{}", service.log());
+    hook.hold(false);
+    // An attempt that was kept for too long is made again.
+    let told = || Some(of_watch(hook.unique())).filter(|it| it.len() >= 3);
+    let all = poll(LONG, told).unwrap_or_else(|| panic!("{}", service.log()));
+    assert_eq!(what(&all), ["firing", "resolved", "firing"].map(|it| format!("{it} {WATCH_DIES}")));
+    let [one, two, three] =
+        [0, 1, 2].map(|it: usize| all[it].body["alerts"][0]["startsAt"].clone());
+    assert!(one == two && two != three, "{one} {two} {three}");
+}
+
 /// When a line was written, within its day, to the second.
 fn written(line: &str) -> Duration {
     let time = line.split(' ').nth(1).unwrap_or_default();
