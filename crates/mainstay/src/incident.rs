@@ -3,14 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 const FILE: &str = "watch_crash_loop.json";
-/// Beside it while it is written.
-const NEW: &str = "watch_crash_loop.json.new";
 /// Largest file that is read, bytes.
 const LARGEST: u64 = 256 << 10;
 
@@ -47,13 +45,24 @@ impl Incident {
         }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(state)?;
         let text = serde_json::to_vec(self).map_err(io::Error::other)?;
-        let new = state.join(NEW);
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(new, state.join(FILE))
+        // Beside it while it is written, under a name of this process's own: another service may write one too.
+        let new = state.join(format!("{FILE}.new.{}", std::process::id()));
+        let written = write(&new, &text).and_then(|()| fs::rename(&new, state.join(FILE)));
+        if written.is_err() {
+            // Nobody would clear it away.
+            fs::remove_file(&new).ok();
+        }
+        written?;
+        // The name is safe only with its directory.
+        File::open(state)?.sync_all()
     }
+}
+
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text)?;
+    file.sync_all()
 }
 
 /// The one that is not over for everybody. What cannot be read is none.

@@ -36,6 +36,9 @@ pub(crate) struct Matter {
     pub(crate) since: u64,
     /// It lives again.
     pub(crate) is_over: bool,
+    /// Who knows of the beginning could not be written down.
+    #[serde(default)]
+    pub(crate) is_unwritten: bool,
 }
 
 /// The whole message. Descriptors are numbers in the receiving process.

@@ -194,8 +194,13 @@ impl Builder {
             }
             Role::Notice => {
                 let config = inherit(&mut identity, &passport)?;
-                let told = |it| watch::notice(&config, (&identity.name, &identity.version), it);
-                Ok(passport.matter.as_ref().map_or(0, |matter| told(matter) as u8))
+                let Some(matter) = &passport.matter else { return Ok(0) };
+                let whose = (&*identity.name, &*identity.version);
+                let (told, written) = watch::notice(&config, whose, matter);
+                if let (Err(error), Ok(voice)) = (written, voice::Voice::take(passport.voice)) {
+                    voice.say(&voice::Word::Failed { code: FAILED, reason: error.to_string() });
+                }
+                Ok(told as u8)
             }
         }
     }

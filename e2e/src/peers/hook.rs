@@ -1,15 +1,19 @@
 //! A receiver of webhooks that keeps what it is sent, and answers well or as its mood is.
 
 use super::inbox::{self, Request};
+use crate::harness::poll;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long it says nothing.
 const HANG: Duration = Duration::from_millis(400);
+
+/// Longest time that it keeps an answer.
+const HELD: Duration = Duration::from_secs(60);
 
 /// What it was sent once.
 #[derive(Clone, Debug)]
@@ -51,6 +55,8 @@ pub struct Hook {
     taken: Arc<Mutex<Vec<Message>>>,
     /// What its mood follows from; 0 is a good one.
     mood: Arc<AtomicU64>,
+    /// It answers nobody.
+    holds: Arc<AtomicBool>,
 }
 
 impl Hook {
@@ -61,7 +67,8 @@ impl Hook {
     #[must_use]
     pub fn start() -> Hook {
         let (listener, address) = inbox::bound();
-        let hook = Hook { address, taken: Arc::default(), mood: Arc::default() };
+        let hook =
+            Hook { address, taken: Arc::default(), mood: Arc::default(), holds: Arc::default() };
         let own = hook.clone();
         inbox::serve(listener, move |stream| own.serve(stream));
         hook
@@ -76,6 +83,11 @@ impl Hook {
     /// From now on it answers with 200, 429 or 500, hangs, or breaks off after it has taken something, all by chance; without a seed it is well again.
     pub fn moody(&self, seed: u64) {
         self.mood.store(seed, Ordering::SeqCst);
+    }
+
+    /// Keeps its answers to what it takes until it is told to go on.
+    pub fn hold(&self, holds: bool) {
+        self.holds.store(holds, Ordering::SeqCst);
     }
 
     /// What it has taken, in order, repetitions included.
@@ -127,6 +139,7 @@ impl Hook {
                 let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
                 taken.push(Message { headers, text, body });
             }
+            poll(HELD, || (!self.holds.load(Ordering::SeqCst)).then_some(()));
             if mood == 9 {
                 // It has taken it, and nobody will know.
                 return None;

@@ -29,6 +29,12 @@ fn wait_told(hook: &Hook, service: &Service, count: usize) -> Vec<Message> {
     found
 }
 
+/// Waits until there is nothing left to tell.
+fn wait_nothing_left(service: &Service, state: &Path) {
+    let gone = poll(LONG, || (!state.join(LEFT).exists()).then_some(()));
+    assert!(gone.is_some(), "{}", service.log());
+}
+
 /// Kills watch as soon as there is another one, so often that it is a loop.
 fn kill_in_a_row(service: &Service) {
     let mut last = None;
@@ -57,6 +63,8 @@ fn the_end_of_a_loop_of_watch_is_told_once_over_an_upgrade_and_over_a_stop_of_th
     service.signal(Signal::USR2);
     service.wait_log(&["took over in place"], START);
     wait_told(&hook, &service, 2);
+    // Whoever tells the end has heard that it was taken.
+    wait_nothing_left(&service, state.path());
     // The next one is ended by another service.
     kill_in_a_row(&service);
     wait_told(&hook, &service, 3);
@@ -65,8 +73,7 @@ fn the_end_of_a_loop_of_watch_is_told_once_over_an_upgrade_and_over_a_stop_of_th
     assert!(state.path().join(LEFT).exists(), "it is written down");
     let mut service = start();
     wait_told(&hook, &service, 4);
-    let gone = poll(LONG, || (!state.path().join(LEFT).exists()).then_some(()));
-    assert!(gone.is_some(), "{}", service.log());
+    wait_nothing_left(&service, state.path());
     service.signal(Signal::TERM);
     service.wait_exit(START);
     let all = wait_told(&hook, &service, 4);
@@ -79,28 +86,82 @@ fn the_end_of_a_loop_of_watch_is_told_once_over_an_upgrade_and_over_a_stop_of_th
 }
 
 #[test]
+fn a_loop_of_watch_that_begins_while_the_end_of_another_is_told_is_told_behind_it() {
+    let _together = together();
+    let hook = Hook::start();
+    let config = format!(
+        "workers.count = 1\nalerts.state = \"{{dir}}/alerts\"\nalerts.receivers = \"ops={}\"",
+        hook.url()
+    );
+    let service = Launch::new(hello()).config(&config).start().ready(START);
+    kill_in_a_row(&service);
+    wait_told(&hook, &service, 1);
+    hook.hold(true);
+    wait_told(&hook, &service, 2);
+    kill_in_a_row(&service);
+    let loops = || service.log_lines(&["3 times in a row"]).len();
+    assert!(poll(START, || (loops() == 2).then_some(())).is_some(), "{}", service.log());
+    hook.hold(false);
+    // An attempt that was kept for too long is made again.
+    let told = || Some(of_watch(hook.unique())).filter(|it| it.len() >= 3);
+    let all = poll(LONG, told).unwrap_or_else(|| panic!("{}", service.log()));
+    assert_eq!(what(&all), ["firing", "resolved", "firing"].map(|it| format!("{it} {WATCH_DIES}")));
+    let [one, two, three] =
+        [0, 1, 2].map(|it: usize| all[it].body["alerts"][0]["startsAt"].clone());
+    assert!(one == two && two != three, "{one} {two} {three}");
+}
+
+/// When a line was written, within its day, to the second.
+fn written(line: &str) -> Duration {
+    let time = line.split(' ').nth(1).unwrap_or_default();
+    let parts: Vec<u64> = time.split(':').filter_map(|it| it.parse().ok()).collect();
+    let [hours, minutes, seconds] = parts[..] else { panic!("no time in {line}") };
+    Duration::from_secs(hours * 3_600 + minutes * 60 + seconds)
+}
+
+/// The last wait for another watch that the log tells of, and how long it was until there was one.
+fn last_wait(service: &Service) -> Option<(Duration, Duration)> {
+    let lines = service.log_lines(&["watch"]);
+    let died = lines
+        .iter()
+        .rposition(|line| line.contains("; next start in ") && line.contains("(pid:"))?;
+    let (_, wait) = lines[died].split_once("; next start in ")?;
+    let (count, unit) = wait.split_once(' ')?;
+    let unit = if unit.starts_with("ms") { 1_000.0 } else { 1.0 };
+    let booted = lines[died..].iter().find(|line| line.contains("Booting watch"))?;
+    let [died, booted] = [&lines[died], booted].map(|it| written(it));
+    let day = Duration::from_secs(86_400);
+    let took = booted.checked_sub(died).unwrap_or_else(|| booted + day - died);
+    Some((Duration::from_secs_f64(count.parse::<f64>().ok()? / unit), took))
+}
+
+#[test]
 fn a_watch_that_waits_for_its_next_start_has_it_at_once_by_a_reload() {
     let _together = together();
     let service = service("workers.count = 1");
-    // The wait grows by half with each death: so long that nobody mistakes it for a reload.
-    let end = Instant::now() + LONG;
-    while service.log_lines(&["12 times in a row"]).is_empty() {
-        assert!(Instant::now() < end, "{}", service.log());
-        if let Some(watch) =
-            poll_every(Duration::from_millis(5), START, || service.status().watch())
-        {
-            // One that has gone by itself was not killed.
-            kill_process(watch, Signal::KILL).ok();
+    // On a busy machine a wait may be over before the reload: then there is nothing to see, and another one is tried.
+    for told in 1..=3 {
+        // The wait grows by half with each death: so long that nobody mistakes it for a reload.
+        let end = Instant::now() + LONG;
+        while service.log_lines(&["12 times in a row"]).len() < told {
+            assert!(Instant::now() < end, "{}", service.log());
+            if let Some(watch) =
+                poll_every(Duration::from_millis(5), START, || service.status().watch())
+            {
+                // One that has gone by itself was not killed.
+                kill_process(watch, Signal::KILL).ok();
+            }
+        }
+        service.control_ok(&["reload", "--wait"]);
+        service.wait_status("a watch", START, |it| it.watch().is_some());
+        let (wait, took) = poll(START, || last_wait(&service)).expect("it has died, and lives");
+        say(format_args!("a watch after {took:?} by a reload; without one the wait was {wait:?}"));
+        assert!(wait > Duration::from_secs(8), "{wait:?}");
+        if took < wait.mul_f64(0.8) {
+            return;
         }
     }
-    let waits = poll(START, || service.status().watch().is_none().then_some(()));
-    assert!(waits.is_some(), "{}", service.log());
-    let begun = Instant::now();
-    service.control_ok(&["reload", "--wait"]);
-    service.wait_status("a watch", START, |it| it.watch().is_some());
-    let took = begun.elapsed();
-    say(format_args!("a watch {took:?} after the reload began; without one the wait was 8.6 s"));
-    assert!(took < Duration::from_secs(6), "{took:?}\n{}", service.log());
+    panic!("no reload brings a watch\n{}", service.log());
 }
 
 #[test]
@@ -129,8 +190,12 @@ fn a_zone_that_goes_missing_ends_nobody_and_a_reload_keeps_what_was() {
         service.wait_status("another worker", START, |it| {
             it.ready() == 1 && it.pids().iter().all(|pid| !old.contains(pid))
         });
+        let missed =
+            || service.log_lines(&[&format!("No zone {ZONE} is known here any more")]).len();
+        let before = missed();
         kill_watch(&service);
-        service.wait_log(&[&format!("No zone {ZONE} is known here any more")], START);
+        let told = poll(START, || (missed() > before).then_some(()));
+        assert!(told.is_some(), "a zone is {damage}, and nobody says so\n{}", service.log());
         let refused = service.control(&["reload", "--wait"]);
         assert!(!refused.status.success(), "a zone is {damage}, and the reload succeeds");
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();

@@ -68,8 +68,13 @@ impl Supervisor {
             env_remove: OURS_ALONE,
             keep: &keep,
         };
-        // An orphan finishes what it has and leaves, as if told to.
-        let child = process.spawn(Signal::Term)?;
+        let last = match passport.role {
+            // What it has not told, the next service tells: it must not speak behind that.
+            Role::Notice => Signal::Kill,
+            // An orphan finishes what it has and leaves, as if told to.
+            _ => Signal::Term,
+        };
+        let child = process.spawn(last)?;
         Ok(Process { child, ear: Some(Ear::new(hears)?) })
     }
 

@@ -264,6 +264,7 @@ impl Supervisor {
             None => self.report(&Event::ShuttingDown { name, code }),
             Some(reason) => self.report(&Event::Halted { name, code, reason }),
         }
+        self.kill_teller();
         // Watch has written what it could; what is left is ours to write, for as long as it takes
         // to see that nobody reads.
         self.write_logs(Duration::from_secs(1));

@@ -29,10 +29,13 @@ pub(crate) use told::Told;
 /// What it says at its end whom receivers were told by: all have taken it, or one has refused it for good.
 const TOLD: i32 = 0;
 const REFUSED: i32 = 2;
+/// There was nobody to tell it to.
+const NOBODY: i32 = 3;
 /// A watch that makes room for another has this long to send and to write what is left.
 const LEAVE: Duration = Duration::from_secs(8);
-/// Whoever tells receivers of watch has this long.
-const NOTICE: Duration = Duration::from_secs(30);
+/// Whoever tells receivers of watch has this long: its own patience of 20 s, an attempt of 10 s that began within it, and
+/// what it takes to start and to write.
+const NOTICE: Duration = Duration::from_secs(40);
 
 /// Watch's process and its misfortunes.
 #[derive(Debug, Default)]
@@ -106,6 +109,11 @@ impl Watch {
         self.process.is_none() && self.fate.is_failing() && self.dismissed.is_none()
     }
 
+    /// It has lived for a while.
+    fn is_well(&self, now: Mono) -> bool {
+        self.process.is_some() && now.since(self.fate.started) >= STEADY
+    }
+
     fn died(&mut self, now: Mono) -> Duration {
         self.process = None;
         self.fate.died(now)
@@ -146,15 +154,15 @@ impl Supervisor {
             return;
         }
         let watch = &self.watch;
-        let lives = watch.process.is_some() && now.since(watch.fate.started) >= STEADY;
-        if let Some(since) = watch.told.well(now).filter(|_| lives && watch.dismissed.is_none()) {
-            self.tell_of_watch(Matter { deaths: watch.fate.deaths, since, is_over: true });
+        let is_time = watch.is_well(now) && watch.dismissed.is_none();
+        if let Some(since) = watch.told.well(now).filter(|_| is_time) {
+            self.tell_of_watch(watch.fate.deaths, since, true);
         }
     }
 
     /// Takes in what has become of who tells about watch; whether nobody does any more.
     fn settle_teller(&mut self, now: Mono) -> bool {
-        let Some(teller) = &self.watch.teller else { return true };
+        let Some(teller) = &mut self.watch.teller else { return true };
         let ended = match teller.process.child.try_reap() {
             Ok(None) => None,
             Ok(Some((ended, _))) => Some(ended),
@@ -166,22 +174,45 @@ impl Supervisor {
         }
         let Some(ended) = ended else { return false };
         let is_over = teller.is_over;
+        let words = teller.process.ear.as_mut().and_then(Ear::listen).unwrap_or_default();
         self.watch.teller = None;
+        self.note_unwritten(words, is_over, ended);
         let reason = match ended {
-            Ended::Code(TOLD) => None,
+            Ended::Code(TOLD | NOBODY) => None,
             Ended::Code(REFUSED) => Some("one has refused it".to_owned()),
             ended => Some(format!("the process that tells them {}", describe(ended))),
         };
-        match (is_over, ended) {
-            (true, Ended::Code(TOLD | REFUSED)) => self.watch.told.done(),
-            (true, _) => self.untold_end(now),
-            (false, Ended::Code(TOLD)) => {}
-            (false, _) => self.watch.told.not_begun(),
-        }
         if let Some(reason) = reason {
             self.report(&Event::WatchUntold { reason });
         }
+        let is_well = self.watch.is_well(now);
+        match (is_over, ended) {
+            (true, ended) => match (self.watch.told.another(is_well), ended) {
+                (Some((since, deaths)), _) => {
+                    self.tell_of_watch(deaths, since, false);
+                    return self.watch.teller.is_none();
+                }
+                (None, Ended::Code(TOLD | REFUSED)) => self.watch.told.done(),
+                (None, Ended::Code(NOBODY)) => self.end_untold(),
+                (None, _) => self.untold_end(now),
+            },
+            (false, Ended::Code(TOLD)) => {}
+            (false, _) => self.watch.told.not_begun(),
+        }
         true
+    }
+
+    /// Whoever tells of watch has said what it could not write down, or may have come to no word at all.
+    fn note_unwritten(&mut self, words: Vec<Word>, is_over: bool, ended: Ended) {
+        let said = words.into_iter().find_map(|word| match word {
+            Word::Failed { reason, .. } => Some(reason),
+            Word::Ready | Word::Recycle { .. } => None,
+        });
+        let is_unknown = said.is_some() || !matches!(ended, Ended::Code(_));
+        self.watch.told.is_unwritten |= is_unknown && !is_over;
+        if let Some(reason) = said {
+            self.report(&Event::AlertsUnsaved { reason });
+        }
     }
 
     /// The end is told again later, unless that has gone on for too long.
@@ -189,27 +220,31 @@ impl Supervisor {
         if !self.watch.told.not_over(now) {
             return;
         }
+        self.end_untold();
+        self.report(&Event::WatchUntold { reason: "the end of it is given up".to_owned() });
+    }
+
+    /// It is over, and nobody is to be told so any more.
+    fn end_untold(&mut self) {
         self.watch.told.done();
-        let gone = self.config.alerts.state.as_deref().map_or(Ok(()), incident::forget);
-        let more = gone.err().map_or(String::new(), |error| format!(": {error}"));
-        self.report(&Event::WatchUntold { reason: format!("the end of it is given up{more}") });
+        if let Err(error) = self.config.alerts.state.as_deref().map_or(Ok(()), incident::forget) {
+            self.report(&Event::AlertsUnsaved { reason: error.to_string() });
+        }
     }
 
     /// Starts who tells receivers of alerts about watch, which cannot do it.
-    fn tell_of_watch(&mut self, matter: Matter) {
-        let is_over = matter.is_over;
+    fn tell_of_watch(&mut self, deaths: u32, since: u64, is_over: bool) {
         if self.config.alerts.receivers.is_none() {
-            // Nobody is left who would want to know the end.
-            if is_over {
-                self.watch.told.done();
-            }
-            return;
+            // Nobody is left who would want to know the end; the beginning is for whoever is there by then.
+            return if is_over { self.end_untold() } else { self.watch.told.not_begun() };
         }
         if self.watch.teller.is_some() {
             // What is being told is an earlier one. This is told at one of the next deaths.
             return self.watch.told.not_begun();
         }
-        let passport = Passport { matter: Some(matter), ..Passport::blank(Role::Notice) };
+        let is_unwritten = self.watch.told.is_unwritten;
+        let matter = Some(Matter { deaths, since, is_over, is_unwritten });
+        let passport = Passport { matter, ..Passport::blank(Role::Notice) };
         let started =
             self.proven().and_then(|it| self.start_process(it, &it.path(), passport, &[]));
         let now = clock::mono();
@@ -333,11 +368,20 @@ impl Supervisor {
         self.report(&Event::WatchDied { pid, how, delay });
         if let Some(deaths) = self.watch.fate.is_looping() {
             self.report(&Event::WatchCrashLoop { deaths, delay });
-            if let Some(since) = self.watch.told.looping(clock::wall()) {
-                self.tell_of_watch(Matter { deaths, since, is_over: false });
+            let is_ending = self.watch.teller.as_ref().is_some_and(|it| it.is_over);
+            if let Some(since) = self.watch.told.looping(clock::wall(), deaths, is_ending) {
+                self.tell_of_watch(deaths, since, false);
             }
         }
         self.write_for_watch();
+    }
+
+    /// Ends who tells of watch: what it has not told, it would tell behind whoever comes next.
+    pub(crate) fn kill_teller(&self) {
+        if let Some(teller) = &self.watch.teller {
+            // One that is gone is what this wants.
+            teller.process.child.signal(Signal::Kill).ok();
+        }
     }
 
     /// Ends a watch that cannot write what is left.

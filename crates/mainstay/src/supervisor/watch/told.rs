@@ -22,6 +22,12 @@ pub(crate) struct Told {
     over: Option<(Mono, Mono)>,
     /// How often it was not taken.
     tries: u32,
+    /// Who was told that it began may not be written down.
+    #[serde(default)]
+    pub(super) is_unwritten: bool,
+    /// Another one began while the end of this one is being told: when, and how often watch has died in it.
+    #[serde(default)]
+    next: Option<(u64, u32)>,
 }
 
 impl Told {
@@ -29,12 +35,17 @@ impl Told {
     pub(super) fn left(incident: Option<&Incident>, now: Mono) -> Told {
         let since = incident.map(|it| it.since);
         let over = incident.filter(|it| it.is_over).map(|_| (now, now));
-        Told { since, untold: since.is_some(), over, tries: 0 }
+        Told { since, untold: since.is_some(), over, ..Told::default() }
     }
 
     /// Watch dies again and again: since when, if somebody is to be told so. By the same time, so that it is one
-    /// incident for those who knew of it.
-    pub(super) fn looping(&mut self, wall: u64) -> Option<u64> {
+    /// incident for those who knew of it. While its end is being told, this is another one, which is told behind that.
+    pub(super) fn looping(&mut self, wall: u64, deaths: u32, is_ending: bool) -> Option<u64> {
+        if is_ending {
+            let (since, _) = self.next.unwrap_or((wall, 0));
+            self.next = Some((since, deaths));
+            return None;
+        }
         if self.over.is_some() {
             // Some know that it was over, so this is another one for all.
             self.done();
@@ -44,7 +55,15 @@ impl Told {
         (!is_known).then_some(since)
     }
 
-    /// Nobody could be asked to tell the beginning.
+    /// The end is told, or could not be: since when there is another one, which takes its place, and how often watch has
+    /// died in it. A watch that is well by then has ended that one too, and nobody has heard of it.
+    pub(super) fn another(&mut self, is_well: bool) -> Option<(u64, u32)> {
+        let (since, deaths) = self.next.take().filter(|_| !is_well)?;
+        *self = Told { since: Some(since), ..Told::default() };
+        Some((since, deaths))
+    }
+
+    /// Nobody has been told the beginning.
     pub(super) fn not_begun(&mut self) {
         self.untold = self.since.is_some();
     }

@@ -180,6 +180,15 @@ struct Borrowed<'a> {
 }
 
 impl Kept {
+    /// The time has moved on by so much of which nothing has passed: what waits, and for how long, stays as it was.
+    pub(super) fn put_off(&mut self, leap: u64) {
+        self.hush.put_off(leap);
+        self.desks.values_mut().for_each(|desk| desk.put_off(leap));
+        for letter in self.outbox.values_mut().flatten() {
+            letter.made = letter.made.saturating_add(leap);
+        }
+    }
+
     fn borrowed(&self) -> Borrowed<'_> {
         let Kept { memory, windows, outbox, desks, hush, ended, place, .. } = self;
         let (version, ended, place) = (VERSION, *ended, *place);
@@ -269,6 +278,16 @@ mod tests {
             assert_eq!(fs::read_to_string(place.path().join(BAD)).unwrap(), text);
             assert!(book.kept.outbox.is_empty());
         }
+    }
+
+    #[test]
+    fn a_leap_of_the_clock_makes_no_letter_that_waits_older() {
+        let mut book = Book::default();
+        book.post("ops", letter("1"));
+        let made = book.first("ops").unwrap().made;
+        book.kept.put_off(7);
+        let letter = book.first("ops").unwrap();
+        assert_eq!((letter.made, letter.items[0].fired), (made + 7, FIRED));
     }
 
     #[test]

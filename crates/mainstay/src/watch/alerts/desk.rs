@@ -59,6 +59,13 @@ pub(super) enum Still {
 }
 
 impl Desk {
+    /// The time has moved on by so much of which nothing has passed.
+    pub(super) fn put_off(&mut self, leap: u64) {
+        let told = self.open.values_mut().map(|open| &mut open.told);
+        let all = [&mut self.since, &mut self.last].into_iter().chain(&mut self.sent).chain(told);
+        all.for_each(|at| *at = at.saturating_add(leap));
+    }
+
     /// Takes note of what is to be told.
     pub(super) fn note(&mut self, item: Item, policy: &Policy, now: Moment) {
         let is_same = |it: &Item| it.key == item.key && it.fired == item.fired;

@@ -92,13 +92,14 @@ fn failures(segment: &Segment) -> Failures {
     found
 }
 
-/// All that is known and worth a word.
+/// All that is known and worth a word, at `now` of the rules' time, which is `wall` by the host's clock: by that
+/// requests and reloads have their times.
 pub(super) fn gather(
     segment: &Segment,
     status: &Status,
     facts: &Facts,
     (windows, routes): (&Windows, &Routes),
-    now: Moment,
+    (now, wall): (Moment, Moment),
     alerts: &Alerts,
 ) -> Value {
     let ready = status.workers.iter().filter(|worker| worker.state == "ready").count();
@@ -107,7 +108,7 @@ pub(super) fn gather(
     told.insert("generation".to_owned(), status.generation.into());
     let since = segment.header().generation_since();
     if status.generation > 1 && since != 0 {
-        let age = now.saturating_sub(since) as f64 / 1e9;
+        let age = wall.saturating_sub(since) as f64 / 1e9;
         let reload = json!({ "at": time(since), "age_seconds": age });
         told.insert("last_reload".to_owned(), reload);
     }
@@ -128,7 +129,7 @@ pub(super) fn gather(
         ended.map(|(row, count)| (row.name.to_owned(), Value::from(count))).collect(),
     );
     add("failing_routes", routes.worst(segment).into());
-    add("last_failed", requests::failed(segment, now, alerts.errors_window).into());
+    add("last_failed", requests::failed(segment, wall, alerts.errors_window).into());
     let busy = facts.pools.iter().filter(|pool| pool.waiting > 0 || pool.in_use >= pool.max);
     let pools = busy.map(|pool| {
         json!({
@@ -177,7 +178,7 @@ mod tests {
     use crate::metrics::exits::Exit;
     use crate::metrics::names;
     use crate::metrics::requests::Requests;
-    use mainstay_os::segment::Layout;
+    use mainstay_os::segment::{Failed, Layout};
 
     #[test]
     fn evidence_names_what_failed_lately_and_nothing_older() {
@@ -201,9 +202,25 @@ mod tests {
         fail("/orders", 7);
         fail("/old", 1);
         facts.exits[Exit::SigKill as usize] = 11;
-        let status = Status::read(&segment, "shop", "1");
         let now = begin + 60_000_000_000;
-        let found = gather(&segment, &status, &facts, (&windows, &routes), now, &alerts);
+        // The host's clock was set back by a day since.
+        let wall = begin - 86_400_000_000_000;
+        segment.header().set_generation(2);
+        segment.header().set_generation_since(wall - 30_000_000_000);
+        segment.slot(0).unwrap().failures().note(&Failed {
+            time: wall - 1_000_000_000,
+            took: 1,
+            status: 503,
+            method: b"GET",
+            route: b"/orders",
+            id: b"0af1",
+            reason: b"",
+        });
+        let status = Status::read(&segment, "shop", "1");
+        let times = (now, wall);
+        let found = gather(&segment, &status, &facts, (&windows, &routes), times, &alerts);
+        assert_eq!(found["last_failed"][0]["id"], "0af1");
+        assert_eq!(found["last_reload"]["age_seconds"], 30.0);
         let routes = json!([
             { "method": "GET", "route": "/orders", "failures": 7 },
             { "method": "GET", "route": "/old", "failures": 1 },
@@ -213,8 +230,8 @@ mod tests {
             (&routes, &json!(11))
         );
         assert!(found.get("failing_checks").is_none());
-        let told =
-            " [GET /orders failed 7 times, GET /old failed 1 times, 11 workers ended by sigkill]";
+        let told = " [GET /orders failed 7 times, GET /old failed 1 times, the last was GET /orders 503 (id 0af1), 11 workers \
+             ended by sigkill, there was a reload 30 s before]";
         assert_eq!(words(&found), told);
         assert_eq!(words(&json!({})), "");
     }

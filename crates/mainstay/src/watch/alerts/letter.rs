@@ -151,6 +151,9 @@ pub(super) struct Letter {
     /// It says that somebody knows of what fires, and who.
     #[serde(default)]
     pub(super) known_by: Option<String>,
+    /// Nobody says again that it goes on: it holds until its end is told.
+    #[serde(default)]
+    pub(super) is_said_once: bool,
     /// Never empty.
     pub(super) items: Vec<Item>,
 }
@@ -166,7 +169,8 @@ impl Letter {
                 format!("{}-{}", &hex(&hash.finalize())[..SHORT], many.len())
             }
         };
-        Letter { id, made: now, note, is_handed: false, known_by: None, items }
+        let (is_handed, is_said_once) = (false, false);
+        Letter { id, made: now, note, is_handed, known_by: None, is_said_once, items }
     }
 
     /// The letter that says that somebody knows of an alert that was told.

@@ -240,20 +240,23 @@ impl Looker {
         let kept = &mut book.kept;
         // Somebody ended the service, and nobody was to look after it.
         let was_ended = std::mem::take(&mut kept.ended);
-        let here = Place { run: segment.header().started_mono(), mono: start.0 };
+        let run = segment.header().started_mono();
+        let here = Place { run, mono: start.0, wall: clock::wall() };
         let before = (kept.memory.last(), kept.place);
-        let begin = hours::go_on(before, (here, clock::wall()), was_ended);
+        let begin = hours::go_on(before, here, was_ended);
         let now = begin.now;
         let memory = std::mem::take(&mut kept.memory);
         let patience = patience(alerts.interval);
-        let (engine, gap) = Engine::resume(rules(alerts), memory, now, patience);
+        let (engine, _) = Engine::resume(rules(alerts), memory, now, patience);
         // Of one that was killed it is told however short it was: nobody knows what else that has ended.
-        let gap = gap.or(begin.is_unclean.then_some(now - before.0)).map(Duration::from_nanos);
+        let is_gap = begin.passed > patience || begin.is_unclean;
+        let gap = is_gap.then_some(Duration::from_nanos(begin.passed));
         if let Some(gap) = gap {
             self.log.event(&Event::AlertsGap { gap: Time(gap) });
         }
         let gap = gap.filter(|_| !was_ended);
         kept.memory = engine.memory();
+        kept.put_off(begin.leap);
         kept.windows = std::mem::take(&mut kept.windows).of(segment.header().started_wall());
         let names: Vec<_> = self.receivers.iter().map(|it| &*it.name).collect();
         for (receiver, letter) in book.strangers(&names) {
@@ -341,7 +344,7 @@ impl Looker {
         book.kept.hush.forget(&work.engine);
         let evidence = notices.iter().any(|it| it.kind != Kind::Held).then(|| {
             let remembered = (&book.kept.windows, &work.routes);
-            evidence::gather(segment, &status, &facts, remembered, now, alerts)
+            evidence::gather(segment, &status, &facts, remembered, times, alerts)
         });
         let evidence = evidence.unwrap_or_default();
         let posted = if alerts.dry_run {
@@ -351,7 +354,8 @@ impl Looker {
         };
         book.kept.memory = work.engine.memory();
         let mono = work.base.1 + Duration::from_nanos(now - work.base.0);
-        book.kept.place = Place { run: segment.header().started_mono(), mono: mono.0 };
+        let run = segment.header().started_mono();
+        book.kept.place = Place { run, mono: mono.0, wall };
         let states = states(&work.engine);
         let is_new = !notices.is_empty() || posted > 0 || states != work.states;
         if is_new || now.saturating_sub(work.saved) >= nanos(SAVE) {

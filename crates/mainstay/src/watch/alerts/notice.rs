@@ -14,6 +14,7 @@ use crate::passport::Matter;
 use crate::watch::rules::engine::{Kind, Notice};
 use crate::watch::rules::rule::Severity;
 use serde_json::Value;
+use std::io;
 use std::thread;
 use std::time::Duration;
 
@@ -34,25 +35,37 @@ pub(crate) enum Told {
     Later = 1,
     /// Somebody has refused it, which is final; everybody else knows.
     Refused = 2,
+    /// There was nobody to tell it to.
+    Nobody = 3,
 }
 
 /// Tells all receivers at once who do not know it yet; the end only those who were told the beginning. Who knows what
-/// stands in a file, so that it is the same after a restart of the service, and for whoever tells the end.
-pub(crate) fn notice(config: &Config, (name, version): (&str, &str), matter: &Matter) -> Told {
-    if !config.alerts.enabled || config.alerts.dry_run {
-        return Told::All;
+/// stands in a file, so that it is the same after a restart of the service, and for whoever tells the end. Also returns
+/// whether that could be written down: whom it was told is another matter.
+pub(crate) fn notice(
+    config: &Config,
+    (name, version): (&str, &str),
+    matter: &Matter,
+) -> (Told, io::Result<()>) {
+    let is_silent = !config.alerts.enabled || config.alerts.dry_run;
+    let all = if is_silent { Vec::new() } else { named(config) };
+    let state = config.alerts.state.as_ref().filter(|_| !all.is_empty());
+    let Some(state) = state else { return (Told::Nobody, Ok(())) };
+    let known = incident::read(state).filter(|it| it.since == matter.since);
+    if matter.is_over && known.is_none() && !matter.is_unwritten {
+        // Whoever had been told the beginning would stand in the file.
+        return (Told::Nobody, Ok(()));
     }
-    let Some(state) = &config.alerts.state else { return Told::All };
     let sender = sender(name, version, &config.alerts);
     let (letter, deadline) = (letter(&sender, matter, clock::wall()), clock::mono() + PATIENCE);
-    let known = incident::read(state).filter(|it| it.since == matter.since);
-    let receivers = whom(named(config), matter.is_over, known.as_ref());
+    let receivers = whom(all, matter.is_over, known.as_ref());
     let mut incident = known.unwrap_or(Incident { since: matter.since, ..Incident::default() });
     // Whoever is asked may know of it from then on, even if this process does not see the answer.
     receivers.iter().for_each(|it| note(&mut incident, it, Heard::Unsure));
     incident.receivers.retain(|name, _| !matter.is_over || is_among(&receivers, name));
     incident.is_over = matter.is_over;
-    let mut written = incident.save(state);
+    // If that fails, so may what is written at the end, which is told then.
+    incident.save(state).ok();
     let answers: Vec<Answer> = thread::scope(|scope| {
         let told: Vec<_> = receivers
             .iter()
@@ -68,14 +81,14 @@ pub(crate) fn notice(config: &Config, (name, version): (&str, &str), matter: &Ma
             Answer::None => {}
         }
     }
-    written = written.and_then(|()| incident.save(state));
-    if written.is_err() || answers.contains(&Answer::None) {
+    let told = if answers.contains(&Answer::None) {
         Told::Later
     } else if answers.contains(&Answer::Refused) {
         Told::Refused
     } else {
         Told::All
-    }
+    };
+    (told, incident.save(state))
 }
 
 fn note(incident: &mut Incident, receiver: &Receiver, heard: Heard) {
@@ -141,7 +154,8 @@ fn letter(sender: &Sender, matter: &Matter, now: u64) -> Letter {
         fired: matter.since,
         reason: None,
     };
-    Letter::of(vec![Item::of(&notice, sender, &Value::Null, now)], None, now)
+    let letter = Letter::of(vec![Item::of(&notice, sender, &Value::Null, now)], None, now);
+    Letter { is_said_once: true, ..letter }
 }
 
 #[cfg(test)]
@@ -153,9 +167,13 @@ mod tests {
     use std::net::TcpListener;
     use std::path::Path;
 
+    fn matter(is_over: bool, is_unwritten: bool) -> Matter {
+        Matter { deaths: 3, since: FIRED, is_over, is_unwritten }
+    }
+
     #[test]
     fn both_ends_are_one_incident_in_words_that_fit() {
-        let matter = |is_over| Matter { deaths: 3, since: FIRED, is_over };
+        let matter = |is_over| matter(is_over, false);
         let [begun, over] =
             [false, true].map(|it| letter(&sender(), &matter(it), FIRED + 60_000_000_000));
         assert_eq!(begun.items[0].key, over.items[0].key);
@@ -212,8 +230,8 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let config = telling(&listener, place.path());
             let serving = answer(listener, answers);
-            let matter = Matter { deaths: 3, since: FIRED, is_over: false };
-            assert_eq!(notice(&config, ("shop", "1"), &matter), told, "{answers:?}");
+            let found = notice(&config, ("shop", "1"), &matter(false, false)).0;
+            assert_eq!(found, told, "{answers:?}");
             serving.join().unwrap();
             assert_eq!(incident::read(place.path()).is_some(), told == Told::All);
         }
@@ -226,8 +244,7 @@ mod tests {
         let config = telling(&listener, place.path());
         // Two requests in all: one beginning, one end.
         let serving = answer(listener, &["200", "200"]);
-        let tell =
-            |is_over| notice(&config, ("shop", "1"), &Matter { deaths: 3, since: FIRED, is_over });
+        let tell = |is_over| notice(&config, ("shop", "1"), &matter(is_over, false)).0;
         assert_eq!((tell(false), tell(false)), (Told::All, Told::All));
         let known = incident::read(place.path()).unwrap();
         assert_eq!(known.receivers, [("ops".to_owned(), Heard::Taken)].into());
@@ -238,5 +255,36 @@ mod tests {
         let stranger = Incident { since: FIRED, is_over: false, receivers };
         stranger.save(place.path()).unwrap();
         assert_eq!((tell(true), incident::read(place.path())), (Told::All, None));
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_is_told_all_the_same_and_its_end_once() {
+        let place = tempfile::tempdir().unwrap();
+        // No directory can be made there.
+        let state = place.path().join("state");
+        std::fs::write(&state, "").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let config = telling(&listener, &state);
+        let serving = answer(listener, &["200", "200"]);
+        let tell = |it: Matter| notice(&config, ("shop", "1"), &it);
+        for is_over in [false, true] {
+            let (told, written) = tell(matter(is_over, is_over));
+            assert_eq!((told, written.is_err()), (Told::All, true));
+        }
+        serving.join().unwrap();
+    }
+
+    #[test]
+    fn an_end_is_told_to_nobody_where_nobody_heard_of_the_beginning() {
+        let place = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = telling(&listener, place.path());
+        listener.set_nonblocking(true).unwrap();
+        let told =
+            |config: &Config, is_over| notice(config, ("shop", "1"), &matter(is_over, false)).0;
+        assert_eq!(told(&config, true), Told::Nobody);
+        config.alerts.dry_run = true;
+        assert_eq!([false, true].map(|it| told(&config, it)), [Told::Nobody; 2]);
+        assert!(listener.accept().is_err(), "somebody was asked");
     }
 }

@@ -8,14 +8,17 @@ use serde_json::{Value, json};
 
 /// How long what fires is believed without a further word, seconds.
 const BELIEVED: u64 = 240;
+/// The same of what nobody says again.
+const SAID_ONCE: u64 = 24 * 3_600;
 
 pub(super) fn post(letter: &Letter, to: &Receiver, sender: &Sender, seconds: u64) -> Post {
     // A time that lies ahead, since the clock was put back, would be refused.
     let now = seconds.saturating_mul(1_000_000_000);
+    let believed = if letter.is_said_once { SAID_ONCE } else { BELIEVED };
     let alerts = letter.items.iter().map(|item| {
         let ended = match item.status {
             Status::Resolved => item.ended.min(now),
-            Status::Firing => (seconds + BELIEVED) * 1_000_000_000,
+            Status::Firing => (seconds + believed) * 1_000_000_000,
         };
         let mut alert = json!({
             "labels": item.labels(sender),
@@ -57,6 +60,9 @@ mod tests {
                 "endsAt": "2026-11-22T10:15:40.000Z",
             }])
         );
+        let once = Letter { is_said_once: true, ..letter(Kind::Firing) };
+        let (_, once) = posted("alertmanager+http://h:9093", &once);
+        assert_eq!(once[0]["endsAt"], "2026-11-23T10:11:40.000Z", "nobody will say it again");
         let (_, over) = posted("alertmanager+http://h:9093", &letter(Kind::Resolved));
         // It says 10:11:52, which lies ahead of the clock.
         assert_eq!(over[0]["endsAt"], "2026-11-22T10:11:40.000Z");
