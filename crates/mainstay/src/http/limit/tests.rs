@@ -405,8 +405,9 @@ fn whoever_ends_tells_in_a_sum_what_the_log_has_no_room_for_singly() {
     while ring.front(ring.position()).is_some_and(|front| front.kind == 0) {
         ring.pop(&mut buffer);
     }
+    let line = ring.pop(&mut buffer).map(|it| String::from_utf8_lossy(&it.bytes[8..]).into_owned());
     let told = "2 breaches of rate limits were not told: there were too many clients";
-    assert_eq!(rig.lines(), [told]);
+    assert!(line.as_ref().is_some_and(|it| it.contains(told)), "{line:?}");
 }
 
 #[test]

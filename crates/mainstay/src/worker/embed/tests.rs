@@ -59,7 +59,7 @@ fn run<T>(work: impl Future<Output = T>) -> T {
 #[test]
 fn who_asks_for_the_head_of_an_own_answer_to_too_many_requests_gets_its_length_alone() {
     run(async {
-        let limit = crate::limit("1/hour").shared("the head of an own answer");
+        let limit = crate::limit("1/hour").shared("head-of-own");
         let limit = limit.on_breach(|_| http::Response::new("too many\n".into()));
         let router = Router::new().route("/own", get(async || "hello\n").layer(limit));
         let app = start("", async |_| Ok(router)).await.unwrap();
