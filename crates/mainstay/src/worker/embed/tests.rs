@@ -76,6 +76,24 @@ fn who_asks_for_the_head_of_an_own_answer_to_too_many_requests_gets_its_length_a
 }
 
 #[test]
+fn what_a_tool_asks_for_while_its_client_is_banned_is_not_counted() {
+    run(async {
+        let stack = Embedded::start("tested", "bans.attack_tools = '2/minute'").await.unwrap();
+        let app = stack.layer(Router::new());
+        let mut statuses = Vec::new();
+        for _ in 0..4 {
+            let request = Request::builder().header("user-agent", "sqlmap/1.7");
+            let mut request = request.body(axum::body::Body::empty()).unwrap();
+            request.extensions_mut().insert(std::net::SocketAddr::from(([192, 0, 2, 7], 5_000)));
+            statuses.push(app.clone().call(request).await.unwrap().status().as_u16());
+        }
+        assert_eq!(statuses, [404, 404, 403, 403]);
+        let tools = crate::metrics::names::ATTACK_TOOLS;
+        assert_eq!(stack.shared.log.slot().counter(tools), 2);
+    });
+}
+
+#[test]
 fn what_of_the_settings_does_nothing_is_told_at_the_start() {
     run(async {
         let settings =
