@@ -245,6 +245,13 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
         let origin = origin(config, "proxy.fix");
         found.push(format!("{origin}: proxy.fix does nothing while proxy.header is off"));
     }
+    let has_tools = config.security.attack_tools.split(',').any(|it| !it.trim().is_empty());
+    if !config.bans.attack_tools.is_empty() && !has_tools {
+        let origin = origin(config, "bans.attack_tools");
+        found.push(format!(
+            "{origin}: bans.attack_tools does nothing while security.attack_tools is empty"
+        ));
+    }
     if let Ok(settings) = Settings::of(&config.limits) {
         let unix = config.server.bind.iter().any(|it| matches!(it, Bind::Unix(_)));
         let trusts_unix = Networks::parse(&config.proxy.trusted).is_ok_and(|it| it.trusts_unix());

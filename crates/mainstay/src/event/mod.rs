@@ -295,7 +295,7 @@ events! {
     /// Somebody signed in after failures.
     LoginSuccessAfterFail { user: String, retries: i64 } "authn_login_successafterfail" Info
         "authn_login_successafterfail:{user},{retries}";
-    /// Somebody was refused at signing in. A name that is none of a user is told as a keyed hash.
+    /// Somebody was refused at signing in. The login kit tells a name that is none of a user as a keyed hash; what an application says stands as it is.
     LoginFail { user: String, why: &'static str } "authn_login_fail" Warning
         "authn_login_fail:{user} ({why})";
     /// An account, or a client, has used up the failures that cost it no time.

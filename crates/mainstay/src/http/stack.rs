@@ -263,11 +263,12 @@ where
             response.map(|mut response| {
                 let limiter = &this.layers.limiter;
                 let noted = limiter.answered(this.admitted, conn.recorder(), &mut response);
-                if let Some(noted) = noted {
-                    held = noted.held;
-                    if let Some(bytes) = noted.body {
-                        *response.body_mut() = Answer::Layer { bytes: Some(bytes) };
+                if let Some(mut noted) = noted {
+                    let is_head = || current::current().is_some_and(|it| &*it.method == "HEAD");
+                    if noted.body.is_some() {
+                        noted.put(is_head(), &mut response);
                     }
+                    held = noted.held;
                 }
                 // Every error that nobody shaped gets its form.
                 this.layers.stage.pass(&mut response);

@@ -126,10 +126,18 @@ pub(crate) fn lift(
 pub(crate) struct Taken {
     pub(crate) added: usize,
     pub(crate) lifted: usize,
-    /// For which there is no place.
-    pub(crate) unplaced: usize,
-    /// Their client is banned for something of this host's own; to be tried again.
-    pub(crate) waiting: Vec<(Banned, i64)>,
+    /// For which there is no place; to be tried again.
+    pub(crate) unplaced: Vec<(Banned, i64)>,
+    /// Their client is banned for something of this host's own.
+    pub(crate) waiting: Vec<Waiting>,
+}
+
+/// Whom a file bans behind a ban of this host's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    entry: (Banned, i64),
+    /// When the ban before it ends, milliseconds. One that is gone earlier was lifted, and with it this one.
+    ends: u64,
 }
 
 /// Puts what the file of bans says in force, until so many seconds since the epoch, and lifts what stood there before and
@@ -156,6 +164,21 @@ pub(crate) fn take(
 }
 
 impl Taken {
+    /// Puts in force whom no other ban stands before any more.
+    pub(crate) fn retry(
+        &mut self,
+        jails: &Jails,
+        limits: &Limits<'_>,
+        waiting: &[Waiting],
+        now: u64,
+        wall: u64,
+    ) {
+        let stands = |it: &Waiting| limits.bans().find(it.entry.0.key(limits), now).is_some();
+        let is_due = |it: &&Waiting| it.ends <= now / 1_000_000 || stands(it);
+        let due: Vec<_> = waiting.iter().filter(is_due).map(|it| it.entry).collect();
+        self.place(jails, limits, &due, now, wall);
+    }
+
     /// Puts these in force, and lifts none.
     pub(crate) fn place(
         &mut self,
@@ -165,14 +188,20 @@ impl Taken {
         now: u64,
         wall: u64,
     ) {
+        if listed.is_empty() {
+            return;
+        }
         let bans = limits.bans();
         let now_ms = now / 1_000_000;
+        let is_listed = |ban: &Ban| Banned::of(limits, ban).is_some_and(|it| it.is_listed);
+        // The other half is for bans of this host's own.
+        let half = bans.places() / 2;
+        let mut free = half.saturating_sub(bans.in_force(now).filter(is_listed).count());
         for entry @ (banned, until) in listed {
             let until = u64::try_from(*until).unwrap_or(0).saturating_mul(1_000);
             let lasts = until.saturating_sub(wall / 1_000_000).min(LONGEST);
             let key = banned.key(limits);
             let there = bans.find(key, now);
-            let is_listed = |ban: &Ban| Banned::of(limits, ban).is_some_and(|it| it.is_listed);
             // Clocks are read one after the other, and a year has no end that is told.
             let is_same = |ban: &Ban| match lasts {
                 LONGEST => ban.ends > now_ms + LONGEST / 2,
@@ -182,7 +211,11 @@ impl Taken {
                 _ if lasts == 0 => continue,
                 Some(ban) if is_listed(ban) && is_same(ban) => continue,
                 Some(ban) if !is_listed(ban) => {
-                    self.waiting.push(*entry);
+                    self.waiting.push(Waiting { entry: *entry, ends: ban.ends });
+                    continue;
+                }
+                None if free == 0 => {
+                    self.unplaced.push(*entry);
                     continue;
                 }
                 _ => {}
@@ -192,10 +225,13 @@ impl Taken {
             let term =
                 |last: Option<&Ban>| (jails.term(last, now_ms).0, Duration::from_millis(lasts));
             match bans.add(key, &wanted, now, term) {
-                Added::New(_) => self.added += 1,
+                Added::New(_) => {
+                    self.added += 1;
+                    free = free.saturating_sub(usize::from(there.is_none()));
+                }
                 // Somebody was faster.
-                Added::Already(_) => self.waiting.push(*entry),
-                Added::NoRoom => self.unplaced += 1,
+                Added::Already(ban) => self.waiting.push(Waiting { entry: *entry, ends: ban.ends }),
+                Added::NoRoom => self.unplaced.push(*entry),
             }
         }
     }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Clients that one line may name: an IPv4 network of 24 bits has as many.
 const WIDEST: u32 = 8;
-/// Clients that a file may name: as many as there is room for.
+/// Clients that a file may name; how many of them are in force is for the places to say.
 const MOST: usize = 16_384;
 const HEAD: &str = "# NETWORK UNTIL REASON\n";
 
@@ -52,17 +52,16 @@ pub(crate) fn read(text: &str, jails: &Jails, now: i64) -> Listed {
                 continue;
             }
             let address = Address::of(Some(ip), jails.ipv6_prefix);
-            let latest = known.entry(address.ip()).or_insert((until, why));
-            if latest.0 < until {
-                *latest = (until, why);
+            // Where there is no place for all, those that stand first have one.
+            let place = *known.entry(address.ip()).or_insert(listed.bans.len());
+            let banned = Banned { address, why, dry_run: jails.dry_run, is_listed: true };
+            match listed.bans.get_mut(place) {
+                None => listed.bans.push((banned, until)),
+                Some(latest) if latest.1 < until => *latest = (banned, until),
+                Some(_) => {}
             }
         }
     }
-    let ban = |(ip, (until, why))| {
-        let address = Address::of(ip, jails.ipv6_prefix);
-        (Banned { address, why, dry_run: jails.dry_run, is_listed: true }, until)
-    };
-    listed.bans = known.into_iter().map(ban).collect();
     listed
 }
 

@@ -94,6 +94,12 @@ impl Flood {
         self.longest[1] = self.longest[1].max(bytes);
     }
 
+    /// A line of so many bytes is written, and one behind it that stands for so many breaches found no room.
+    pub(crate) fn written_without(&mut self, bytes: usize, breaches: u64) {
+        self.written(bytes);
+        self.strangers += breaches;
+    }
+
     /// The windows that have ended since, with what was not told of them, as far as there is room; and how many breaches
     /// are told by nothing else, unless there are none. Each is a line that will be [`written`](Flood::written).
     pub(crate) fn ended(&mut self, now: u64) -> (Vec<(Breach, u64, u64)>, u64) {

@@ -62,6 +62,13 @@ impl Signs {
         self.logins.iter().any(|it| it.holds(method, path))
     }
 
+    /// Whether an answer that is well says that somebody has logged in: who looks at the form has not, unless a route says
+    /// that so is logged in.
+    pub(crate) fn may_succeed(&self, method: &str, path: &str) -> bool {
+        let names = |it: &Place| !it.methods.is_empty() && it.holds(method, path);
+        !matches!(method, "GET" | "HEAD" | "OPTIONS") || self.logins.iter().any(names)
+    }
+
     /// The tool that a user agent names, if it names one: as a word or words of its own, with no letter or digit beside
     /// them, however they are written.
     pub(crate) fn tool_of(&self, agent: &[u8]) -> Option<&str> {
@@ -141,5 +148,16 @@ mod tests {
         assert_eq!((own.too_many, own.fails.window), (3, Duration::from_secs(3_600)));
         assert!(own.is_login("POST", "/login") && own.is_login("GET", "/in/a"));
         assert!(own.has_logins() && !own.is_login("GET", "/login"));
+    }
+
+    #[test]
+    fn who_gets_a_form_has_not_logged_in_unless_a_route_names_that_method() {
+        let signs = read("security.login_routes = ['/in/*', 'GET /enter', 'POST /login']");
+        assert!(signs.may_succeed("POST", "/in/a") && signs.may_succeed("PUT", "/in/a"));
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            assert!(!signs.may_succeed(method, "/in/a"), "{method}");
+        }
+        assert!(signs.may_succeed("GET", "/enter") && signs.may_succeed("HEAD", "/enter"));
+        assert!(!signs.may_succeed("OPTIONS", "/enter"));
     }
 }

@@ -5,7 +5,7 @@ use super::threads;
 use crate::clock::{self, Mono};
 use crate::config::Config;
 use crate::event::Event;
-use crate::limits::banned::{self, Taken};
+use crate::limits::banned::{self, Taken, Waiting};
 use crate::limits::exchange;
 use crate::limits::jails::{Banned, Jails};
 use crate::log::Log;
@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+/// How often those are tried again for whom there was no place. Each try is counted that fails.
+const AGAIN: Duration = Duration::from_secs(60);
 /// How often is looked.
 const EACH: Duration = Duration::from_secs(1);
 /// The largest file that is read.
@@ -85,12 +87,15 @@ struct Reader {
     /// That it cannot be read has been told.
     is_away: bool,
     /// Bans whose clients are banned for something else.
-    waiting: Vec<(Banned, i64)>,
+    waiting: Vec<Waiting>,
+    /// Bans for which there was no place, and when they are tried again.
+    unplaced: (Vec<(Banned, i64)>, Mono),
 }
 
 impl Reader {
     fn new(log: Log, jails: Jails, path: PathBuf) -> Reader {
-        Reader { log, jails, path, stamp: None, is_away: false, waiting: Vec::new() }
+        let (waiting, unplaced) = (Vec::new(), (Vec::new(), Mono(0)));
+        Reader { log, jails, path, stamp: None, is_away: false, waiting, unplaced }
     }
 
     /// Looks whether the file has changed, and does what it says.
@@ -118,31 +123,43 @@ impl Reader {
         let listed = exchange::read(text, &self.jails, seconds);
         let limits = self.log.segment().limits();
         let taken = banned::take(&self.jails, &limits, &listed.bans, now.0, wall);
-        let (added, lifted, spared) = (taken.added, taken.lifted, listed.spared);
-        self.count(&taken);
-        if added + lifted > 0 {
-            let file = self.shown();
-            self.log.event(&Event::BansRead { file, added, lifted, spared });
-        }
-        let lines = listed.refused + taken.unplaced;
+        self.count(&taken, listed.spared);
+        let lines = listed.refused + taken.unplaced.len();
         if lines > 0 {
-            let no_place = || "there is no place for another ban".to_owned();
+            let no_place = || {
+                let half = limits.bans().places() / 2;
+                format!("there is no place; a file has {half} at most")
+            };
             let (file, reason) = (self.shown(), listed.why.unwrap_or_else(no_place));
             self.log.event(&Event::BansRefused { file, lines, reason });
         }
         self.waiting = taken.waiting;
+        self.unplaced = (taken.unplaced, now + AGAIN);
     }
 
-    /// Tries those again whose clients were banned for something else.
+    /// Tries those again whose clients were banned for something else, or for whom there was no place.
     fn retry(&mut self, now: Mono, wall: u64) {
+        let log = self.log.clone();
+        let (limits, mut taken) = (log.segment().limits(), Taken::default());
         let waiting = std::mem::take(&mut self.waiting);
-        let mut taken = Taken::default();
-        taken.place(&self.jails, &self.log.segment().limits(), &waiting, now.0, wall);
-        self.count(&taken);
+        taken.retry(&self.jails, &limits, &waiting, now.0, wall);
+        if now >= self.unplaced.1 {
+            let unplaced = std::mem::take(&mut self.unplaced.0);
+            taken.place(&self.jails, &limits, &unplaced, now.0, wall);
+            self.unplaced.1 = now + AGAIN;
+        }
+        self.count(&taken, 0);
         self.waiting = taken.waiting;
+        self.unplaced.0.append(&mut taken.unplaced);
     }
 
-    fn count(&self, taken: &Taken) {
+    /// Counts what was done, and tells of it.
+    fn count(&self, taken: &Taken, spared: usize) {
+        let (added, lifted) = (taken.added, taken.lifted);
+        if added + lifted > 0 {
+            let file = self.shown();
+            self.log.event(&Event::BansRead { file, added, lifted, spared });
+        }
         let added = if self.jails.dry_run { 0 } else { taken.added };
         self.log.slot().add(names::BANS, u64::try_from(added).unwrap_or(0));
     }
@@ -316,6 +333,44 @@ mod tests {
         assert_eq!(rig.look(), ["192.0.2.7 file"], "what an operator lifts stays lifted");
         rig.write("192.0.2.8 2026-11-27T11:00:00Z");
         assert_eq!(rig.look(), ["192.0.2.8 file"], "until the file is another");
+    }
+
+    #[test]
+    fn who_waits_behind_a_ban_that_is_lifted_is_not_banned_and_who_follows_one_is_told() {
+        let mut rig = Rig::new("");
+        let (jails, limits) = (rig.reader.jails.clone(), rig.segment.clone());
+        for client in ["192.0.2.7", "192.0.2.8"] {
+            let lasts = Some(Duration::from_secs(5));
+            banned::add(&jails, &limits.limits(), client, lasts, rig.now().0).unwrap();
+        }
+        rig.write("192.0.2.7 2026-11-27T11:00:00Z x\n192.0.2.8 2026-11-27T11:00:00Z x");
+        assert_eq!(rig.look(), ["192.0.2.7 operator", "192.0.2.8 operator"]);
+        banned::lift(&jails, &limits.limits(), Some("192.0.2.7"), rig.now().0).unwrap();
+        assert_eq!(rig.look(), ["192.0.2.8 operator"]);
+        rig.looks = 5;
+        assert_eq!(rig.look(), ["192.0.2.8 file"]);
+        assert_eq!(rig.lines(), ["Bans of FILE: 1 added, 0 lifted, 0 never banned"]);
+    }
+
+    #[test]
+    fn a_file_has_half_of_the_places_and_what_has_none_follows_when_others_have_ended() {
+        let mut rig = Rig::new("");
+        let half = rig.segment.limits().bans().places() / 2;
+        let until = |it: usize| if it < half { "2026-11-27T10:00:30Z" } else { "1795780000" };
+        let lines = (0..half + 3).map(|it| format!("198.18.0.{it} {}\n", until(it)));
+        rig.write(lines.collect::<String>());
+        assert_eq!(rig.look().len(), half);
+        let told = rig.lines();
+        let wrong = "Bans of FILE: 3 lines are not in force: there is no place; a file has";
+        assert!(told[1].starts_with(wrong), "{told:?}");
+        let (jails, limits) = (&rig.reader.jails, rig.segment.limits());
+        banned::add(jails, &limits, "192.0.2.7", None, rig.now().0).unwrap();
+        rig.looks = 40;
+        assert_eq!(rig.look(), ["192.0.2.7 operator"], "not yet");
+        rig.looks = 61;
+        assert_eq!(rig.look().len(), 4);
+        assert_eq!(rig.lines(), ["Bans of FILE: 3 added, 0 lifted, 0 never banned"]);
+        assert_eq!(rig.segment.limits().bans().unmade(), 0);
     }
 
     #[test]

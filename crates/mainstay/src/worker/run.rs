@@ -247,6 +247,7 @@ async fn leave(shared: &Arc<Shared>, accepting: Vec<tokio::task::JoinHandle<()>>
             .ok();
     }
     shared.layers.limiter.tell_rest(clock::mono());
+    shared.layers.lookout.tell_rest(clock::mono());
     let served = shared.recorder.served();
     let took = Time(clock::mono().since(begun));
     shared.log.event(&Event::Drained { pid, served, took });

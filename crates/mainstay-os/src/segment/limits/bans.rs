@@ -176,6 +176,12 @@ impl Bans<'_> {
         ended
     }
 
+    /// How many bans there is room for.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.details.len()
+    }
+
     /// How many bans were not made because there was no place for them.
     #[must_use]
     pub fn unmade(&self) -> u64 {

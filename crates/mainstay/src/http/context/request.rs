@@ -138,8 +138,9 @@ impl RequestContext {
     }
 
     /// Says that this request is a login of `user` that failed, whatever its answer and its path are: it is told as
-    /// `authn_login_fail` and counted, also by `bans.logins`. An empty name is not told; of what is no user's
-    /// name, none should be given. What is said first stands. Not for logins of the login kit, which tells of them.
+    /// `authn_login_fail` and counted, also by `bans.logins`. An empty name is not told. A name stands in
+    /// the log as it is given, and people type passwords where names belong: give one only if it is some user's.
+    /// What is said first stands. Not for logins of the login kit, which tells of them.
     ///
     /// ```
     /// # use mainstay::RequestContext;

@@ -6,12 +6,14 @@ use super::concurrent::Held;
 use super::refusal::Refusal;
 use super::{Asked, Kept, Limiter, Outcome, Shown};
 use crate::clock;
+use crate::http::body::Answer;
 use crate::http::context::RequestContext;
 use crate::limits::parse::parse_many;
 use crate::limits::plan::{Met, policy};
 use crate::limits::settings::Fields;
 use crate::limits::who::{Address, Who};
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri};
 use mainstay_os::segment::{Hit, Strategy, Verdict};
 use pin_project_lite::pin_project;
@@ -361,6 +363,21 @@ pub(crate) struct Noted {
     pub(crate) held: Vec<Arc<Held>>,
     /// The application's own answer to a refused request.
     pub(crate) body: Option<Bytes>,
+}
+
+impl Noted {
+    /// Puts the application's own answer into one that has a body of its own. HEAD gets the length alone: HTTP/2 would
+    /// send what is there.
+    pub(crate) fn put<B>(&mut self, is_head: bool, response: &mut Response<Answer<B>>) {
+        let Some(bytes) = self.body.take() else { return };
+        *response.body_mut() = match is_head {
+            false => Answer::layer(bytes),
+            true => {
+                response.headers_mut().insert(CONTENT_LENGTH, bytes.len().into());
+                Answer::layer(Bytes::new())
+            }
+        };
+    }
 }
 
 /// What is to be done when there is an answer.

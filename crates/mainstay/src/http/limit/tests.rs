@@ -407,6 +407,27 @@ fn whoever_ends_tells_what_it_left_untold_in_a_window_that_goes_on() {
 }
 
 #[test]
+fn whoever_ends_tells_in_a_sum_what_the_log_has_no_room_for_singly() {
+    let rig = Rig::new(|it| it.default = "1/day".into());
+    rig.statuses("192.0.2.1", "/", 1 + 12);
+    rig.lines();
+    let ring = rig.segment.slot(0).unwrap().ring(1);
+    while ring.push(0, b"") {}
+    let mut buffer = Vec::new();
+    // 160 bytes, with the record's head.
+    for _ in 0..20 {
+        ring.pop(&mut buffer);
+    }
+    rig.limiter.tell_rest(Mono(rig.now));
+    while ring.front(ring.position()).is_some_and(|front| front.kind == 0) {
+        ring.pop(&mut buffer);
+    }
+    let line = ring.pop(&mut buffer).map(|it| String::from_utf8_lossy(&it.bytes[8..]).into_owned());
+    let told = "2 breaches of rate limits were not told: there were too many clients";
+    assert!(line.as_ref().is_some_and(|it| it.contains(told)), "{line:?}");
+}
+
+#[test]
 fn a_flood_of_refusals_with_long_paths_is_counted_to_the_last_and_fills_no_log() {
     for format in [LineFormat::Gunicorn, LineFormat::Ecs] {
         let rig = Rig::new(|it| it.default = "0/minute".into());

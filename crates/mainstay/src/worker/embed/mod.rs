@@ -8,6 +8,7 @@ use super::connections::sweep;
 use super::{Shared, Worker};
 use crate::clock::{self, Mono};
 use crate::config::{Config, Sources};
+use crate::event::Event;
 use crate::health::State;
 use crate::http::Body;
 use crate::http::body::BoxError;
@@ -54,7 +55,7 @@ const LIMITS: usize = 16 << 20;
 /// ```
 ///
 /// What makes a service is not there: workers and their replacement, reload, strict parsing, deadlines of
-/// connections, `/metrics`, alerts, and sending anything anywhere. Lines wait for [`Embedded::take_lines`]. The
+/// connections, `/metrics`, alerts, the file of bans, and sending anything anywhere. Lines wait for [`Embedded::take_lines`]. The
 /// client's address is that in an extension of type `SocketAddr`, where the server has put one; requests without
 /// it are those of one client, as of one UNIX socket, and share one count of each limit.
 /// Records of `tracing` and panics outside of handlers remain the program's own.
@@ -85,9 +86,16 @@ impl Embedded {
         config.sentry.dsn = None;
         // Whoever has the connection knows whether its client takes anything.
         config.http.write_timeout = Duration::from_secs(u32::MAX.into());
+        if config.bans.file.take().is_some() {
+            let without = "bans.file does nothing here: it is read by watch, which a service has";
+            config.warnings.push(without.to_owned());
+        }
         let log = Log::new(segment(&config)?, 0);
         log.slot().hand_out(1, clock::mono().0, 0);
         log.slot().set_pid(std::process::id());
+        for warning in std::mem::take(&mut config.warnings) {
+            log.event(&Event::ConfigWarning { warning });
+        }
         let (name, version) = (name.to_owned(), String::new());
         let parts = Parts { log, config, name, version, generation: 1, pages: &[] };
         // Nobody replaces this worker.

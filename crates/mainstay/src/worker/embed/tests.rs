@@ -57,6 +57,54 @@ fn run<T>(work: impl Future<Output = T>) -> T {
 }
 
 #[test]
+fn who_asks_for_the_head_of_an_own_answer_to_too_many_requests_gets_its_length_alone() {
+    run(async {
+        let limit = crate::limit("1/hour").shared("head-of-own");
+        let limit = limit.on_breach(|_| http::Response::new("too many\n".into()));
+        let router = Router::new().route("/own", get(async || "hello\n").layer(limit));
+        let app = start("", async |_| Ok(router)).await.unwrap();
+        let ask = async |method: &str| {
+            let request = Request::builder().method(method).uri("/own");
+            let answer = app.send(request.body("").unwrap()).await;
+            let length = answer.headers().get("content-length").cloned();
+            (length.map(|it| it.to_str().unwrap().to_owned()), answer.into_body())
+        };
+        ask("GET").await;
+        assert_eq!(ask("GET").await.1, "too many\n");
+        assert_eq!(ask("HEAD").await, (Some("9".to_owned()), Bytes::new()));
+    });
+}
+
+#[test]
+fn what_a_tool_asks_for_while_its_client_is_banned_is_not_counted() {
+    run(async {
+        let stack = Embedded::start("tested", "bans.attack_tools = '2/minute'").await.unwrap();
+        let app = stack.layer(Router::new());
+        let mut statuses = Vec::new();
+        for _ in 0..4 {
+            let request = Request::builder().header("user-agent", "sqlmap/1.7");
+            let mut request = request.body(axum::body::Body::empty()).unwrap();
+            request.extensions_mut().insert(std::net::SocketAddr::from(([192, 0, 2, 7], 5_000)));
+            statuses.push(app.clone().call(request).await.unwrap().status().as_u16());
+        }
+        assert_eq!(statuses, [404, 404, 403, 403]);
+        let tools = crate::metrics::names::ATTACK_TOOLS;
+        assert_eq!(stack.shared.log.slot().counter(tools), 2);
+    });
+}
+
+#[test]
+fn what_of_the_settings_does_nothing_is_told_at_the_start() {
+    run(async {
+        let settings =
+            "bans.file = '/nowhere'\nbans.attack_tools = '1/minute'\nsecurity.attack_tools = []";
+        let lines = tested(settings).await.take_lines();
+        assert!(lines.iter().any(|it| it.contains("bans.file does nothing here")), "{lines:?}");
+        assert!(lines.iter().any(|it| it.contains("bans.attack_tools does nothing")), "{lines:?}");
+    });
+}
+
+#[test]
 fn a_request_has_an_id_a_line_and_its_answer() {
     run(async {
         let app = tested("").await;

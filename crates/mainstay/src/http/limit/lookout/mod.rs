@@ -23,10 +23,24 @@ const NAME: usize = 128;
 /// Of whom no name is known.
 const NOBODY: &str = "-";
 
-/// What is told of, as it stands where others have the number of a limit.
+/// What is told of, as it stands where others have the number of a limit. From [`WELL`] on it is good.
 const LOGINS: usize = 0;
 const TOOLS: usize = 1;
-const EVENTS: [&str; 2] = ["authn_login_fail", "malicious_attack_tool"];
+const TOO_MANY: usize = 2;
+const WELL: usize = 3;
+const AFTER_ALL: usize = 4;
+const EVENTS: [&str; 5] = [
+    "authn_login_fail",
+    "malicious_attack_tool",
+    "authn_login_fail_max",
+    "authn_login_success",
+    "authn_login_successafterfail",
+];
+/// Bytes a minute that all workers together tell of what is bad, and of what is good: a tenth of what is told of
+/// limits. A flood of the one leaves room for the other, as for who has guessed right in the end.
+const MOST: [usize; 2] = [60_000, 40_000];
+/// However many workers there are, each of them tells a few lines.
+const LEAST: [usize; 2] = [3_000, 2_000];
 
 /// Who looks at answers.
 pub(crate) struct Lookout {
@@ -35,7 +49,7 @@ pub(crate) struct Lookout {
     ipv6_prefix: u32,
     warden: Arc<Warden>,
     log: Log,
-    flood: Mutex<Flood>,
+    floods: [Mutex<Flood>; 2],
 }
 
 impl fmt::Debug for Lookout {
@@ -53,7 +67,6 @@ struct Seen<'a> {
 }
 
 impl Lookout {
-    /// All of `workers` together tell of a tenth of what is told of limits.
     pub(crate) fn new(
         signs: Signs,
         ipv6_prefix: u32,
@@ -61,8 +74,7 @@ impl Lookout {
         log: Log,
         workers: usize,
     ) -> Arc<Lookout> {
-        let flood = Mutex::new(Flood::new(100_000 / workers.max(1)));
-        Arc::new(Lookout { signs, ipv6_prefix, warden, log, flood })
+        Arc::new(Lookout { signs, ipv6_prefix, warden, log, floods: floods(workers) })
     }
 
     /// Looks at an answer.
@@ -70,23 +82,25 @@ impl Lookout {
     pub(crate) fn see<B>(&self, response: &Response<B>, ticket: &mut Ticket) {
         let status = response.status();
         if status.is_client_error() || self.signs.has_logins() || ticket.says_of_login() {
-            let is_ours = response.extensions().get::<Reason>().is_some();
-            self.look(status, is_ours, ticket);
+            self.look(status, response.extensions().get().copied(), ticket);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn look(&self, status: StatusCode, is_ours: bool, ticket: &mut Ticket) {
+    fn look(&self, status: StatusCode, reason: Option<Reason>, ticket: &mut Ticket) {
         let now = ticket.parts().0.recorder().coarse();
         let Some(context) = ticket.parts().1.clone() else { return };
+        // Who is banned has been told of, and is answered so whatever he asks for.
+        let is_banned = reason.is_some_and(|Reason(reason)| reason == "banned");
         if status.is_client_error()
+            && !is_banned
             && let Some(tool) = self.signs.tool_of(&ticket.agent())
         {
             self.tool(&self.seen(&context, now), tool);
         }
         // What mainstay itself refuses is no answer to a login.
-        let is_login = !is_ours && self.signs.is_login(&context.method, &context.path);
+        let is_login = reason.is_none() && self.signs.is_login(&context.method, &context.path);
         self.login(&context, status, is_login, now);
     }
 
@@ -116,7 +130,8 @@ impl Lookout {
             StatusCode::FORBIDDEN => Some("answered with 403"),
             _ => None,
         };
-        let went_well = status.is_success() || status.is_redirection();
+        let went_well = (status.is_success() || status.is_redirection())
+            && self.signs.may_succeed(&context.method, &context.path);
         match (context.login.get(), failed) {
             // It has told, and counted.
             (Some(LoginSaid::Kit), _) => {}
@@ -143,7 +158,7 @@ impl Lookout {
             if self.count(key, seen.now) == self.signs.too_many {
                 let limit = i64::try_from(self.signs.too_many).unwrap_or(i64::MAX);
                 let event = Event::LoginFailMax { user: user.to_owned(), limit, whose };
-                tell::write_about(&self.log, Some(seen.context), &event, about);
+                self.tell(seen, TOO_MANY, &event, about);
             }
         }
         self.warden.note(Why::Logins, seen.context.client, Some(seen.context), seen.now);
@@ -163,13 +178,13 @@ impl Lookout {
                 retries = retries.max(i64::try_from(fails).unwrap_or(i64::MAX));
             }
         }
-        let event = match retries {
-            0 if is_certain => Event::LoginSuccess { user: user.to_owned() },
-            0 => return,
-            retries => Event::LoginSuccessAfterFail { user: user.to_owned(), retries },
+        let (kind, event) = match (retries, user.to_owned()) {
+            (0, user) if is_certain => (WELL, Event::LoginSuccess { user }),
+            (0, _) => return,
+            (retries, user) => (AFTER_ALL, Event::LoginSuccessAfterFail { user, retries }),
         };
         let about = About { category: "authentication", outcome: "success", user, rule: "" };
-        tell::write_about(&self.log, Some(seen.context), &event, about);
+        self.tell(seen, kind, &event, about);
     }
 
     /// What failures are counted on: the client's count, and the account's if it is known.
@@ -193,35 +208,49 @@ impl Lookout {
     fn tell(&self, seen: &Seen<'_>, kind: usize, event: &Event, about: About<'_>) {
         let window = u64::try_from(self.signs.fails.window.as_nanos()).unwrap_or(u64::MAX);
         let breach = Breach { limit: kind, key: seen.client.as_str().into() };
-        let told = self.flood().breach(&breach, seen.now.0, window);
-        let untold = match told {
+        let told = self.flood(kind).breach(&breach, seen.now.0, window);
+        let (count, untold) = match told {
             Tell::Nothing => {
                 self.log.slot().add(names::event_cell(event), 1);
                 return;
             }
-            Tell::One => 0,
-            Tell::Many { untold, .. } => untold,
+            Tell::One => (1, 0),
+            Tell::Many { count, untold } => (count, untold),
         };
-        let mut bytes = tell::write_about(&self.log, Some(seen.context), event, about);
-        if let Tell::Many { count, untold } = told {
-            let (event, client) = (EVENTS[kind], seen.client.clone());
-            let sum = Event::SecurityUntold { event, client, count, untold };
-            let more = tell::write_about(&self.log, Some(seen.context), &sum, about);
-            bytes = bytes.zip(more).map(|(one, more)| one + more);
+        let write = |event| tell::write_about(&self.log, Some(seen.context), event, about);
+        // What the ring had no room for is in the next sum.
+        let Some(one) = write(event) else { return self.flood(kind).lost(1 + untold) };
+        if untold == 0 {
+            return self.flood(kind).written(one);
         }
-        match bytes {
-            // What the ring had no room for is in the next sum.
-            None => self.flood().lost(1 + untold),
-            Some(bytes) => self.flood().written(bytes),
+        let (event, client) = (EVENTS[kind], seen.client.clone());
+        match write(&Event::SecurityUntold { event, client, count, untold }) {
+            None => self.flood(kind).written_without(one, untold),
+            Some(more) => self.flood(kind).written(one + more),
         }
     }
 
     /// Tells what was left untold in windows that have ended.
     pub(crate) fn tell_ended(&self, now: Mono) {
-        let (ended, strangers) = self.flood().ended(now.0);
+        for kind in [LOGINS, WELL] {
+            let ended = self.flood(kind).ended(now.0);
+            self.tell_sums(kind, ended);
+        }
+    }
+
+    /// Tells what was left untold in any window, when this process ends.
+    pub(crate) fn tell_rest(&self, now: Mono) {
+        // The second time it is what the ring had no room for, in one short line.
+        for kind in [LOGINS, WELL, LOGINS, WELL] {
+            let rest = self.flood(kind).rest(now.0);
+            self.tell_sums(kind, rest);
+        }
+    }
+
+    fn tell_sums(&self, kind: usize, (ended, strangers): (Vec<(Breach, u64, u64)>, u64)) {
         let write = |event: &Event, count: u64| match self.log.event_measured(event, None) {
-            None => self.flood().lost(count),
-            Some(bytes) => self.flood().written(bytes),
+            None => self.flood(kind).lost(count),
+            Some(bytes) => self.flood(kind).written(bytes),
         };
         for (Breach { limit: kind, key }, count, untold) in ended {
             let (event, client) = (EVENTS.get(kind).copied().unwrap_or_default(), key.into());
@@ -232,9 +261,14 @@ impl Lookout {
         }
     }
 
-    fn flood(&self) -> MutexGuard<'_, Flood> {
-        self.flood.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Of what is as bad, or as good.
+    fn flood(&self, kind: usize) -> MutexGuard<'_, Flood> {
+        self.floods[usize::from(kind >= WELL)].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn floods(workers: usize) -> [Mutex<Flood>; 2] {
+    [0, 1].map(|of| Mutex::new(Flood::new((MOST[of] / workers.max(1)).max(LEAST[of]))))
 }
 
 fn cut(user: &str) -> &str {

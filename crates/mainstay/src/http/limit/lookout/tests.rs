@@ -40,9 +40,13 @@ impl Rig {
 
     /// An answer to a login, of which the application may say something.
     fn login(&self, client: &str, status: u16, said: Option<LoginSaid>) {
+        self.login_by("POST", client, status, said);
+    }
+
+    fn login_by(&self, method: &str, client: &str, status: u16, said: Option<LoginSaid>) {
         let context = Context::begin(|it| {
             it.client = client.parse().ok();
-            it.method.push_str("POST");
+            it.method.push_str(method);
             it.path.push_str("/login");
         });
         if let Some(said) = said {
@@ -63,12 +67,25 @@ impl Rig {
         let slot = self.segment.slot(0).unwrap();
         let (mut buffer, mut lines) = (Vec::new(), Vec::new());
         while let Some(record) = slot.ring(1).pop(&mut buffer) {
+            if record.bytes.is_empty() {
+                continue;
+            }
             let line = String::from_utf8(record.bytes[8..].to_vec()).unwrap();
             let message = line.match_indices("] ").nth(2).expect("three brackets").0 + 2;
             let message = line[message..].trim_end();
             lines.push(message.split(" [client=").next().unwrap_or_default().to_owned());
         }
         lines
+    }
+
+    /// Fills the log until it has room for so many words.
+    fn leave_room(&self, words: usize) {
+        let ring = self.segment.slot(0).unwrap().ring(1);
+        while ring.push(0, b"") {}
+        let mut buffer = Vec::new();
+        for _ in 0..words {
+            ring.pop(&mut buffer);
+        }
     }
 
     fn total(&self, name: &str) -> u64 {
@@ -118,6 +135,21 @@ fn a_login_that_succeeds_after_failures_is_told_once_with_how_many_there_were() 
 }
 
 #[test]
+fn who_looks_at_the_form_between_failures_has_not_logged_in() {
+    let rig = Rig::new("security.login_routes = ['/login']");
+    for _ in 0..5 {
+        rig.login("192.0.2.7", 401, None);
+        rig.login_by("GET", "192.0.2.7", 200, None);
+        rig.login_by("OPTIONS", "192.0.2.7", 204, None);
+    }
+    let lines = rig.lines();
+    assert_eq!(lines.last().unwrap(), "authn_login_fail_max:-,5 (of the client)");
+    assert_eq!(rig.total("authn_login_successafterfail"), 0);
+    rig.login("192.0.2.7", 303, None);
+    assert_eq!(rig.lines(), ["authn_login_successafterfail:-,5"]);
+}
+
+#[test]
 fn what_the_application_says_of_a_login_counts_and_not_its_answer() {
     let rig = Rig::new("");
     let failed = || Some(LoginSaid::Failed("alice".into()));
@@ -160,6 +192,76 @@ fn of_many_failures_few_are_told_and_all_are_counted() {
     );
     assert_eq!(rig.total("authn_login_fail"), 100);
     assert_eq!(rig.total("authn_login_fail_max"), 1);
+}
+
+/// How many failed logins these lines tell of.
+fn told(lines: &[String]) -> u64 {
+    let number = |line: &str| line.split(' ').next().unwrap().parse::<u64>().unwrap();
+    let of = |line: &String| match line.split_once(" times, ") {
+        Some((_, untold)) => number(untold),
+        None if line.ends_with("there were too many clients") => number(line),
+        None => u64::from(line.starts_with("authn_login_fail:")),
+    };
+    lines.iter().map(of).sum()
+}
+
+#[test]
+fn each_failed_login_is_told_once_however_much_room_the_log_has() {
+    let mut partly = 0;
+    for room in 0..80 {
+        let rig = Rig::new("security.login_routes = ['POST /login']");
+        (0..9).for_each(|_| rig.login("192.0.2.7", 401, None));
+        let mut lines = rig.lines();
+        rig.leave_room(room);
+        rig.login("192.0.2.7", 401, None);
+        let last = rig.lines();
+        partly += usize::from(last.len() == 1);
+        lines.extend(last);
+        rig.lookout.tell_rest(rig.now);
+        lines.extend(rig.lines());
+        assert_eq!(told(&lines), 10, "{room}: {lines:?}");
+    }
+    assert!(partly > 0, "there was room for the one and not for the sum");
+}
+
+#[test]
+fn a_process_that_ends_tells_what_it_left_untold() {
+    let rig = Rig::new("security.login_routes = ['POST /login']");
+    (0..12).for_each(|_| rig.login("192.0.2.7", 401, None));
+    rig.lines();
+    rig.lookout.tell_ended(rig.now);
+    assert_eq!(rig.lines(), [""; 0], "others may follow");
+    rig.lookout.tell_rest(rig.now);
+    let rest = "authn_login_fail of 192.0.2.7: 12 times, 2 of them were not told";
+    assert_eq!(rig.lines(), [rest]);
+}
+
+#[test]
+fn names_that_clients_choose_do_not_fill_the_log_and_who_is_right_in_the_end_is_told() {
+    let rig = Rig::new("");
+    let mut lines = Vec::new();
+    for turn in 0..3_000 {
+        let user = format!("user-{}-{}", turn / 5, "x".repeat(100));
+        let client = format!("198.18.{}.{}", turn % 1_000 / 250, turn % 250);
+        rig.login(&client, 200, Some(LoginSaid::Failed(user.into())));
+        lines.extend(rig.lines());
+    }
+    let bytes = lines.iter().map(String::len).sum::<usize>();
+    assert!(bytes < MOST[0], "{bytes} bytes in a minute");
+    assert_eq!(rig.total("authn_login_fail_max"), 600, "counted to the last");
+    rig.login("198.18.0.1", 200, Some(LoginSaid::Succeeded("alice".into())));
+    assert_eq!(rig.lines(), ["authn_login_successafterfail:alice,3"]);
+}
+
+#[test]
+fn however_many_workers_there_are_each_tells_of_the_first_failed_logins() {
+    let mut rig = Rig::new("security.login_routes = ['POST /login']");
+    let Some(lookout) = Arc::get_mut(&mut rig.lookout) else { panic!("nobody else has it") };
+    lookout.floods = floods(1_000);
+    (0..5).for_each(|_| rig.login("192.0.2.7", 401, None));
+    rig.login("192.0.2.7", 303, None);
+    let lines = rig.lines();
+    assert_eq!(lines.len(), 7, "{lines:?}");
 }
 
 #[test]
