@@ -236,6 +236,91 @@ fn limits_of_the_applications_code_count_over_all_workers() {
     service.wait_log(&["ratelimit 3 per 1 hour (one) exceeded"], START);
 }
 
+/// How often each of so many clients of one /48 is admitted that ask all at once, each from two addresses of its /64.
+fn admitted_of_network(service: &Service, clients: usize, asks: usize) -> Vec<usize> {
+    let ask = |client: usize| {
+        let one = |at: usize| {
+            let who = format!("2001:db8:7:{client:x}::{}", at % 2 + 1);
+            get_for(service, &who, "/", "").status
+        };
+        let statuses: Vec<u16> = (0..asks).map(one).collect();
+        assert!(statuses.iter().all(|it| matches!(it, 200 | 429)), "{statuses:?}");
+        statuses.iter().filter(|it| **it == 200).count()
+    };
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..clients).map(|it| scope.spawn(move || ask(it))).collect();
+        all.into_iter().map(|it| it.join().expect("it does not panic")).collect()
+    })
+}
+
+#[test]
+fn a_network_of_ipv6_is_admitted_so_many_times_what_a_client_is_and_no_neighbour_more_than_his_own()
+{
+    let _together = together();
+    for strategy in ["fixed-window", "moving-window", "sliding-window-counter", "gcra"] {
+        let service = service(&format!(
+            "workers.count = 4\nlimits.strategy = '{strategy}'\nlimits.default = '5/day'\n\
+             limits.ipv6_network = 8"
+        ));
+        let each = admitted_of_network(&service, 16, 8);
+        assert!(each.iter().all(|it| *it <= 5), "{strategy}: {each:?}");
+        let at_once: usize = each.iter().sum();
+        // Who was refused by the one limit has held a place of the other for a moment, and whoever came just then was
+        // refused: no place may be lost by that.
+        let late = statuses(&service, "2001:db8:7:ff00::1", "/", 6);
+        let late = late.iter().filter(|it| **it == 200).count();
+        say(format_args!("{strategy}: {at_once} of 40 admitted at once, {late} behind them"));
+        assert_eq!(at_once + late, 40, "{strategy}: {each:?}\n{}", service.log());
+        service.wait_log(&["ratelimit 40 per 1 day (2001:db8:7::/48) exceeded"], START);
+        // What another network and addresses of IPv4 have is their own.
+        let own = [200, 200, 200, 200, 200, 429, 429];
+        for client in ["2001:db8:8::1", "192.0.2.7", "::ffff:192.0.2.8"] {
+            assert_eq!(statuses(&service, client, "/", 7), own, "{strategy}: {client}");
+        }
+        let line = |policy| {
+            format!("mainstay_limit_decisions_total{{policy=\"{policy}\",outcome=\"allowed\"}}")
+        };
+        let allowed = ["default", "default-ipv6-48"].map(|it| metric(&service, &line(it)));
+        assert_eq!(allowed, [Some(40 + 3 * 5), Some(40 + 5)], "{strategy}");
+    }
+}
+
+#[test]
+fn a_cookie_is_a_client_wherever_it_comes_from_and_who_comes_near_to_a_limit_is_counted() {
+    let _together = together();
+    let service = service(
+        "workers.count = 4\nlimits.key = 'cookie:sid'\nlimits.default = '10/day'\nlimits.ipv6_network = 2",
+    );
+    let near = || {
+        let line = |policy| format!("mainstay_limit_near_total{{policy=\"{policy}\"}}");
+        ["default", "default-ipv6-48"].map(|it| metric(&service, &line(it)))
+    };
+    assert_eq!(near(), [Some(0), Some(0)]);
+    let ask = |client: &str, cookie: &str, count: usize| {
+        let more = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
+        let asks = (0..count).map(|_| get_for(&service, client, "/", &more).status);
+        asks.filter(|it| *it == 200).count()
+    };
+    // Each admission that leaves fewer than a fifth of ten is near to it, and no refusal is.
+    assert_eq!(ask("192.0.2.7", "sid=hunter2-one", 8), 8);
+    assert_eq!(near(), [Some(0), Some(0)]);
+    assert_eq!(ask("2001:db8:7::1", "other=1; sid=\"hunter2-one\"", 5), 2);
+    assert_eq!(near(), [Some(2), Some(0)]);
+    assert_eq!(ask("192.0.2.7", "sid=hunter2-two", 9), 9);
+    assert_eq!(near(), [Some(3), Some(0)]);
+    // Without the cookie it is the address, and its network; who has the cookie is of none.
+    assert_eq!(ask("192.0.2.7", "", 3), 3);
+    assert_eq!(ask("2001:db8:7:1::1", "sid=", 12), 10);
+    assert_eq!(near(), [Some(5), Some(0)]);
+    assert_eq!(ask("2001:db8:7:2::1", "other=hunter2-one", 12), 10);
+    assert_eq!(near(), [Some(7), Some(4)]);
+    assert_eq!(ask("2001:db8:7:3::1", "", 2), 0);
+    assert_eq!(ask("2001:db8:7:3::1", "sid=hunter2-three", 1), 1);
+    assert_eq!(near(), [Some(7), Some(4)]);
+    service.wait_log(&["ratelimit 10 per 1 day (key#"], START);
+    assert!(!service.log().contains("hunter2"), "{}", service.log());
+}
+
 #[test]
 fn commands_show_test_and_clear_what_a_client_has_used() {
     let _together = together();

@@ -89,6 +89,48 @@ fn two_services_on_one_redis_admit_as_many_together_as_the_limit_says() {
     }
 }
 
+#[test]
+fn a_network_of_ipv6_has_its_amount_of_two_services_together() {
+    let _together = together();
+    let Some(redis) = Redis::start() else { return };
+    for strategy in STRATEGIES {
+        let config = format!(
+            "limits.strategy = '{strategy}'\nlimits.default = '10/day'\nlimits.ipv6_network = 3"
+        );
+        let services = [counted_by(&redis.url(), &config), counted_by(&redis.unix_url(), &config)];
+        // What its own limit refuses a client uses up nothing of its network.
+        let first = services.each_ref().map(|it| admitted(it, "2001:db8:7::1", 8));
+        assert_eq!(first, [8, 2], "{strategy}: {}", told(&services, &redis));
+        let neighbours = 1..=6;
+        let each: Vec<usize> = std::thread::scope(|scope| {
+            let ask = |client: usize, service: usize| {
+                let (service, client) = (&services[service], format!("2001:db8:7:{client:x}::1"));
+                scope.spawn(move || admitted(service, &client, 8))
+            };
+            let all: Vec<_> = neighbours.map(|it| [ask(it, 0), ask(it, 1)]).collect();
+            let of = |both: [std::thread::ScopedJoinHandle<'_, usize>; 2]| {
+                both.into_iter().map(|it| it.join().expect("it does not panic")).sum()
+            };
+            all.into_iter().map(of).collect()
+        });
+        assert!(each.iter().all(|it| *it <= 10), "{strategy}: {each:?}");
+        let all = each.iter().sum::<usize>();
+        assert_eq!(all, 20, "{strategy}: {each:?}\n{}", told(&services, &redis));
+        for service in &services {
+            assert_eq!(admitted(service, "2001:db8:7:ff::1", 2), 0, "{strategy}: a new neighbour");
+        }
+        for client in ["2001:db8:8::1", "192.0.2.1"] {
+            let both = services.each_ref().map(|it| admitted(it, client, 7));
+            assert_eq!(both, [7, 3], "{strategy}: {client}");
+        }
+        for counter in ["timeouts_total", "errors_total", "away_decisions_total", "away"] {
+            let sum = services.iter().map(|it| metric(it, counter)).sum::<u64>();
+            assert_eq!(sum, 0, "{strategy}: {counter}\n{}", services[0].log());
+        }
+        redis.ask(&["FLUSHALL"]);
+    }
+}
+
 /// How many hits of a limit of 10 an hour Python's `limits` admits a client of the whole application, and what is
 /// left then.
 pub(crate) fn hit(

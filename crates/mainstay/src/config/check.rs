@@ -97,7 +97,8 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
         && let Err((key, reason)) = Plan::of(&settings)
         && good(&[key])
     {
-        let hint = "use amounts up to 4194303 and windows up to 3 years";
+        let hint =
+            "use amounts up to 4194303, windows up to 3 years, and at most 16 limits for a request";
         found.push(about(config, key, format!("cannot be counted: {reason}"), hint));
     }
     found.extend(of_storage(config, &good));

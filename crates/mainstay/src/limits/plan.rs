@@ -49,21 +49,24 @@ impl Plan {
         // The names of keys stand where the problem is told.
         let within = |key: &'static str| move |error: String| (key, error);
         let application = made.group("application", "global", &settings.application, false, None);
-        let application = application.and_then(|it| made.with_networks(it));
+        let application = application.and_then(|it| with_room(made.with_networks(it)?, 0));
         let application = application.map_err(within("limits.application"))?;
+        // Those of the application and of the path are decided on together; all others one by one.
+        let before = application.len();
         let meta = made.group("meta", "meta", &settings.meta, false, None);
-        let meta = meta.map_err(within("limits.meta"))?;
+        let meta = meta.and_then(|it| with_room(it, 0)).map_err(within("limits.meta"))?;
         let default = made.group("default", "default", &settings.default, false, None);
-        let default = default.and_then(|it| made.with_networks(it));
+        let default = default.and_then(|it| with_room(made.with_networks(it)?, before));
         let default = default.map_err(within("limits.default"))?;
         let mut rules = Vec::new();
         for rule in &settings.rules {
             let place = rule.place();
             let group = made.group(&place, &place, &rule.rates, rule.dry_run, rule.away);
-            let group = group.and_then(|it| made.with_networks(it));
+            let group = group.and_then(|it| with_room(made.with_networks(it)?, before));
             rules.push((rule.clone(), group.map_err(within("limits.routes"))?));
         }
         let excess_404 = made.group("excess-404", "excess-404", &settings.excess_404, true, None);
+        let excess_404 = excess_404.and_then(|it| with_room(it, 0));
         let excess_404 = excess_404.map_err(within("limits.excess_404"))?;
         Ok(Plan { application, meta, default, rules, excess_404 })
     }
@@ -141,11 +144,6 @@ impl Made<'_> {
             group.push(Met { policy, rate, name, scope, is_wide: false, dry_run, away, index });
             self.count += 1;
         }
-        let tiers = if self.settings.ipv6_network > 0 { 2 } else { 1 };
-        let application = self.settings.application.len().min(MOST);
-        if (group.len() + application) * tiers > MOST {
-            return Err(format!("a request would meet more than {MOST} limits"));
-        }
         Ok(group)
     }
 
@@ -168,6 +166,14 @@ impl Made<'_> {
     }
 }
 
+/// These limits, unless a request that has met `before` others would meet too many with them.
+fn with_room(group: Vec<Met>, before: usize) -> Result<Vec<Met>, String> {
+    match before + group.len() {
+        ..=MOST => Ok(group),
+        many => Err(format!("a request would meet {many} limits, and {MOST} at most are counted")),
+    }
+}
+
 /// What the table counts for a rate.
 ///
 /// # Errors
@@ -175,4 +181,81 @@ impl Made<'_> {
 pub(crate) fn policy(strategy: Strategy, rate: &Rate) -> Result<Policy, String> {
     let window = Duration::from_secs(rate.window());
     Policy::new(strategy, rate.amount, window).map_err(|error| format!("\"{rate}\": {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn plan(change: impl FnOnce(&mut config::Limits)) -> Result<Plan, (&'static str, String)> {
+        let mut limits = config::Limits::for_tests();
+        change(&mut limits);
+        Plan::of(&Settings::of(&limits).unwrap())
+    }
+
+    /// So many limits that are unlike each other, whose windows begin with this one.
+    fn rates(count: usize, first: usize) -> String {
+        let rates = (0..count).map(|at| format!("100/{} minute", first + at));
+        rates.collect::<Vec<_>>().join("; ")
+    }
+
+    /// How many limits a request meets.
+    fn met(plan: &Plan, path: &str) -> usize {
+        plan.met("GET", path).count()
+    }
+
+    #[test]
+    fn a_request_meets_up_to_sixteen_limits_however_they_are_divided() {
+        for application in 0..=MOST {
+            let with = |more: usize| {
+                plan(|it| {
+                    it.application = rates(application, 1);
+                    it.default = rates(MOST - application + more, 100);
+                })
+            };
+            let plan = with(0).expect("as many as may be");
+            assert_eq!(met(&plan, "/"), MOST, "{application}");
+            let (key, reason) = with(1).expect_err("one more");
+            assert_eq!(
+                (key, &*reason),
+                ("limits.default", "a request would meet 17 limits, and 16 at most are counted")
+            );
+        }
+        let (key, _) = plan(|it| it.application = rates(MOST + 1, 1)).expect_err("one more");
+        assert_eq!(key, "limits.application");
+    }
+
+    #[test]
+    fn networks_of_ipv6_double_what_a_request_meets_and_no_more() {
+        let with = |application, of_rule| {
+            plan(|it| {
+                it.ipv6_network = 8;
+                it.application = rates(application, 1);
+                it.routes = format!("/a: {}", rates(of_rule, 100)).into();
+            })
+        };
+        assert_eq!(met(&with(5, 3).expect("as many as may be"), "/a"), MOST);
+        assert_eq!(met(&with(7, 1).expect("as many as may be"), "/a"), MOST);
+        let (key, reason) = with(5, 4).expect_err("one more");
+        assert_eq!(
+            (key, &*reason),
+            ("limits.routes", "a request would meet 18 limits, and 16 at most are counted")
+        );
+        let (key, _) = with(9, 1).expect_err("more than there is room for");
+        assert_eq!(key, "limits.application");
+    }
+
+    #[test]
+    fn what_is_said_twice_and_what_no_request_is_decided_by_takes_no_room() {
+        let plan = plan(|it| {
+            it.ipv6_network = 8;
+            it.application = format!("{0}; {0}", rates(8, 1));
+            it.meta = rates(MOST, 1);
+            it.excess_404 = rates(MOST, 1);
+        });
+        assert_eq!(met(&plan.expect("as many as may be"), "/"), MOST);
+        let (key, _) = self::plan(|it| it.meta = rates(MOST + 1, 1)).expect_err("one more");
+        assert_eq!(key, "limits.meta");
+    }
 }
