@@ -61,6 +61,14 @@ pub(super) const PROBE: &[Key] = &[
         ..ROW
     },
     Key {
+        path: "probes.family",
+        kind: Kind::OneOf(&["any", "both", "4", "6"]),
+        default: "any",
+        doc: "Over which addresses: the first that answers, over IPv4 and IPv6 each as far as the name has both and \
+              this host a way out for both, or one of the two alone. Of dns://, which records there have to be.",
+        ..ROW
+    },
+    Key {
         path: "probes.interval",
         kind: NOT_TOO_OFTEN,
         default: "30s",
@@ -95,6 +103,12 @@ pub(super) const PROBE: &[Key] = &[
     Key {
         path: "probes.contains",
         doc: "What the first MiB of the body has to contain. Empty: anything will do.",
+        ..ROW
+    },
+    Key {
+        path: "probes.matches",
+        doc: "A regular expression that the first MiB of the body has to match somewhere, such as `'v\\d+'`; `(?i)` \
+              at its beginning: in any case. Empty: anything will do.",
         ..ROW
     },
     Key {
