@@ -60,8 +60,7 @@ pub(crate) struct Probe {
 pub(crate) struct Expect {
     /// Ranges of statuses, both ends included.
     pub(crate) status: Vec<(u16, u16)>,
-    pub(crate) contains: Option<String>,
-    pub(crate) matches: Option<Expression>,
+    pub(crate) contains: Option<Contained>,
     pub(crate) json: Option<Condition>,
     /// A header's name, and what it contains.
     pub(crate) header: Option<(String, String)>,
@@ -105,6 +104,13 @@ impl fmt::Display for Ip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "IPv{}", self.as_str())
     }
+}
+
+/// What a body contains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Contained {
+    Text(String),
+    Match(Expression),
 }
 
 /// So many of the last so many.
@@ -350,6 +356,16 @@ fn family(word: &str, target: &Target) -> Result<Family, &'static str> {
     }
 }
 
+/// Reads a text, or an expression behind `=~`.
+fn contained(text: &str) -> Result<Option<Contained>, String> {
+    match text.strip_prefix("=~").map(str::trim) {
+        None if text.is_empty() => Ok(None),
+        None => Ok(Some(Contained::Text(text.to_owned()))),
+        Some("") => Err("is no expression: nothing stands behind =~".to_owned()),
+        Some(expression) => Expression::parse(expression).map(Contained::Match).map(Some),
+    }
+}
+
 /// Reads `200-299, 401`.
 fn statuses(text: &str) -> Result<Vec<(u16, u16)>, &'static str> {
     let number = |text: &str| {
@@ -447,6 +463,7 @@ fn one(row: &Filled) -> Result<Probe, Mistake> {
         return Err(("probes.url", why.into()));
     }
     let some = |text: String| Some(text).filter(|it| !it.is_empty());
+    let contains = contained(&values.text("probes.contains")).map_err(at("probes.contains"))?;
     let max_time = Some(values.duration("probes.max_time")).filter(|it| !it.is_zero());
     Ok(Probe {
         name: name(&values.text("probes.name")).map_err(at("probes.name"))?,
@@ -459,11 +476,7 @@ fn one(row: &Filled) -> Result<Probe, Mistake> {
         headers: sent(&values.text("probes.headers")).map_err(at("probes.headers"))?,
         expect: Expect {
             status: statuses(&values.text("probes.status")).map_err(at("probes.status"))?,
-            contains: some(values.text("probes.contains")),
-            matches: some(values.text("probes.matches"))
-                .map(|it| Expression::parse(&it))
-                .transpose()
-                .map_err(at("probes.matches"))?,
+            contains,
             json: some(values.text("probes.json"))
                 .map(|it| Condition::parse(&it))
                 .transpose()
@@ -521,14 +534,15 @@ mod tests {
     #[test]
     fn a_table_is_a_probe_with_the_defaults_of_what_it_does_not_say() {
         let text = "[[probes]]\nname = \"site\"\nurl = \"http://example.org/a?key=hunter2\"\n\
-                    confirm = \"2 of 4\"\njson = \"status == ok\"\nmatches = 'v\\d'\nfamily = \"6\"\n\
+                    confirm = \"2 of 4\"\njson = \"status == ok\"\ncontains = '=~ v\\d'\nfamily = \"6\"\n\
                     headers = \"Authorization=Bearer%20hunter2,Host=shop.example\"\nheader = \"Server: nginx\"\nstatus = \"200, 300-399\"\n\
                     [[probes]]\nname = \"db\"\nurl = \"tcp://[::1]:5432\"\ninterval = \"1m\"\n";
         let found = config(text).unwrap();
         let [site, db] = &found.probes[..] else { panic!("{:?}", found.probes) };
         assert_eq!(site.confirm, Votes { wanted: 2, of: 4 });
         assert_eq!((site.family, db.family), (Family::Only(Ip::V6), Family::Any));
-        assert_eq!(site.expect.matches, Expression::parse(r"v\d").ok());
+        let expression = Expression::parse(r"v\d").unwrap();
+        assert_eq!(site.expect.contains, Some(Contained::Match(expression)));
         assert_eq!(site.recover, Votes { wanted: 2, of: 2 });
         assert_eq!(site.expect.header, Some(("server".to_owned(), "nginx".to_owned())));
         assert_eq!(site.expect.status, [(200, 200), (300, 399)]);
@@ -559,8 +573,12 @@ mod tests {
             ("name = \"a\"\nurl = \"http://a/\"\nstatus = \"2xx\"", "4: probes.status"),
             ("name = \"a\"\nurl = \"http://a/\"\njson = \"a..b\"", "4: probes.json"),
             ("name = \"a\"\nurl = \"http://a/\"\nheaders = \"hunter2\"", "4: probes.headers"),
-            ("name = \"a\"\nurl = \"http://a/\"\nmatches = \"(a\"", "4: probes.matches = \"(a\""),
-            ("name = \"a\"\nurl = \"http://a/\"\nmatches = \"a{9999}\"", "size limit"),
+            (
+                "name = \"a\"\nurl = \"http://a/\"\ncontains = \"=~(a\"",
+                "4: probes.contains = \"=~(a\"",
+            ),
+            ("name = \"a\"\nurl = \"http://a/\"\ncontains = \"=~ a{999}\"", "size limit"),
+            ("name = \"a\"\nurl = \"http://a/\"\ncontains = \"=~\"", "nothing stands behind"),
             ("name = \"a\"\nurl = \"http://a/\"\nfamily = \"v6\"", "4: probes.family"),
             ("name = \"a\"\nurl = \"tcp://[::1]:1\"\nfamily = \"4\"", "4: probes.family"),
             ("name = \"a\"\nurl = \"http://a/\"\nheaders = \"Connection=x\"", "by itself"),

@@ -102,13 +102,8 @@ pub(super) const PROBE: &[Key] = &[
     },
     Key {
         path: "probes.contains",
-        doc: "What the first MiB of the body has to contain. Empty: anything will do.",
-        ..ROW
-    },
-    Key {
-        path: "probes.matches",
-        doc: "A regular expression that the first MiB of the body has to match somewhere, such as `'v\\d+'`; `(?i)` \
-              at its beginning: in any case. Empty: anything will do.",
+        doc: "What the first MiB of the body has to contain; behind `=~` stands a regular expression, such as \
+              `=~ v[0-9]+`. Empty: anything will do.",
         ..ROW
     },
     Key {

@@ -10,7 +10,8 @@ use super::stream::{Socket, Timed};
 use super::tls;
 use crate::clock::{self, Mono};
 use crate::config::Secret;
-use crate::config::probes::{Expect, Family, Ip, Probe, Target, Url};
+use crate::config::probes::{Contained, Expect, Family, Ip, Probe, Target, Url};
+use memchr::memmem;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use std::io::{self, Read, Write};
@@ -85,7 +86,7 @@ pub(crate) fn attempt(probe: &Probe) -> Attempt {
 }
 
 /// The same where names are looked up like this.
-pub(super) fn attempt_by(probe: &Probe, lookup: &Lookup) -> Attempt {
+pub(super) fn attempt_by(probe: &Probe, lookup: &Lookup<'_>) -> Attempt {
     let usual = Way { lookup, only: None, may_stray: false };
     match (probe.family, &probe.target) {
         (Family::Both, Target::Http(_) | Target::Tcp { .. }) => {
@@ -101,8 +102,10 @@ fn attempt_over(probe: &Probe, way: Way<'_>) -> Attempt {
     let deadline = begun + probe.timeout;
     let mut found = Attempt::default();
     let outcome = match &probe.target {
-        Target::Http(url) => follow(url, probe, (way, deadline), &mut found),
-        Target::Tcp { host, port } => connect(host, *port, (way, deadline), &mut found).map(drop),
+        Target::Http(url) => follow(url, probe, (way, deadline), &mut found).map(Some),
+        Target::Tcp { host, port } => {
+            connect(host, *port, (way, deadline), &mut found).map(|_| None)
+        }
         Target::Dns { name, server } => {
             let asked = clock::mono();
             let outcome = match server {
@@ -113,16 +116,17 @@ fn attempt_over(probe: &Probe, way: Way<'_>) -> Attempt {
             // A resolver of this host that cannot answer may have no way to the world.
             found.is_near = outcome.is_ok() && server.is_some_and(|it| it.is_loopback());
             add(&mut found.phases.dns, asked);
-            outcome
+            outcome.map(|()| None)
         }
         Target::Unix { socket, path } => {
             found.is_near = true;
-            through_unix(socket, (path, &probe.headers), deadline, &mut found)
-                .and_then(|it| judge(&it, &probe.expect))
+            through_unix(socket, (path, &probe.headers), deadline, &mut found).map(Some)
         }
     };
+    // What judging takes is ours.
     found.total = clock::mono().since(begun);
-    found.failure = outcome.err();
+    let judged = outcome.and_then(|it| it.map_or(Ok(()), |it| judge(&it, &probe.expect)));
+    found.failure = judged.err();
     let is_slow = probe.expect.max_time.is_some_and(|most| found.total > most);
     if found.failure.is_none() && is_slow {
         found.failure = Some(Failure::Slow);
@@ -184,7 +188,7 @@ fn follow(
     probe: &Probe,
     (mut way, deadline): Course<'_>,
     found: &mut Attempt,
-) -> Result<(), Failure> {
+) -> Result<Answer, Failure> {
     let (mut url, expect) = (first.clone(), &probe.expect);
     let is_theirs = |url: &Url| (url.is_tls, url.authority()) == (first.is_tls, first.authority());
     for left in (0..=expect.redirects).rev() {
@@ -195,7 +199,7 @@ fn follow(
         way.may_stray = probe.family == Family::Both;
         let is_redirect = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
         if !is_redirect || expect.redirects == 0 {
-            return judge(&answer, expect);
+            return Ok(answer);
         }
         let next = answer.header("location").and_then(|location| url.join(location));
         let next = next.filter(|next| left > 0 && (cfg!(feature = "tls") || !next.is_tls));
@@ -306,14 +310,12 @@ fn judge(answer: &Answer, expect: &Expect) -> Result<(), Failure> {
             return Err(Failure::Header);
         }
     }
-    if let Some(text) = &expect.contains
-        && memchr::memmem::find(&answer.body, text.as_bytes()).is_none()
-    {
-        return Err(if answer.is_cut { Failure::TooLong } else { Failure::Body });
-    }
-    if let Some(expression) = &expect.matches
-        && !expression.is_in(&answer.body, answer.is_cut)
-    {
+    let is_in = match &expect.contains {
+        None => true,
+        Some(Contained::Text(text)) => memmem::find(&answer.body, text.as_bytes()).is_some(),
+        Some(Contained::Match(expression)) => expression.is_in(&answer.body, answer.is_cut),
+    };
+    if !is_in {
         return Err(if answer.is_cut { Failure::TooLong } else { Failure::Body });
     }
     if let Some(condition) = &expect.json {

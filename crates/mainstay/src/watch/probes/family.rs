@@ -11,12 +11,13 @@ use std::panic;
 use std::thread;
 
 /// Finds the addresses of a host.
-pub(super) type Lookup = dyn Fn(&str, u16, Mono) -> Result<Vec<SocketAddr>, Failure> + Sync;
+pub(super) type Lookup<'a> =
+    dyn Fn(&str, u16, Mono) -> Result<Vec<SocketAddr>, Failure> + Sync + 'a;
 
 /// The way that an attempt takes.
 #[derive(Clone, Copy)]
 pub(super) struct Way<'a> {
-    pub(super) lookup: &'a Lookup,
+    pub(super) lookup: &'a Lookup<'a>,
     /// Over this family.
     pub(super) only: Option<Ip>,
     /// Where a host has no address of it, over the other.

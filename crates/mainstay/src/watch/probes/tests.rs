@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::condition::Condition;
 use crate::config::expression::Expression;
-use crate::config::probes::{Expect, Ip, Target, Votes};
+use crate::config::probes::{Contained, Expect, Ip, Target, Votes};
 use crate::config::{Secret, Sources};
 use crate::metrics::names;
 
@@ -72,8 +72,11 @@ fn usual() -> Expect {
 #[test]
 fn every_way_to_be_broken_has_its_word_and_none_takes_longer_than_it_may() {
     use Manner::{Drips, Floods, Says, Stops};
-    let body = |text: &str| Expect { contains: Some(text.to_owned()), ..usual() };
-    let matches = |text: &str| Expect { matches: Expression::parse(text).ok(), ..usual() };
+    let body = |text: &str| Expect { contains: Some(Contained::Text(text.to_owned())), ..usual() };
+    let matches = |text: &str| Expect {
+        contains: Expression::parse(text).map(Contained::Match).ok(),
+        ..usual()
+    };
     let header = |name: &str, text: &str| Expect {
         header: Some((name.to_owned(), text.to_owned())),
         ..usual()
