@@ -9,6 +9,7 @@ use crate::limits::lint::{self, Around};
 use crate::limits::plan::Plan;
 use crate::limits::settings::Settings;
 use crate::limits::signs::Signs;
+use crate::limits::who::NETWORK;
 use crate::log::Look;
 
 use crate::metrics::{families, names};
@@ -79,6 +80,17 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
     {
         let message = format!("counts X-Forwarded headers, and proxy.header is {}", proxy.header);
         found.push(about(config, "proxy.fix", message, "take away one of the two"));
+    }
+    let limits = &config.limits;
+    if good(&["limits.ipv6_network", "limits.ipv6_prefix"])
+        && limits.ipv6_network > 0
+        && limits.ipv6_prefix <= NETWORK
+    {
+        let message = format!(
+            "is for networks of {NETWORK} bits, and limits.ipv6_prefix = {} counts none that is smaller",
+            limits.ipv6_prefix
+        );
+        found.push(about(config, "limits.ipv6_network", message, "use 0, or a longer prefix"));
     }
     // What cannot be read has been told of already.
     if let Ok(settings) = Settings::of(&config.limits)

@@ -34,6 +34,7 @@ use crate::metrics::{Counter, families};
 use ban::Warden;
 use bytes::Bytes;
 use concurrent::{AtOnce, Held};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use mainstay_os::segment::{Hit, Policy, Scope, Verdict};
 use refusal::Refusal;
@@ -276,7 +277,7 @@ impl Limiter {
                 Ok(admitted)
             }
             Err(refusal) => {
-                if has_meta {
+                if has_meta && refusal.is_the_clients() {
                     self.meta(asked, who, false);
                 }
                 Err(self.refuse(asked, &refusal))
@@ -446,6 +447,10 @@ impl Limiter {
         }
         let noted = response.extensions_mut().remove::<Noted>();
         let is_own = noted.as_ref().is_some_and(|it| it.body.is_some());
+        if is_own {
+            // A router has counted the body that stood in its place.
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
         if (admitted.count > 0 || noted.is_some()) && !is_own && self.settings.fields != Fields::Off
         {
             self.add_fields(admitted, noted.as_ref(), response.headers_mut());

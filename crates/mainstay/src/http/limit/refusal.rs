@@ -32,6 +32,12 @@ impl Refusal {
         self.met.is_empty()
     }
 
+    /// Whether a limit of the client's own is among those that refused, and not its whole network's alone: for that a
+    /// neighbour is not to blame who merely came again.
+    pub(super) fn is_the_clients(&self) -> bool {
+        self.denied().any(|(kept, _)| !kept.is_wide)
+    }
+
     fn denied(&self) -> impl Iterator<Item = &(Kept, Verdict)> {
         self.met.iter().filter(|(_, verdict)| !verdict.admitted)
     }
@@ -45,7 +51,9 @@ impl Limiter {
         asked: &Asked<'_>,
         refusal: &Refusal,
     ) -> Box<Response<B>> {
-        self.warden.note(Why::Limits, asked.client, asked.context, asked.now);
+        if refusal.is_the_clients() {
+            self.warden.note(Why::Limits, asked.client, asked.context, asked.now);
+        }
         let mut response = Response::new(B::default());
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         // The one that lasts longest says when it is worth another try.

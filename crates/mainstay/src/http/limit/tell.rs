@@ -34,6 +34,8 @@ impl Limiter {
     ) {
         let is_wide = self.kept.get(limit).is_some_and(|kept| kept.is_wide);
         let who = who.of_limit(is_wide).unwrap_or(*who);
+        // Of a whole network's limit no client is told, or whoever bans by the log would ban a neighbour.
+        let context = context.filter(|_| !is_wide);
         self.tell_key(context, limit, who.shown(&self.log.segment().limits()), outcome, now);
     }
 

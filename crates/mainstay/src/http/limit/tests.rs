@@ -323,6 +323,23 @@ fn a_network_of_ipv6_has_so_many_times_the_amount_and_what_either_refuses_uses_u
 }
 
 #[test]
+fn a_refusal_by_a_networks_limit_alone_is_nobodys_own() {
+    let rig = Rig::new(|it| {
+        it.default = "2/day".into();
+        it.ipv6_network = 1;
+        it.meta = "1/day".into();
+    });
+    assert_eq!(rig.statuses("2001:db8:0:1::1", "/", 2), [200; 2]);
+    rig.lines();
+    assert_eq!(rig.statuses("2001:db8:0:2::1", "/", 4), [429; 4]);
+    assert_eq!(rig.total("meta", Outcome::Denied), 0, "nothing counts for it");
+    assert_eq!(rig.total("default-ipv6-48", Outcome::Denied), 4);
+    // His own limit counts.
+    assert_eq!(rig.statuses("2001:db8:0:1::1", "/", 2), [429; 2]);
+    assert_eq!(rig.total("meta", Outcome::Denied), 1);
+}
+
+#[test]
 fn who_has_used_more_than_four_fifths_of_a_limit_is_counted_as_near_to_it() {
     let rig = Rig::new(|it| {
         it.default = "10/minute".into();
