@@ -11,6 +11,7 @@ pub(crate) mod condition;
 mod document;
 pub(crate) mod env;
 mod error;
+pub(crate) mod expression;
 pub(crate) mod file;
 mod history;
 pub(crate) mod keys;

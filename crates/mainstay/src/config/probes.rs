@@ -2,10 +2,12 @@
 
 use super::condition::Condition;
 use super::error::{Problem, Wrong};
+use super::expression::Expression;
 use super::layers::Filled;
 use super::otel::headers as listed;
 use super::sections::Values;
 use super::value::{Secret, digits};
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -43,6 +45,7 @@ pub struct Heartbeat {
 pub(crate) struct Probe {
     pub(crate) name: String,
     pub(crate) target: Target,
+    pub(crate) family: Family,
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
     pub(crate) confirm: Votes,
@@ -57,13 +60,57 @@ pub(crate) struct Probe {
 pub(crate) struct Expect {
     /// Ranges of statuses, both ends included.
     pub(crate) status: Vec<(u16, u16)>,
-    pub(crate) contains: Option<String>,
+    pub(crate) contains: Option<Contained>,
     pub(crate) json: Option<Condition>,
     /// A header's name, and what it contains.
     pub(crate) header: Option<(String, String)>,
     pub(crate) max_time: Option<Duration>,
     pub(crate) redirects: u32,
     pub(crate) ca: Option<PathBuf>,
+}
+
+/// Over which addresses something is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// The first that answers, as clients have it that try one after the other.
+    Any,
+    /// Each of the two by itself.
+    Both,
+    Only(Ip),
+}
+
+/// A version of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ip {
+    V4,
+    V6,
+}
+
+impl Ip {
+    pub(crate) fn of(address: IpAddr) -> Ip {
+        if address.is_ipv4() { Ip::V4 } else { Ip::V6 }
+    }
+
+    /// Stable, for programs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Ip::V4 => "4",
+            Ip::V6 => "6",
+        }
+    }
+}
+
+impl fmt::Display for Ip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IPv{}", self.as_str())
+    }
+}
+
+/// What a body contains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Contained {
+    Text(String),
+    Match(Expression),
 }
 
 /// So many of the last so many.
@@ -288,6 +335,37 @@ impl Votes {
     }
 }
 
+/// Reads a word, which is one of those that there are. An address is of one family only.
+fn family(word: &str, target: &Target) -> Result<Family, &'static str> {
+    let family = match word {
+        "both" => Family::Both,
+        "4" => Family::Only(Ip::V4),
+        "6" => Family::Only(Ip::V6),
+        _ => Family::Any,
+    };
+    let host = match target {
+        Target::Http(url) => &url.host,
+        Target::Tcp { host, .. } => host,
+        _ => return Ok(family),
+    };
+    match (family, host.parse().map(Ip::of)) {
+        (Family::Only(wanted), Ok(is)) if wanted != is => {
+            Err("is not what the address in probes.url is of")
+        }
+        _ => Ok(family),
+    }
+}
+
+/// Reads a text, or an expression behind `=~`.
+fn contained(text: &str) -> Result<Option<Contained>, String> {
+    match text.strip_prefix("=~").map(str::trim) {
+        None if text.is_empty() => Ok(None),
+        None => Ok(Some(Contained::Text(text.to_owned()))),
+        Some("") => Err("is no expression: nothing stands behind =~".to_owned()),
+        Some(expression) => Expression::parse(expression).map(Contained::Match).map(Some),
+    }
+}
+
 /// Reads `200-299, 401`.
 fn statuses(text: &str) -> Result<Vec<(u16, u16)>, &'static str> {
     let number = |text: &str| {
@@ -344,9 +422,9 @@ pub(super) fn read(rows: &[Filled], problems: &mut Vec<Problem>) -> Vec<Probe> {
     for row in rows.iter().filter(|row| row.table == "probes") {
         let wrong = match one(row) {
             Ok(probe) if found.iter().any(|it| it.name == probe.name) => {
-                ("probes.name", "stands there twice")
+                ("probes.name", "stands there twice".into())
             }
-            Ok(_) if found.len() == MOST => ("probes.name", "is one more than 32"),
+            Ok(_) if found.len() == MOST => ("probes.name", "is one more than 32".into()),
             Ok(probe) => {
                 found.push(probe);
                 continue;
@@ -358,7 +436,7 @@ pub(super) fn read(rows: &[Filled], problems: &mut Vec<Problem>) -> Vec<Probe> {
     found
 }
 
-fn problem(row: &Filled, (path, message): (&str, &str)) -> Problem {
+fn problem(row: &Filled, (path, message): Mistake) -> Problem {
     let entry = row.values.iter().find(|it| it.key.path == path);
     let entry = entry.expect("a key of the table");
     let is_said = entry.origin.is_operators() || entry.origin.line() > 0;
@@ -366,22 +444,30 @@ fn problem(row: &Filled, (path, message): (&str, &str)) -> Problem {
     // An address with a user in it is refused for the password that stands there.
     let hides = path == "probes.url" || entry.key.secret;
     let shown = if hides { "(hidden)".to_owned() } else { entry.shown() };
-    Problem::value(origin, path, shown, Wrong { message: message.to_owned(), hint: None })
+    Problem::value(origin, path, shown, Wrong { message: message.into_owned(), hint: None })
 }
 
-fn one(row: &Filled) -> Result<Probe, (&'static str, &'static str)> {
+/// A key, and the predicate of a sentence.
+type Mistake = (&'static str, Cow<'static, str>);
+
+fn at<T: Into<Cow<'static, str>>>(path: &'static str) -> impl FnOnce(T) -> Mistake {
+    move |why| (path, why.into())
+}
+
+fn one(row: &Filled) -> Result<Probe, Mistake> {
     let values = Values(&row.values);
-    let at = |path: &'static str| move |why: &'static str| (path, why);
     let target = Target::parse(&values.text("probes.url")).map_err(at("probes.url"))?;
     let is_tls = matches!(&target, Target::Http(url) if url.is_tls);
     if is_tls && !cfg!(feature = "tls") {
         let why = "needs the feature tls, which this program was built without";
-        return Err(("probes.url", why));
+        return Err(("probes.url", why.into()));
     }
     let some = |text: String| Some(text).filter(|it| !it.is_empty());
+    let contains = contained(&values.text("probes.contains")).map_err(at("probes.contains"))?;
     let max_time = Some(values.duration("probes.max_time")).filter(|it| !it.is_zero());
     Ok(Probe {
         name: name(&values.text("probes.name")).map_err(at("probes.name"))?,
+        family: family(&values.text("probes.family"), &target).map_err(at("probes.family"))?,
         target,
         interval: values.duration("probes.interval"),
         timeout: values.duration("probes.timeout"),
@@ -390,7 +476,7 @@ fn one(row: &Filled) -> Result<Probe, (&'static str, &'static str)> {
         headers: sent(&values.text("probes.headers")).map_err(at("probes.headers"))?,
         expect: Expect {
             status: statuses(&values.text("probes.status")).map_err(at("probes.status"))?,
-            contains: some(values.text("probes.contains")),
+            contains,
             json: some(values.text("probes.json"))
                 .map(|it| Condition::parse(&it))
                 .transpose()
@@ -410,6 +496,7 @@ impl Probe {
         Probe {
             name,
             target,
+            family: Family::Any,
             interval,
             timeout: Duration::from_secs(10),
             confirm: Votes { wanted: 3, of: 3 },
@@ -447,12 +534,15 @@ mod tests {
     #[test]
     fn a_table_is_a_probe_with_the_defaults_of_what_it_does_not_say() {
         let text = "[[probes]]\nname = \"site\"\nurl = \"http://example.org/a?key=hunter2\"\n\
-                    confirm = \"2 of 4\"\njson = \"status == ok\"\n\
+                    confirm = \"2 of 4\"\njson = \"status == ok\"\ncontains = '=~ v\\d'\nfamily = \"6\"\n\
                     headers = \"Authorization=Bearer%20hunter2,Host=shop.example\"\nheader = \"Server: nginx\"\nstatus = \"200, 300-399\"\n\
                     [[probes]]\nname = \"db\"\nurl = \"tcp://[::1]:5432\"\ninterval = \"1m\"\n";
         let found = config(text).unwrap();
         let [site, db] = &found.probes[..] else { panic!("{:?}", found.probes) };
         assert_eq!(site.confirm, Votes { wanted: 2, of: 4 });
+        assert_eq!((site.family, db.family), (Family::Only(Ip::V6), Family::Any));
+        let expression = Expression::parse(r"v\d").unwrap();
+        assert_eq!(site.expect.contains, Some(Contained::Match(expression)));
         assert_eq!(site.recover, Votes { wanted: 2, of: 2 });
         assert_eq!(site.expect.header, Some(("server".to_owned(), "nginx".to_owned())));
         assert_eq!(site.expect.status, [(200, 200), (300, 399)]);
@@ -483,6 +573,14 @@ mod tests {
             ("name = \"a\"\nurl = \"http://a/\"\nstatus = \"2xx\"", "4: probes.status"),
             ("name = \"a\"\nurl = \"http://a/\"\njson = \"a..b\"", "4: probes.json"),
             ("name = \"a\"\nurl = \"http://a/\"\nheaders = \"hunter2\"", "4: probes.headers"),
+            (
+                "name = \"a\"\nurl = \"http://a/\"\ncontains = \"=~(a\"",
+                "4: probes.contains = \"=~(a\"",
+            ),
+            ("name = \"a\"\nurl = \"http://a/\"\ncontains = \"=~ a{999}\"", "size limit"),
+            ("name = \"a\"\nurl = \"http://a/\"\ncontains = \"=~\"", "nothing stands behind"),
+            ("name = \"a\"\nurl = \"http://a/\"\nfamily = \"v6\"", "4: probes.family"),
+            ("name = \"a\"\nurl = \"tcp://[::1]:1\"\nfamily = \"4\"", "4: probes.family"),
             ("name = \"a\"\nurl = \"http://a/\"\nheaders = \"Connection=x\"", "by itself"),
             ("name = \"a\"\nurl = \"http://a/\"\nevery = \"1s\"", "unknown key"),
             ("name = \"a\"\nurl = \"http://a/\"\ninterval = \"1ms\"", "4: probes.interval"),

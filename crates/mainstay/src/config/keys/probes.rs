@@ -61,6 +61,14 @@ pub(super) const PROBE: &[Key] = &[
         ..ROW
     },
     Key {
+        path: "probes.family",
+        kind: Kind::OneOf(&["any", "both", "4", "6"]),
+        default: "any",
+        doc: "Over which addresses: the first that answers, over IPv4 and IPv6 each as far as the name has both and \
+              this host a way out for both, or one of the two alone. Of dns://, which records there have to be.",
+        ..ROW
+    },
+    Key {
         path: "probes.interval",
         kind: NOT_TOO_OFTEN,
         default: "30s",
@@ -94,7 +102,8 @@ pub(super) const PROBE: &[Key] = &[
     },
     Key {
         path: "probes.contains",
-        doc: "What the first MiB of the body has to contain. Empty: anything will do.",
+        doc: "What the first MiB of the body has to contain; behind `=~` stands a regular expression, such as \
+              `=~ v[0-9]+`. Empty: anything will do.",
         ..ROW
     },
     Key {

@@ -2,6 +2,7 @@
 
 use super::super::ask::{Asked, ask};
 use super::attempt::{Attempt, attempt};
+use super::failure::Failure;
 use super::show::render;
 use crate::config::Config;
 use crate::config::probes::{Expect, Probe, Target};
@@ -108,6 +109,10 @@ fn words(probe: &Probe, found: &Attempt) -> String {
         if let Some(took) = took {
             writeln!(text, "  {phase:<10}  {:>8.1} ms", took.as_secs_f64() * 1e3).ok();
         }
+    }
+    for (ip, failure) in &found.families {
+        let how = failure.map_or("is as it should be", Failure::about);
+        writeln!(text, "  {ip}         {how}").ok();
     }
     if let Some(days) = render(found)["certificate_days_left"].as_f64() {
         writeln!(text, "  certificate  ends in {days:.1} days").ok();

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use crate::clock::{self, Mono};
+use crate::config::probes::{Family, Ip};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -53,28 +54,54 @@ pub(super) fn resolve(host: &str, port: u16, deadline: Mono) -> Result<Vec<Socke
     }
 }
 
+/// Whether there are addresses of the families that there have to be.
+///
+/// # Errors
+/// There are not.
+pub(super) fn has_wanted(found: &[SocketAddr], family: Family) -> Result<(), Failure> {
+    let has = |ip| found.iter().any(|it| Ip::of(it.ip()) == ip);
+    let is_good = match family {
+        Family::Any => true,
+        Family::Both => has(Ip::V4) && has(Ip::V6),
+        Family::Only(ip) => has(ip),
+    };
+    if is_good { Ok(()) } else { Err(Failure::NoAddress) }
+}
+
 /// Asks one server for the addresses of a name.
 ///
 /// # Errors
 /// Why there are none.
-pub(super) fn ask(name: &str, server: IpAddr, deadline: Mono) -> Result<(), Failure> {
-    ask_at(name, SocketAddr::new(server, PORT), deadline)
+pub(super) fn ask(
+    name: &str,
+    server: IpAddr,
+    family: Family,
+    deadline: Mono,
+) -> Result<(), Failure> {
+    ask_at(name, SocketAddr::new(server, PORT), family, deadline)
 }
 
-fn ask_at(name: &str, server: SocketAddr, deadline: Mono) -> Result<(), Failure> {
+fn ask_at(name: &str, server: SocketAddr, family: Family, deadline: Mono) -> Result<(), Failure> {
+    let kinds: &[u16] = match family {
+        Family::Any | Family::Both => &[A, AAAA],
+        Family::Only(Ip::V4) => &[A],
+        Family::Only(Ip::V6) => &[AAAA],
+    };
     let any: IpAddr =
         if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).map_err(|_| Failure::NoWay)?;
     socket.connect(server).map_err(|error| Failure::of_connect(&error))?;
-    for kind in [A, AAAA] {
+    for &kind in kinds {
         // Guessing it is no use to anybody: nothing is done with the answer.
         let id = (clock::mono().0 >> 10) as u16;
         socket.send(&question(name, kind, id)).map_err(|error| Failure::of_connect(&error))?;
-        if answer(&socket, id, deadline)? {
-            return Ok(());
+        match (answer(&socket, id, deadline)?, family) {
+            (true, Family::Both) | (false, Family::Any) => {}
+            (true, _) => return Ok(()),
+            (false, _) => return Err(Failure::NoAddress),
         }
     }
-    Err(Failure::UnknownName)
+    if family == Family::Both { Ok(()) } else { Err(Failure::UnknownName) }
 }
 
 fn question(name: &str, kind: u16, id: u16) -> Vec<u8> {
@@ -150,14 +177,25 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let server = socket.local_addr().unwrap();
         thread::spawn(move || serve(&socket));
-        let ask = |name| ask_at(name, server, clock::mono() + Duration::from_secs(20));
+        let late = || clock::mono() + Duration::from_secs(20);
+        let ask = |name| ask_at(name, server, Family::Any, late());
         assert_eq!(ask("known.example"), Ok(()));
         assert_eq!(ask("modern.example"), Ok(()));
         assert_eq!(ask("empty.example"), Err(Failure::UnknownName));
         assert_eq!(ask("other.example"), Err(Failure::UnknownName));
         assert_eq!(ask("refused.example"), Err(Failure::DnsRefused));
+        let (both, four, six) = (Family::Both, Family::Only(Ip::V4), Family::Only(Ip::V6));
+        for (name, family, outcome) in [
+            ("known.example", both, Ok(())),
+            ("modern.example", both, Err(Failure::NoAddress)),
+            ("modern.example", four, Err(Failure::NoAddress)),
+            ("modern.example", six, Ok(())),
+            ("other.example", both, Err(Failure::UnknownName)),
+        ] {
+            assert_eq!(ask_at(name, server, family, late()), outcome, "{name} {family:?}");
+        }
         let soon = clock::mono() + Duration::from_millis(30);
-        assert_eq!(ask_at("silent.example", server, soon), Err(Failure::DnsTimeout));
+        assert_eq!(ask_at("silent.example", server, Family::Any, soon), Err(Failure::DnsTimeout));
     }
 
     #[test]
@@ -165,6 +203,14 @@ mod tests {
         let deadline = clock::mono() + Duration::from_secs(20);
         let found = resolve("127.0.0.1", 80, deadline).unwrap();
         assert_eq!(found, ["127.0.0.1:80".parse().unwrap()]);
+        for (family, is_good) in [
+            (Family::Any, true),
+            (Family::Only(Ip::V4), true),
+            (Family::Only(Ip::V6), false),
+            (Family::Both, false),
+        ] {
+            assert_eq!(has_wanted(&found, family).is_ok(), is_good, "{family:?}");
+        }
         assert!(resolve("localhost", 80, deadline).unwrap().iter().all(|it| it.ip().is_loopback()));
         assert_eq!(resolve("late.invalid", 80, Mono(1)), Err(Failure::DnsTimeout));
     }

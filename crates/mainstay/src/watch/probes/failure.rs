@@ -1,5 +1,6 @@
 //! Why an attempt failed: words for people and for programs.
 
+use rustix::io::Errno;
 use std::io;
 
 /// A row for each.
@@ -75,6 +76,8 @@ failures! {
     Slow "slow";
     /// the certificates to be trusted cannot be read
     Authorities "ca";
+    /// its name has no address of a family that it should have
+    NoAddress "no_address";
 }
 
 impl Failure {
@@ -91,6 +94,7 @@ impl Failure {
                 | Failure::TlsTimeout
                 | Failure::FirstByteTimeout
                 | Failure::TransferTimeout
+                | Failure::NoAddress
         )
     }
 
@@ -99,6 +103,9 @@ impl Failure {
         match error.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Failure::Refused,
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Failure::ConnectTimeout,
+            // Whoever has not this family at all has no address to come from, or no such sockets.
+            io::ErrorKind::AddrNotAvailable => Failure::NoWay,
+            _ if error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error()) => Failure::NoWay,
             // A route that leads nowhere is EINVAL for a blackhole, and EACCES for a prohibition.
             io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::NetworkDown
@@ -127,6 +134,8 @@ mod tests {
         for (raw, word) in [
             (rustix::io::Errno::CONNREFUSED, "refused"),
             (rustix::io::Errno::NETUNREACH, "no_route"),
+            (rustix::io::Errno::ADDRNOTAVAIL, "no_route"),
+            (rustix::io::Errno::AFNOSUPPORT, "no_route"),
             (rustix::io::Errno::HOSTUNREACH, "unreachable"),
             (rustix::io::Errno::TIMEDOUT, "timeout_connect"),
         ] {

@@ -1,8 +1,8 @@
 //! Probes: what an outside monitor would ask, asked from here. Each has a thread, so that one that waits stops
 //! no other; what they found is shown to the alert rules, on the admin listener and in the metrics.
 //!
-//! `attempt` asks once (`stream`, `http`, `tls`, `certificate`, `dns` are what it asks with, `failure` says what
-//! went wrong), `verdict` decides what attempts mean, `vantage` whether anything can be reached from here, `own`
+//! `attempt` asks once (`stream`, `http`, `tls`, `certificate`, `dns` are what it asks with, `family` over which
+//! addresses, `failure` says what went wrong), `verdict` decides what attempts mean, `vantage` whether anything can be reached from here, `own`
 //! which probes the service has by itself, `show` publishes, `command` is for people.
 
 mod attempt;
@@ -11,6 +11,7 @@ mod certificate;
 mod command;
 mod dns;
 mod failure;
+mod family;
 mod http;
 mod own;
 #[cfg(feature = "tls")]
@@ -30,12 +31,13 @@ use super::rules::facts;
 use super::threads;
 use crate::clock::{self, Mono};
 use crate::config::Config;
-use crate::config::probes::Probe;
+use crate::config::probes::{Family, Probe};
 use crate::event::{Event, Time};
 use crate::health::State as Health;
 use crate::log::Log;
 use attempt::{Attempt, attempt};
 pub(crate) use command::{list, once};
+use failure::Failure;
 use mainstay_os::segment::Segment;
 use show::Gauges;
 use std::io;
@@ -197,17 +199,11 @@ impl Prober {
             let was_paused = is_own && !is_judged(self.log.segment(), now);
             let found = attempt(&probe);
             let is_paused = was_paused || is_own && !is_judged(self.log.segment(), clock::mono());
-            if found.failure.is_none() && !found.is_near {
+            if found.has_reached() {
                 self.vantage.reached();
             }
-            let outcome = match found.failure {
-                _ if is_paused => Outcome::Paused,
-                None => Outcome::Good,
-                Some(failure) if !found.is_near && failure.may_be_ours() => {
-                    if self.vantage.can_reach(failure) { Outcome::Bad } else { Outcome::Unknown }
-                }
-                Some(_) => Outcome::Bad,
-            };
+            let outcome =
+                if is_paused { Outcome::Paused } else { judge(&probe, &found, &self.vantage) };
             next = self.note(&probe, outcome, found, now);
         }
     }
@@ -254,6 +250,19 @@ impl Prober {
         }
         begun + pause
     }
+}
+
+/// What an attempt says of its target.
+fn judge(probe: &Probe, found: &Attempt, vantage: &Vantage) -> Outcome {
+    let Some(failure) = found.failure else { return Outcome::Good };
+    // A host without IPv6 learns nothing about it, and has not lost anything.
+    if failure == Failure::NoWay && matches!(probe.family, Family::Only(_)) {
+        return Outcome::Unknown;
+    }
+    if found.is_near || found.has_reached() || !failure.may_be_ours() {
+        return Outcome::Bad;
+    }
+    if vantage.can_reach(failure) { Outcome::Bad } else { Outcome::Unknown }
 }
 
 /// Whether the service is to be there: one that starts or stops is not.

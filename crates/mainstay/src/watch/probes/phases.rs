@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::config::probes::{Expect, Target};
-use failure::Failure;
+
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

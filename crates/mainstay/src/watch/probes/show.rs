@@ -130,6 +130,11 @@ pub(super) fn render(attempt: &Attempt) -> Value {
     for (phase, took) in attempt.phases.each() {
         phases.insert(phase.to_owned(), seconds(took).into());
     }
+    let families = attempt.families.iter().map(|(ip, failure)| {
+        let reason = failure.map(super::failure::Failure::as_str);
+        (ip.as_str().to_owned(), Value::from(reason))
+    });
+    let families: serde_json::Map<_, _> = families.collect();
     json!({
         "good": attempt.failure.is_none(),
         "reason": attempt.failure.map(super::failure::Failure::as_str),
@@ -137,6 +142,7 @@ pub(super) fn render(attempt: &Attempt) -> Value {
         "status": attempt.status,
         "total_seconds": attempt.total.as_secs_f64(),
         "phases": phases,
+        "families": families,
         "certificate_days_left": days_left(attempt),
     })
 }

@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::config::condition::Condition;
-use crate::config::probes::{Expect, Target, Votes};
+use crate::config::expression::Expression;
+use crate::config::probes::{Contained, Expect, Ip, Target, Votes};
 use crate::config::{Secret, Sources};
 use crate::metrics::names;
-use failure::Failure;
+
 use mainstay_os::segment::Layout;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -71,7 +72,11 @@ fn usual() -> Expect {
 #[test]
 fn every_way_to_be_broken_has_its_word_and_none_takes_longer_than_it_may() {
     use Manner::{Drips, Floods, Says, Stops};
-    let body = |text: &str| Expect { contains: Some(text.to_owned()), ..usual() };
+    let body = |text: &str| Expect { contains: Some(Contained::Text(text.to_owned())), ..usual() };
+    let matches = |text: &str| Expect {
+        contains: Expression::parse(text).map(Contained::Match).ok(),
+        ..usual()
+    };
     let header = |name: &str, text: &str| Expect {
         header: Some((name.to_owned(), text.to_owned())),
         ..usual()
@@ -83,6 +88,8 @@ fn every_way_to_be_broken_has_its_word_and_none_takes_longer_than_it_may() {
         (Says(OK), usual(), None),
         (Says(OK), body("hell"), None),
         (Says(OK), body("heaven"), Some("body")),
+        (Says(OK), matches("(?i)^H.l+o$"), None),
+        (Says(OK), matches("hel$"), Some("body")),
         (Says(OK), header("server", "nginx"), None),
         (Says(OK), header("server", "apache"), Some("header")),
         (Says(OK), header("via", ""), Some("header")),
@@ -99,6 +106,8 @@ fn every_way_to_be_broken_has_its_word_and_none_takes_longer_than_it_may() {
         (Drips("HTTP/1.1 200 OK\r\nx-y: z"), usual(), Some("timeout_first_byte")),
         (Floods("x"), usual(), None),
         (Floods("x"), body("y"), Some("body_too_long")),
+        (Floods("x"), matches("x{9}"), None),
+        (Floods("x"), matches("x$"), Some("body_too_long")),
         (Floods("x"), json("status"), Some("body_too_long")),
         (Says("HTTP/1.1 302 x\r\nLocation: /x\r\n\r\n"), usual(), Some("status")),
         (
@@ -268,6 +277,29 @@ fn a_service_that_ends_is_not_down() {
     assert!(found.iter().all(|it| it.is_own && it.is_up.is_none()), "{}", board.text());
     assert_eq!(log.segment().total(names::event_cell_of("probe.down").unwrap()), 0);
     probes.finish();
+}
+
+#[test]
+fn a_family_that_fails_is_down_when_the_other_shows_that_this_host_can_reach_something() {
+    let mut config = Config::resolve(&Sources::default()).unwrap();
+    let nobody = "127.0.0.1:1";
+    config.probing.references = "255.255.255.255:1".to_owned();
+    let log = log();
+    let vantage = Vantage::new(&config, &log);
+    let target = Target::parse(&format!("tcp://{nobody}")).unwrap();
+    let probe = |family| Probe { family, ..Probe::usual("x", target.clone()) };
+    let failed =
+        |failure, families| Attempt { failure: Some(failure), families, ..Attempt::default() };
+    let late = Some(Failure::ConnectTimeout);
+    let one = failed(Failure::ConnectTimeout, vec![(Ip::V4, None), (Ip::V6, late)]);
+    assert_eq!(judge(&probe(Family::Both), &one, &vantage), Outcome::Bad);
+    let none = failed(Failure::NoWay, Vec::new());
+    assert_eq!(judge(&probe(Family::Only(Ip::V6)), &none, &vantage), Outcome::Unknown);
+    let total = |name| log.segment().total(names::event_cell_of(name).unwrap());
+    assert_eq!(total("probe.vantage_lost"), 0, "nothing is lost that was not there");
+    let both = failed(Failure::ConnectTimeout, vec![(Ip::V4, late), (Ip::V6, late)]);
+    assert_eq!(judge(&probe(Family::Both), &both, &vantage), Outcome::Unknown);
+    assert_eq!(total("probe.vantage_lost"), 1);
 }
 
 #[test]
