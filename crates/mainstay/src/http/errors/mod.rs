@@ -19,7 +19,8 @@ mod shape;
 #[doc = include_str!("../../../../../docs/error-pages.md")]
 struct Guide;
 
-#[cfg(all(test, feature = "axum"))]
+#[cfg(feature = "axum")]
+#[cfg(test)]
 mod tests;
 mod words;
 
