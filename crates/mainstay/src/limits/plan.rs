@@ -232,7 +232,7 @@ mod tests {
             plan(|it| {
                 it.ipv6_network = 8;
                 it.application = rates(application, 1);
-                it.routes = format!("/a: {}", rates(of_rule, 100)).into();
+                it.routes = format!("/a: {}", rates(of_rule, 100));
             })
         };
         assert_eq!(met(&with(5, 3).expect("as many as may be"), "/a"), MOST);
