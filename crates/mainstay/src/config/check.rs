@@ -68,12 +68,7 @@ pub(crate) fn problems(config: &Config, bad: &HashSet<String>) -> Vec<Problem> {
         found.push(about(config, "sentry.dsn", message, hint));
     }
     found.extend(of_alerts(config, &good));
-    if good(&["probing.references"])
-        && let Err(why) = probes::references(&config.probing.references)
-    {
-        let hint = "use HOST:PORT, several joined by commas";
-        found.push(about(config, "probing.references", why.to_owned(), hint));
-    }
+    found.extend(of_references(config, &good));
     found.extend(of_heartbeat(config, &good));
     let proxy = &config.proxy;
     if good(&["proxy.fix", "proxy.header"]) && !proxy.fix.is_empty() && proxy.header == "forwarded"
@@ -215,6 +210,13 @@ fn of_rules(config: &Config) -> Vec<Problem> {
             .filter_map(|of| judge(&rule.name, of))
     });
     each.collect()
+}
+
+/// What shows that this host can reach anything.
+fn of_references(config: &Config, good: &impl Fn(&[&str]) -> bool) -> Option<Problem> {
+    let why = probes::references(&config.probing.references).err()?;
+    let hint = "use HOST:PORT, several joined by commas";
+    good(&["probing.references"]).then(|| about(config, "probing.references", why.to_owned(), hint))
 }
 
 /// Where all is said to be well.
