@@ -23,7 +23,7 @@ const NAME: usize = 128;
 /// Of whom no name is known.
 const NOBODY: &str = "-";
 
-/// What is told of, as it stands where others have the number of a limit. From [`WELL`] on it is good.
+/// What is told of, as it stands where others have the number of a limit.
 const LOGINS: usize = 0;
 const TOOLS: usize = 1;
 const TOO_MANY: usize = 2;
@@ -36,11 +36,13 @@ const EVENTS: [&str; 5] = [
     "authn_login_success",
     "authn_login_successafterfail",
 ];
-/// Bytes a minute that all workers together tell of what is bad, and of what is good: a tenth of what is told of
-/// limits. A flood of the one leaves room for the other, as for who has guessed right in the end.
-const MOST: [usize; 2] = [60_000, 40_000];
+/// Bytes a minute that all workers together tell of what is bad, of who logs in, and of who does so after failures: a
+/// tenth of what is told of limits. A flood of the one leaves room for the others, as for who has guessed right.
+const MOST: [usize; 3] = [60_000, 20_000, 20_000];
 /// However many workers there are, each of them tells a few lines.
-const LEAST: [usize; 2] = [3_000, 2_000];
+const LEAST: [usize; 3] = [3_000, 1_000, 1_000];
+/// One of what is told in each of these budgets.
+const BUDGETS: [usize; 3] = [LOGINS, WELL, AFTER_ALL];
 
 /// Who looks at answers.
 pub(crate) struct Lookout {
@@ -49,7 +51,7 @@ pub(crate) struct Lookout {
     ipv6_prefix: u32,
     warden: Arc<Warden>,
     log: Log,
-    floods: [Mutex<Flood>; 2],
+    floods: [Mutex<Flood>; 3],
 }
 
 impl fmt::Debug for Lookout {
@@ -207,7 +209,12 @@ impl Lookout {
     /// Tells what there is room for; the event's counter has all of them.
     fn tell(&self, seen: &Seen<'_>, kind: usize, event: &Event, about: About<'_>) {
         let window = u64::try_from(self.signs.fails.window.as_nanos()).unwrap_or(u64::MAX);
-        let breach = Breach { limit: kind, key: seen.client.as_str().into() };
+        // Who logs in as himself, again and again, hides no other name that he has guessed.
+        let key = match kind {
+            WELL | AFTER_ALL => format!("{} as {}", seen.client, about.user).into(),
+            _ => seen.client.as_str().into(),
+        };
+        let breach = Breach { limit: kind, key };
         let told = self.flood(kind).breach(&breach, seen.now.0, window);
         let (count, untold) = match told {
             Tell::Nothing => {
@@ -232,7 +239,7 @@ impl Lookout {
 
     /// Tells what was left untold in windows that have ended.
     pub(crate) fn tell_ended(&self, now: Mono) {
-        for kind in [LOGINS, WELL] {
+        for kind in BUDGETS {
             let ended = self.flood(kind).ended(now.0);
             self.tell_sums(kind, ended);
         }
@@ -241,7 +248,7 @@ impl Lookout {
     /// Tells what was left untold in any window, when this process ends.
     pub(crate) fn tell_rest(&self, now: Mono) {
         // The second time it is what the ring had no room for, in one short line.
-        for kind in [LOGINS, WELL, LOGINS, WELL] {
+        for kind in [BUDGETS, BUDGETS].concat() {
             let rest = self.flood(kind).rest(now.0);
             self.tell_sums(kind, rest);
         }
@@ -261,14 +268,15 @@ impl Lookout {
         }
     }
 
-    /// Of what is as bad, or as good.
+    /// Of what shares its budget.
     fn flood(&self, kind: usize) -> MutexGuard<'_, Flood> {
-        self.floods[usize::from(kind >= WELL)].lock().unwrap_or_else(PoisonError::into_inner)
+        let budget = BUDGETS.iter().rposition(|first| *first <= kind).unwrap_or_default();
+        self.floods[budget].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn floods(workers: usize) -> [Mutex<Flood>; 2] {
-    [0, 1].map(|of| Mutex::new(Flood::new((MOST[of] / workers.max(1)).max(LEAST[of]))))
+fn floods(workers: usize) -> [Mutex<Flood>; 3] {
+    [0, 1, 2].map(|of| Mutex::new(Flood::new((MOST[of] / workers.max(1)).max(LEAST[of]))))
 }
 
 fn cut(user: &str) -> &str {

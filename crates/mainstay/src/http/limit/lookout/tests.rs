@@ -254,6 +254,26 @@ fn names_that_clients_choose_do_not_fill_the_log_and_who_is_right_in_the_end_is_
 }
 
 #[test]
+fn who_logs_in_as_himself_again_and_again_hides_no_name_that_he_has_guessed() {
+    let rig = Rig::new("");
+    let succeeded =
+        |user: &str| rig.login("192.0.2.7", 200, Some(LoginSaid::Succeeded(user.into())));
+    let failed = |user: &str| rig.login("192.0.2.7", 200, Some(LoginSaid::Failed(user.into())));
+    for _ in 0..8 {
+        failed("alice");
+        succeeded("eve");
+    }
+    rig.lines();
+    failed("alice");
+    succeeded("alice");
+    let lines = rig.lines();
+    assert!(
+        lines.iter().any(|it| it.starts_with("authn_login_successafterfail:alice,")),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn however_many_workers_there_are_each_tells_of_the_first_failed_logins() {
     let mut rig = Rig::new("security.login_routes = ['POST /login']");
     let Some(lookout) = Arc::get_mut(&mut rig.lookout) else { panic!("nobody else has it") };
