@@ -95,7 +95,7 @@ fn ask_at(name: &str, server: SocketAddr, family: Family, deadline: Mono) -> Res
         // Guessing it is no use to anybody: nothing is done with the answer.
         let id = (clock::mono().0 >> 10) as u16;
         socket.send(&question(name, kind, id)).map_err(|error| Failure::of_connect(&error))?;
-        match (answer(&socket, id, deadline)?, family) {
+        match (answer(&socket, (id, kind), deadline)?, family) {
             (true, Family::Both) | (false, Family::Any) => {}
             (true, _) => return Ok(()),
             (false, _) => return Err(Failure::NoAddress),
@@ -118,8 +118,8 @@ fn question(name: &str, kind: u16, id: u16) -> Vec<u8> {
     packet
 }
 
-/// Whether there are records.
-fn answer(socket: &UdpSocket, id: u16, deadline: Mono) -> Result<bool, Failure> {
+/// Whether there are records of this kind.
+fn answer(socket: &UdpSocket, (id, kind): (u16, u16), deadline: Mono) -> Result<bool, Failure> {
     let mut packet = [0; 1_500];
     loop {
         let left = deadline.since(clock::mono());
@@ -137,11 +137,37 @@ fn answer(socket: &UdpSocket, id: u16, deadline: Mono) -> Result<bool, Failure> 
             continue;
         }
         return match packet[3] & 0x0f {
-            0 => Ok(packet[6..8] != [0, 0]),
+            0 => Ok(has_record(&packet[..count], kind).unwrap_or(false)),
             NO_SUCH_NAME => Err(Failure::UnknownName),
             _ => Err(Failure::DnsRefused),
         };
     }
+}
+
+/// Whether one of the answers is of this kind; an alias is a record too, and behind it there may be none. RFC 1035,
+/// section 4.1; `None` where the packet ends early.
+fn has_record(packet: &[u8], kind: u16) -> Option<bool> {
+    let word = |at: usize| Some(u16::from_be_bytes([*packet.get(at)?, *packet.get(at + 1)?]));
+    let behind_name = |mut at: usize| loop {
+        match *packet.get(at)? {
+            0 => return Some(at + 1),
+            // It goes on elsewhere.
+            0xc0.. => return Some(at + 2),
+            length => at += 1 + usize::from(length),
+        }
+    };
+    let mut at = 12;
+    for _ in 0..word(4)? {
+        at = behind_name(at)? + 4;
+    }
+    for _ in 0..word(6)? {
+        at = behind_name(at)?;
+        if word(at)? == kind {
+            return Some(true);
+        }
+        at += 10 + usize::from(word(at + 8)?);
+    }
+    Some(false)
 }
 
 #[cfg(test)]
@@ -154,16 +180,21 @@ mod tests {
         let mut packet = [0; 512];
         while let Ok((count, from)) = socket.recv_from(&mut packet) {
             let text = String::from_utf8_lossy(&packet[..count]).into_owned();
-            let is_a = packet[count - 3] == 1;
+            let kind = packet[count - 3];
+            let is_a = kind == 1;
             let (code, answers) = match () {
                 () if text.contains("silent") => continue,
                 () if text.contains("refused") => (5, 0),
-                () if text.contains("known") => (0, 1),
+                () if text.contains("known") || text.contains("alias") => (0, 1),
                 () if text.contains("modern") => (0, u8::from(!is_a)),
                 () if text.contains("empty") => (0, 0),
                 () => (3, 0),
             };
             (packet[2], packet[3], packet[7]) = (0x81, 0x80 | code, answers);
+            // The name above, this kind or an alias, the internet, its time, and nothing in it.
+            let kind = if text.contains("alias") { 5 } else { kind };
+            packet[count..count + 12].copy_from_slice(&[0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 9, 0, 0]);
+            let count = count + 12 * usize::from(answers);
             // Somebody else's comes first.
             let mut other = packet;
             other[0] ^= 1;
@@ -191,6 +222,8 @@ mod tests {
             ("modern.example", four, Err(Failure::NoAddress)),
             ("modern.example", six, Ok(())),
             ("other.example", both, Err(Failure::UnknownName)),
+            ("alias.example", both, Err(Failure::NoAddress)),
+            ("alias.example", six, Err(Failure::NoAddress)),
         ] {
             assert_eq!(ask_at(name, server, family, late()), outcome, "{name} {family:?}");
         }
