@@ -133,13 +133,17 @@ impl Hook {
                 }
                 _ => return None,
             };
+            // As it stood before anybody saw what it has taken.
+            let is_held = self.holds.load(Ordering::SeqCst);
             if status == 200 {
                 let text = String::from_utf8(body).ok()?;
                 let body = serde_json::from_str(&text).ok()?;
                 let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
                 taken.push(Message { headers, text, body });
             }
-            poll(HELD, || (!self.holds.load(Ordering::SeqCst)).then_some(()));
+            if is_held {
+                poll(HELD, || (!self.holds.load(Ordering::SeqCst)).then_some(()));
+            }
             if mood == 9 {
                 // It has taken it, and nobody will know.
                 return None;
