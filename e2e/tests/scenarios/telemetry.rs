@@ -212,9 +212,14 @@ fn of_a_long_outage_arrives_what_the_spool_holds_and_the_surplus_is_counted() {
     };
     let load = Load::new(service.target()).start();
     load.run_for(steady());
+    drop(load.stop());
     collector.answer(503);
     let begun = Instant::now();
+    // Before there is any load: the spool is full of it within a tenth of a second.
     let (early, mut turn) = (ask_marked(&service, "a"), 0);
+    let waits = || (of("mainstay_telemetry_spool_bytes", TRACES) > 0.0).then_some(());
+    poll(START, waits).expect("what is first waits");
+    let load = Load::new(service.target()).start();
     while begun.elapsed() < outage() || lost("spool_full") == 0.0 {
         load.run_for(outage() / 5);
         kill_process(pid(service.status().pids()[0]), Signal::KILL).expect("it lives");
